@@ -1,0 +1,6 @@
+"""``python -m terrastore``."""
+
+from terrastore.cli import main
+
+if __name__ == "__main__":
+    main()

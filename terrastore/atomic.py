@@ -1,0 +1,170 @@
+"""Changes to a directory that are seen whole or not at all, and a lock that leaves no file behind."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_RENAME_SWAP = 2  # sys/stdio.h on macOS, which spells the call renamex_np
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in ``path`` durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
+    """Yield a new file in ``path``'s directory and remove its temporary name afterwards.
+
+    The body publishes it, by :func:`publish_new` or :func:`publish_over`, or it is gone. ``mode`` holds
+    whatever the umask, so that other users of a share can read what is published.
+    """
+    name = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
+    try:
+        with open(name, "xb") as file:
+            os.fchmod(file.fileno(), mode)
+            yield file
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def publish_new(file: BinaryIO, path: str) -> bool:
+    """Give the temporary ``file`` the name ``path`` unless that is taken; return whether it was free.
+
+    ``link(2)`` is atomic over NFS. When its reply is lost and the client asks again, the second answer
+    is EEXIST although we won; the link count of our own file tells (open(2), NOTES on O_EXCL).
+    """
+    _to_disk(file)
+    try:
+        os.link(file.name, path)
+    except FileExistsError:
+        if os.fstat(file.fileno()).st_nlink != 2:  # noqa: PLR2004
+            return False
+    sync_directory(os.path.dirname(path))
+    return True
+
+
+def publish_over(file: BinaryIO, path: str) -> None:
+    """Give the temporary ``file`` the name ``path``, replacing what had it."""
+    _to_disk(file)
+    os.rename(file.name, path)
+    sync_directory(os.path.dirname(path))
+
+
+def write_file(path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by a file of ``data``; readers see the old one or the new one."""
+    with temporary_beside(path, mode=mode) as file:
+        file.write(data)
+        publish_over(file, path)
+
+
+def switch_link(link: str, target: str) -> None:
+    """Make ``link`` a symbolic link to ``target``, replacing the link that was there."""
+    temporary = os.path.join(os.path.dirname(link), f".tmp-{secrets.token_hex(8)}")
+    os.symlink(target, temporary)
+    try:
+        os.rename(temporary, link)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(link))
+
+
+def exchange(first: str, second: str) -> bool:
+    """Swap two existing names in one step; return False where the kernel or the filesystem cannot.
+
+    :raises OSError: for every other reason, such as a mount point (EBUSY)
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    one, two = os.fsencode(first), os.fsencode(second)
+    try:
+        if sys.platform == "darwin":
+            failed = libc.renamex_np(one, two, ctypes.c_uint(_RENAME_SWAP))
+        else:
+            failed = libc.renameat2(_AT_FDCWD, one, _AT_FDCWD, two, ctypes.c_uint(_RENAME_EXCHANGE))
+    except AttributeError:
+        return False
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}:
+        return False
+    raise OSError(code, os.strerror(code), first, None, second)
+
+
+@contextmanager
+def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the advisory lock ``path`` (flock(2)); the file is gone afterwards.
+
+    ``waiting`` is called once when somebody else holds it. A lock whose file was unlinked by its last
+    holder between our open and our flock guards nothing, so it is taken again.
+    """
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            if not _is_named(fd, path):
+                continue
+            try:
+                yield
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+            return
+        finally:
+            os.close(fd)
+
+
+def hold_directory(path: str) -> int | None:
+    """Lock an existing directory until the returned descriptor is closed; None when somebody holds it or it is gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    if not _is_named(fd, path):
+        os.close(fd)
+        return None
+    return fd
+
+
+def _is_named(fd: int, path: str) -> bool:
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    held = os.fstat(fd)
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) and not stat.S_ISLNK(named.st_mode)
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,69 @@
+"""What a run tells whoever watches it: phases with progress, remarks, warnings.
+
+The base class keeps the figures and draws nothing, so every layer can report without
+knowing whether a terminal, a log or nobody listens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Phase:
+    """One stretch of work. ``total`` and ``done`` are in ``unit``: bytes, or a count of the unit's plural."""
+
+    def __init__(self, name: str, *, total: int | None, unit: str) -> None:
+        self.name = name
+        self.total = total
+        self.unit = unit
+        self.done = 0
+        self.status = ""
+        self._lock = threading.Lock()
+
+    def advance(self, amount: int) -> None:
+        """Add to ``done``; safe from any thread."""
+        with self._lock:
+            self.done += amount
+
+    def say(self, status: str) -> None:
+        """Show what is being worked on right now."""
+        self.status = status
+
+
+class Report:
+    """Collects ``seconds`` by phase and ``warnings``; subclasses draw."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.warnings: list[str] = []
+
+    @contextmanager
+    def phase(self, name: str, *, total: int | None = None, unit: str = "bytes") -> Iterator[Phase]:
+        """Measure a stretch of work; phases may overlap, and one that comes again adds up."""
+        phase = Phase(name, total=total, unit=unit)
+        started = time.perf_counter()
+        self.begun(phase)
+        try:
+            yield phase
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self.ended(phase)
+
+    def warn(self, message: str) -> None:
+        """Tell of something that went wrong and did not stop the run."""
+        self.warnings.append(message)
+
+    def remark(self, message: str) -> None:
+        """Tell of a decision or a wait, such as the miss before a build."""
+
+    def begun(self, phase: Phase) -> None:
+        """Start to draw ``phase``."""
+
+    def ended(self, phase: Phase) -> None:
+        """Stop drawing ``phase``."""
