@@ -1,0 +1,96 @@
+"""What this machine offers to compiled code: operating system, architecture, libc."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Facts of this machine.
+
+    ``system`` and ``machine`` as in wheel tags (``linux``, ``x86_64``); ``libc`` is (family, (major, minor)), None
+    where neither glibc nor musl is found; ``distribution`` is ``<ID>-<VERSION_ID>`` of os-release(5).
+    """
+
+    system: str
+    machine: str
+    libc: tuple[str, tuple[int, int]] | None
+    distribution: str
+
+    @classmethod
+    def here(cls) -> Host:
+        """Look at this machine."""
+        return cls(
+            system=platform.system().lower(),
+            machine=platform.machine().lower(),
+            libc=_glibc() or _musl(),
+            distribution=_distribution(),
+        )
+
+    @property
+    def tag(self) -> str:
+        """The machine's part of a key: ``linux_x86_64``, ``linux_musl_aarch64``."""
+        musl = "_musl" if self.libc is not None and self.libc[0] == "musl" else ""
+        return f"{self.system}{musl}_{self.machine}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a key says of it: not the libc's version, which an archive states as a need."""
+        return {"system": self.system, "machine": self.machine, "libc": self.libc[0] if self.libc else None}
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything, as JSON."""
+        libc = {"family": self.libc[0], "version": ".".join(map(str, self.libc[1]))} if self.libc else None
+        return asdict(self) | {"libc": libc}
+
+    def lacks(self, needs: Mapping[str, Any]) -> str:
+        """Return in words what an environment that ``needs`` this would miss here, "" when nothing.
+
+        ``needs`` as in a pointer: ``{"libc": {"family", "version"} | None}``.
+        """
+        libc = needs.get("libc")
+        if not isinstance(libc, dict):
+            return ""
+        family, version = libc.get("family"), str(libc.get("version"))
+        if not re.fullmatch(r"\d+\.\d+", version):
+            return f"a libc of unknown version {version!r}"
+        wanted = tuple(map(int, version.split(".")))
+        if self.libc is None or self.libc[0] != family or self.libc[1] < wanted:
+            have = f"{self.libc[0]} {'.'.join(map(str, self.libc[1]))}" if self.libc else "neither glibc nor musl"
+            return f"{family} {version} or later; this host has {have}"
+        return ""
+
+
+def _glibc() -> tuple[str, tuple[int, int]] | None:
+    try:
+        text = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):
+        return None
+    match = re.fullmatch(r"glibc (\d+)\.(\d+).*", text)
+    return ("glibc", (int(match[1]), int(match[2]))) if match else None
+
+
+def _musl() -> tuple[str, tuple[int, int]] | None:
+    """Ask musl's loader, which prints its version on standard error when it is run without arguments (PEP 656)."""
+    for loader in sorted(Path("/lib").glob("ld-musl-*.so.1")):
+        result = subprocess.run([str(loader)], capture_output=True, check=False, text=True)
+        if match := re.search(r"Version (\d+)\.(\d+)", result.stderr):
+            return "musl", (int(match[1]), int(match[2]))
+    return None
+
+
+def _distribution() -> str:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    return "-".join(filter(None, (release.get("ID"), release.get("VERSION_ID"))))

@@ -1,0 +1,152 @@
+"""The Python that an environment is made for: found by python-discovery, asked once, kept as values."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from terrastore.errors import HostError
+
+_TIMEOUT: Final = 30
+
+# Runs on every Python 3; the interpreter of a virtual environment tells its base here.
+_PROBE: Final = """
+import json, os, struct, sys, sysconfig
+base = getattr(sys, "_base_executable", None) or sys.executable
+versioned = os.path.join(os.path.dirname(base), "python%d.%d" % sys.version_info[:2])
+if os.path.exists(versioned) and os.path.samefile(versioned, base):
+    base = versioned
+print(json.dumps({
+    "executable": base,
+    "base_prefix": sys.base_prefix,
+    "implementation": sys.implementation.name,
+    "version": list(sys.version_info),
+    "soabi": sysconfig.get_config_var("SOABI") or "",
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "debug": hasattr(sys, "gettotalrefcount"),
+    "pointer_bits": struct.calcsize("P") * 8,
+}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """Facts of one interpreter.
+
+    ``executable`` is the base interpreter's path even when it was found in a virtual environment, by its versioned
+    name where there is one. ``version`` as ``sys.version_info``.
+    """
+
+    executable: str
+    base_prefix: str
+    implementation: str
+    version: tuple[int, int, int, str, int]
+    soabi: str
+    free_threaded: bool
+    debug: bool
+    pointer_bits: int
+
+    @property
+    def version_text(self) -> str:
+        """The version as PEP 440 writes it: ``3.11.7``, ``3.14.0rc2``."""
+        release, serial = self.version[3], self.version[4]
+        letter = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(release)
+        return ".".join(map(str, self.version[:3])) + (f"{letter}{serial}" if letter else "")
+
+    @property
+    def tag(self) -> str:
+        """The interpreter's part of a key: ``cp311``, ``cp313t``, ``cp312d`` (PEP 425, PEP 703)."""
+        suffix = ("t" if self.free_threaded else "") + ("d" if self.debug else "")
+        return f"cp{self.version[0]}{self.version[1]}{suffix}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names it has in an environment's ``bin``; the first is the link to it."""
+        major, minor = self.version[:2]
+        return "python", f"python{major}", f"python{major}.{minor}{'t' if self.free_threaded else ''}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a key says of it: everything that can change what is resolved or compiled."""
+        facts = asdict(self)
+        del facts["executable"], facts["base_prefix"]
+        facts["version"] = self.version_text
+        return facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What tells that a file on disk is still the same: real path, inode, size in bytes, mtime in nanoseconds."""
+
+    path: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> Fingerprint:
+        """Take the fingerprint of what ``path`` leads to.
+
+        :raises OSError: when it leads nowhere
+        """
+        real = os.path.realpath(path)
+        facts = os.stat(real)
+        return cls(path=real, inode=facts.st_ino, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+
+
+def find(request: str | None) -> Interpreter:
+    """Return the facts of the interpreter that ``request`` asks for; None means the one terrastore runs on.
+
+    :param request: ``3.12``, ``>=3.11``, ``cpython@3.12``, a command, or a path
+    :raises HostError: when there is none, or it is not CPython 3.8 or later
+    """
+    interpreter = probe(sys.executable if request is None else _discover(request))
+    if interpreter.implementation != "cpython" or interpreter.version < (3, 8):
+        raise HostError(
+            f"{interpreter.executable} is {interpreter.implementation} {interpreter.version_text}",
+            hint="choose CPython 3.8 or later with --python",
+        )
+    return interpreter
+
+
+def probe(executable: str) -> Interpreter:
+    """Ask one interpreter for its facts.
+
+    :raises HostError: when it cannot be run
+    """
+    try:
+        result = subprocess.run(
+            [executable, "-I", "-S", "-c", _PROBE],
+            capture_output=True,
+            check=True,
+            timeout=_TIMEOUT,
+            text=True,
+        )
+        facts = json.loads(result.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise HostError(
+            f"{executable} is no Python that works here: {reason}", hint="choose another with --python"
+        ) from None
+    facts["version"] = tuple(facts["version"])
+    return Interpreter(**facts)
+
+
+def _discover(request: str) -> str:
+    if os.sep in request:
+        if not Path(request).exists():
+            raise HostError(f"there is no {request}", hint="give --python an interpreter's path, or a version")
+        return str(Path(request).absolute())
+    from python_discovery import get_interpreter  # noqa: PLC0415 -- 90 ms that most runs do not need
+
+    found = get_interpreter(request.replace("@", ""))
+    if found is None:
+        raise HostError(
+            f"no interpreter on this machine fits --python {request}",
+            hint="install one, or name another version or an interpreter's path",
+        )
+    return str(found.system_executable or found.executable)

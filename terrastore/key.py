@@ -1,0 +1,113 @@
+"""The name of an environment: a digest of everything that can change it, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from terrastore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from terrastore.host import Host
+    from terrastore.interpreter import Interpreter
+    from terrastore.requirements import RequirementSet
+
+SCHEMA: Final = 1
+LAYOUT: Final = 1
+"""Version of the archive layout, as in FORMAT.md."""
+
+_DIGITS: Final = 40
+_TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Everything that decides what an environment will hold.
+
+    ``options`` are resolution options of the command line, canonical and without credentials; ``machine`` the
+    installer's own settings on this machine; ``variables`` those that ``--key-env`` names (None: not set).
+    """
+
+    requirements: RequirementSet
+    interpreter: Interpreter
+    host: Host
+    options: tuple[str, ...] = ()
+    machine: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+    installer: str = "pip"
+    seed: bool = True
+    salt: str = ""
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the JSON object that the key is the digest of.
+
+        Values of ``variables`` enter as digests: a value can be a secret, and this object is shown and published.
+        """
+        return {
+            "schema": SCHEMA,
+            "layout": LAYOUT,
+            "salt": self.salt,
+            "interpreter": self.interpreter.identity(),
+            "host": self.host.identity(),
+            "installer": self.installer,
+            "seed": self.seed,
+            "requirements": list(self.requirements.requirements),
+            "constraints": list(self.requirements.constraints),
+            "local": dict(self.requirements.local),
+            "options": [*self.requirements.options, *self.options],
+            "machine": dict(self.machine),
+            "variables": {
+                name: None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
+                for name, value in self.variables.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EnvKey:
+    """The name of an environment in every store: ``cp311-linux_x86_64-<40 hex>``.
+
+    A host on which the plain key's archive does not fit has a key of its own, with ``-<ID>-<VERSION_ID>`` behind.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, request: Request) -> EnvKey:
+        """Return the key of a request: SHA-256 over canonical JSON (sorted keys, no spaces, UTF-8)."""
+        document = json.dumps(request.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest = hashlib.sha256(document.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+        return cls(f"{request.interpreter.tag}-{request.host.tag}-{digest}")
+
+    @classmethod
+    def parse(cls, text: str) -> EnvKey:
+        """Return the key that ``text`` spells.
+
+        :raises UsageError: when it is none
+        """
+        if not _TEXT.fullmatch(text):
+            raise UsageError(
+                f"{text!r} is no key",
+                hint="a key looks like cp311-linux_x86_64-<40 hex>; see terrastore list",
+            )
+        return cls(text)
+
+    def for_distribution(self, distribution: str) -> EnvKey:
+        """Return the key of the same request on hosts of one distribution, such as ``debian-12``."""
+        suffix = re.sub(r"[^a-z0-9._-]", "_", distribution.lower())
+        return EnvKey(f"{self.text}-{suffix}") if suffix else self
+
+    @property
+    def short(self) -> str:
+        """The first digits, enough for a person to tell environments apart."""
+        head, _, digest = self.text.partition("-")
+        platform, _, digits = digest.partition("-")
+        return f"{head}-{platform}-{digits[:8]}"
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,181 @@
+"""Requirements files followed to the end: what they ask for, and every file that says so."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from terrastore.errors import RequirementsError
+from terrastore.requirements.lines import LineError, Option, logical_lines, parse, without_userinfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_BOMS: Final = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_DEPTH_LIMIT: Final = 50
+
+
+class Reader(Protocol):
+    """Where files come from; paths are as written, relative ones to the working directory."""
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content, or raise OSError."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or a directory."""
+
+    def digest(self, path: str) -> str:
+        """Return what identifies the content of a local file or directory that is to be installed, or raise OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read, and the SHA-256 of its content."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequirementSet:
+    """What a project asks for, canonical: sorted, without duplicates, without secrets.
+
+    ``requirements`` and ``constraints`` hold one line each; ``options`` what files say about where and how to look,
+    in their order; ``local`` the digests of files and directories named by path; ``sources`` what was read.
+    """
+
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    local: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+
+def read_requirements(
+    files: Sequence[str], constraints: Sequence[str], *, reader: Reader, variables: Mapping[str, str]
+) -> RequirementSet:
+    """Read ``files`` and ``constraints`` with everything they include.
+
+    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is.
+
+    :raises RequirementsError: for a file that cannot be read and a line that cannot be used; both are named
+    """
+    walk = _Walk(reader, variables)
+    for path in files:
+        walk.follow(path, constraint=False, trail=())
+    for path in constraints:
+        walk.follow(path, constraint=True, trail=())
+    return RequirementSet(
+        requirements=tuple(sorted(walk.requirements)),
+        constraints=tuple(sorted(walk.constraints)),
+        options=tuple(dict.fromkeys(walk.options)),
+        local=dict(sorted(walk.local.items())),
+        sources=tuple(walk.sources.values()),
+    )
+
+
+class _Walk:
+    def __init__(self, reader: Reader, variables: Mapping[str, str]) -> None:
+        self._reader = reader
+        self._variables = variables
+        self.requirements: set[str] = set()
+        self.constraints: set[str] = set()
+        self.options: list[str] = []
+        self.local: dict[str, str] = {}
+        self.sources: dict[str, Source] = {}
+
+    def follow(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
+        if path in trail or len(trail) > _DEPTH_LIMIT:
+            raise RequirementsError(
+                f"{trail[-1]} includes {path}, which includes it in turn", hint="remove one include"
+            )
+        if urlsplit(path).scheme in {"http", "https", "ftp"}:
+            raise RequirementsError(f"{without_userinfo(path)} is a URL", hint="download the file and name the copy")
+        for number, line in logical_lines(self._text(path, trail)):
+            self._line(path, number, line, constraint=constraint, trail=(*trail, path))
+
+    def _text(self, path: str, trail: tuple[str, ...]) -> str:
+        try:
+            data = self._reader.read(path)
+        except OSError as error:
+            where = f", included by {trail[-1]}" if trail else ""
+            raise RequirementsError(
+                f"{path}{where} cannot be read: {(error.strerror or str(error)).lower()}",
+                hint="check the path; it is relative to the "
+                + ("file that includes it" if trail else "directory you are in"),
+            ) from None
+        self.sources[path] = Source(path, hashlib.sha256(data).hexdigest())
+        encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise RequirementsError(
+                f"{path} is not {encoding.upper()} text: {error.reason} at byte {error.start}",
+                hint="save the file as UTF-8",
+            ) from None
+
+    def _line(self, path: str, number: int, line: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
+        try:
+            entry = parse(self._expand(line))
+            if isinstance(entry, Option):
+                self._option(path, entry, constraint=constraint, trail=trail)
+                return
+            if entry.local is not None:
+                self._digest(entry.local)
+            (self.constraints if constraint else self.requirements).add(entry.text)
+        except LineError as error:
+            raise RequirementsError(
+                f"{path}, line {number}: {without_userinfo(line)!r} cannot be used: {error}",
+                hint="write one requirement (PEP 508), path, URL or option on a line",
+            ) from None
+
+    def _option(self, path: str, option: Option, *, constraint: bool, trail: tuple[str, ...]) -> None:
+        if option.name == "--requirement":
+            self.follow(_beside(path, option.value), constraint=constraint, trail=trail)
+        elif option.name == "--constraint":
+            self.follow(_beside(path, option.value), constraint=True, trail=trail)
+        elif option.name == "--editable":
+            if not re.match(r"(git|hg|svn|bzr)\+", option.value):
+                msg = "an editable install points outside of the environment, so it would not work elsewhere"
+                raise LineError(msg)
+            self.requirements.add(f"-e {without_userinfo(option.value)}")
+        else:
+            value = option.value
+            if option.name == "--find-links" and "://" not in value.removeprefix("file://"):
+                beside = _beside(path, value)
+                value = beside if self._reader.exists(_as_path(beside)) else value
+                self._digest(value)
+            self.options.append(f"{option.name} {without_userinfo(value)}".strip())
+
+    def _digest(self, local: str) -> None:
+        path = _as_path(local)
+        try:
+            self.local[path] = self._reader.digest(path)
+        except OSError as error:
+            msg = f"{path}: {(error.strerror or str(error)).lower()}"
+            raise LineError(msg) from None
+
+    def _expand(self, line: str) -> str:
+        """Expand variables, but in a URL: there they may hold credentials, and enter by their name."""
+        if "://" in line:
+            return line
+        return _VARIABLE.sub(lambda match: self._variables.get(match[1]) or match[0], line)
+
+
+def _beside(including: str, included: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))
+
+
+def _as_path(local: str) -> str:
+    return unquote(urlsplit(local).path) if local.startswith("file:") else os.path.expanduser(local)
