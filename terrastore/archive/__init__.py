@@ -1,0 +1,1 @@
+"""Environments as bytes at rest. ``FORMAT.md`` beside this file is the specification."""

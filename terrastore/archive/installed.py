@@ -1,0 +1,93 @@
+"""What is installed in an environment, as its ``.dist-info`` directories tell."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from terrastore.archive import record
+from terrastore.archive.layers import Distribution, normalised
+from terrastore.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def installed(tree: str) -> Iterator[Distribution]:
+    """Yield the distributions installed below ``tree``.
+
+    :raises BuildError: when a RECORD cannot be read
+    """
+    for folder in _site_packages(tree):
+        for name in sorted(os.listdir(os.path.join(tree, folder))):
+            if not name.endswith(".dist-info"):
+                continue
+            info = f"{folder}/{name}"
+            metadata = _header_fields(read(tree, f"{info}/METADATA"))
+            try:
+                rows = record.parse(read(tree, f"{info}/RECORD"))
+            except ValueError as error:
+                raise BuildError(f"{info}/RECORD cannot be read: {error}") from None
+            project, version = name.removesuffix(".dist-info").rpartition("-")[::2]
+            yield Distribution(
+                info=info,
+                name=normalised(metadata.get("name", [project])[0]),
+                version=metadata.get("version", [version])[0],
+                rows=rows,
+            )
+
+
+def _site_packages(tree: str) -> Iterator[str]:
+    for folder in sorted(os.listdir(os.path.join(tree, "lib"))):
+        if os.path.isdir(os.path.join(tree, "lib", folder, "site-packages")):
+            yield f"lib/{folder}/site-packages"
+
+
+def read(tree: str, path: str) -> bytes:
+    """Return a file's content, nothing when it is absent."""
+    try:
+        with open(os.path.join(tree, path), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _header_fields(data: bytes) -> dict[str, list[str]]:
+    """Return the header fields of METADATA or WHEEL, an email message (core metadata specification)."""
+    fields: dict[str, list[str]] = {}
+    for line in data.decode(errors="replace").splitlines():
+        if not line.strip():
+            break
+        name, colon, value = line.partition(":")
+        if colon and not line[0].isspace():
+            fields.setdefault(name.strip().lower(), []).append(value.strip())
+    return fields
+
+
+_LEGACY_MANYLINUX: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+
+
+def libc_needed(
+    tree: str, distributions: Iterable[Distribution], libc: tuple[str, tuple[int, int]] | None
+) -> dict[str, Any] | None:
+    """Return the oldest libc that every wheel's tags allow (PEP 600, PEP 656), None when nothing is compiled.
+
+    A wheel without such a tag was made here and gets the builder's.
+    """
+    if libc is None:
+        return None
+    family, version = libc
+    floors = []
+    for each in distributions:
+        tags = _header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
+        platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
+        if platforms - {"any"}:
+            floors.append(min(filter(None, map(_libc_of, platforms)), default=version))
+    return {"family": family, "version": ".".join(map(str, max(floors)))} if floors else None
+
+
+def _libc_of(platform: str) -> tuple[int, int] | None:
+    if match := re.match(r"(?:many|musl)linux_(\d+)_(\d+)_", platform):
+        return int(match[1]), int(match[2])
+    return _LEGACY_MANYLINUX.get(platform.partition("_")[0])

@@ -1,0 +1,239 @@
+"""The table inside an archive. ``FORMAT.md`` section 5 is the specification of every field."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SCHEMA: Final = 1
+SIZE_LIMIT: Final = 4 * 1024 * 1024
+"""Most bytes a manifest may have before compression."""
+FRAME_LIMIT: Final = 8 * 1024 * 1024
+"""Most bytes a frame may have before compression."""
+_PACKED_LIMIT: Final = FRAME_LIMIT + FRAME_LIMIT // 128
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class ManifestError(ValueError):
+    """This is no manifest a reader may act on; the text says why."""
+
+
+class UnknownSchemaError(ManifestError):
+    """The manifest is of a later version than this reader knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One zstd frame: ``packed`` and ``size`` bytes after and before compression; SHA-256 of the packed bytes."""
+
+    packed: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A part of the environment; ``version`` is None for ``base`` and ``rest``, ``digest`` SHA-256 of the raw bytes."""
+
+    name: str
+    version: str | None
+    digest: str
+    frames: tuple[Frame, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes before compression."""
+        return sum(frame.size for frame in self.frames)
+
+    @property
+    def packed(self) -> int:
+        """Bytes after compression."""
+        return sum(frame.packed for frame in self.frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relocation:
+    """A member that holds the placeholder, and the syntax it is to be quoted for."""
+
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded."""
+
+    name: str
+    version: str
+    built: bool = False
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over the layers: members, and bytes before and after compression."""
+
+    members: int
+    size: int
+    packed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an archive holds, what was asked for, who built it, and what a host must offer."""
+
+    key: str
+    layers: tuple[Layer, ...]
+    relocations: tuple[Relocation, ...]
+    packages: tuple[Package, ...]
+    totals: Totals
+    prefix: str
+    interpreter: Mapping[str, Any]
+    host: Mapping[str, Any]
+    installer: Mapping[str, Any]
+    request: Mapping[str, Any]
+    needs: Mapping[str, Any]
+    features: tuple[str, ...] = field(default=())
+    schema: int = SCHEMA
+
+    def frames(self) -> Iterator[tuple[int, Frame]]:
+        """Yield (offset in the archive, frame) of every frame of every layer, in order."""
+        offset = 0
+        for layer in self.layers:
+            for frame in layer.frames:
+                yield offset, frame
+                offset += frame.packed
+
+    def to_json(self) -> bytes:
+        """Return the canonical bytes: sorted keys, no spaces, UTF-8."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the manifest in ``data``.
+
+        :raises UnknownSchemaError: when its schema number is not 1
+        :raises ManifestError: when a field is missing, of another type or out of range
+        """
+        if len(data) > SIZE_LIMIT:
+            msg = f"the manifest has {len(data)} bytes, more than {SIZE_LIMIT}"
+            raise ManifestError(msg)
+        try:
+            document = json.loads(data)
+        except (ValueError, RecursionError):
+            msg = "the manifest is not JSON"
+            raise ManifestError(msg) from None
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if not isinstance(schema, int) or isinstance(schema, bool):
+            msg = "the manifest has no schema number"
+            raise ManifestError(msg)
+        if schema != SCHEMA:
+            msg = f"the manifest has schema {schema}; this version of terrastore reads schema {SCHEMA}"
+            raise UnknownSchemaError(msg)
+        manifest = cls(
+            key=_text(document, "key"),
+            layers=tuple(_layer(item) for item in _items(document, "layers")),
+            relocations=tuple(
+                Relocation(path=_text(item, "path"), kind=_text(item, "kind"))
+                for item in _items(document, "relocations")
+            ),
+            packages=tuple(_package(item) for item in _items(document, "packages")),
+            totals=_totals(_object(document, "totals")),
+            prefix=_text(document, "prefix"),
+            interpreter=_object(document, "interpreter"),
+            host=_object(document, "host"),
+            installer=_object(document, "installer"),
+            request=_object(document, "request"),
+            needs=_object(document, "needs"),
+            features=tuple(_strings(document, "features")),
+        )
+        if manifest.features:
+            msg = f"the archive needs features this version does not have: {', '.join(manifest.features)}"
+            raise ManifestError(msg)
+        if manifest.totals.packed != sum(layer.packed for layer in manifest.layers) or manifest.totals.size != sum(
+            layer.size for layer in manifest.layers
+        ):
+            msg = "the totals differ from the sums of the frames"
+            raise ManifestError(msg)
+        return manifest
+
+
+def _layer(item: dict[str, Any]) -> Layer:
+    version = item.get("version")
+    if version is not None and not isinstance(version, str):
+        msg = "a layer's version is no text"
+        raise ManifestError(msg)
+    frames = tuple(_frame(frame) for frame in _items(item, "frames"))
+    return Layer(name=_text(item, "name"), version=version, digest=_digest(item, "digest"), frames=frames)
+
+
+def _frame(item: dict[str, Any]) -> Frame:
+    return Frame(
+        packed=_number(item, "packed", least=1, most=_PACKED_LIMIT),
+        size=_number(item, "size", least=1, most=FRAME_LIMIT),
+        sha256=_digest(item, "sha256"),
+    )
+
+
+def _package(item: dict[str, Any]) -> Package:
+    sha256, built = item.get("sha256"), item.get("built", False)
+    if sha256 is not None:
+        sha256 = _digest(item, "sha256")
+    return Package(name=_text(item, "name"), version=_text(item, "version"), built=built is True, sha256=sha256)
+
+
+def _totals(item: dict[str, Any]) -> Totals:
+    return Totals(**{name.name: _number(item, name.name, least=0, most=2**62) for name in fields(Totals)})
+
+
+def _items(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = document.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        msg = f"the manifest's {name} are no list of objects"
+        raise ManifestError(msg)
+    return value
+
+
+def _strings(document: dict[str, Any], name: str) -> list[str]:
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        msg = f"the manifest's {name} are no list of texts"
+        raise ManifestError(msg)
+    return value
+
+
+def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    if not isinstance(value, dict):
+        msg = f"the manifest's {name} is no object"
+        raise ManifestError(msg)
+    return value
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not value:
+        msg = f"the manifest's {name} is no text"
+        raise ManifestError(msg)
+    return value
+
+
+def _digest(document: dict[str, Any], name: str) -> str:
+    value = _text(document, name)
+    if not _DIGEST.fullmatch(value):
+        msg = f"the manifest's {name} is no SHA-256 in hexadecimal"
+        raise ManifestError(msg)
+    return value
+
+
+def _number(document: dict[str, Any], name: str, *, least: int, most: int) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        msg = f"the manifest's {name} is no number from {least} to {most}"
+        raise ManifestError(msg)
+    return value

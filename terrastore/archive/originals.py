@@ -1,0 +1,107 @@
+"""The files of an environment that hold paths: their canonical form, and the form they have where they stand.
+
+The canonical form is kept in the environment, so that moving it never has to find an old path in a file: the
+same rewriting starts from the same bytes, as often as one likes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from terrastore.archive import record, relocate, ustar
+from terrastore.archive.manifest import Manifest, ManifestError
+from terrastore.errors import UsageError
+
+MANIFEST_PATH: Final = ".terrastore/manifest.json"
+ORIGINALS_PATH: Final = ".terrastore/originals.tar"
+
+
+def read_environment_manifest(root: str) -> Manifest:
+    """Return the manifest that an environment at ``root`` was unpacked with.
+
+    :raises UsageError: when ``root`` is no such environment
+    """
+    try:
+        with open(os.path.join(root, MANIFEST_PATH), "rb") as file:
+            return Manifest.parse(file.read())
+    except OSError:
+        raise UsageError(
+            f"{root} was not made by terrastore: it has no {MANIFEST_PATH}",
+            hint="name the directory of an environment that terrastore made",
+        ) from None
+    except ManifestError as error:
+        raise UsageError(f"{root}/{MANIFEST_PATH}: {error}", hint="make the environment anew") from None
+
+
+def write_relocated(root: str, manifest: Manifest, originals: dict[ustar.Member, bytes], prefix: str) -> None:
+    """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
+
+    :raises UsageError: when a file's syntax cannot take ``prefix``
+    """
+    kinds = {entry.path: entry.kind for entry in manifest.relocations}
+    contents = {}
+    for member, canonical in originals.items():
+        try:
+            contents[member.path] = relocate.rewrite(kinds[member.path], canonical, prefix)
+        except relocate.NotRelocatableError as error:
+            raise UsageError(
+                f"{member.path} cannot be made to work at {prefix}: {error}",
+                hint="choose a shorter target without special characters",
+            ) from None
+        _write(os.path.join(root, member.path), contents[member.path], member.mode)
+    for path in (path for path, kind in kinds.items() if kind == relocate.RECORD_KIND):
+        place = os.path.join(root, path)
+        try:
+            with open(place, "rb") as file:
+                rows = record.parse(file.read())
+        except FileNotFoundError:
+            continue  # uninstalled since
+        _write(place, record.write(record.updated(rows, path, contents)), 0o644)
+
+
+def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
+    """Return the canonical form of the files that hold paths, kept since the environment was unpacked.
+
+    After a plain ``tar -x`` nothing is kept, and the files themselves are still canonical.
+
+    :raises UsageError: when what is kept is damaged
+    """
+    try:
+        with open(os.path.join(root, ORIGINALS_PATH), "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        originals = {}
+        for entry in manifest.relocations:
+            place = os.path.join(root, entry.path)
+            if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
+                with open(place, "rb") as file:
+                    data = file.read()
+                mode = 0o755 if os.access(place, os.X_OK) else 0o644
+                originals[ustar.Member(entry.path, ustar.REGULAR, mode, len(data))] = data
+        write_originals(root, originals)
+        return originals
+    reader = ustar.Reader()
+    try:
+        parts: dict[ustar.Member, bytes] = {}
+        for member, _, content, _ in reader.feed(raw[: -len(ustar.END)]):
+            parts[member] = bytes(content)
+        reader.finish()
+    except ustar.MalformedError as error:
+        raise UsageError(f"{root}/{ORIGINALS_PATH} is damaged: {error}", hint="make the environment anew") from None
+    return parts
+
+
+def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:
+    """Keep the canonical form of the files that hold paths, so that the environment can move again."""
+    parts = [ustar.header(member) + data + bytes(ustar.padding(member.size)) for member, data in originals.items()]
+    _write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    temporary = f"{path}.terrastore-new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, mode)
+        file.write(data)
+    os.rename(temporary, path)

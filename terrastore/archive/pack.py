@@ -1,0 +1,282 @@
+"""From a built environment to an archive, in one stream. ``FORMAT.md`` is the specification."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from terrastore.archive import bytecode, layers, record, relocate, ustar
+from terrastore.archive.frames import compress, describe, trailer
+from terrastore.archive.installed import installed, libc_needed, read
+from terrastore.archive.manifest import FRAME_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
+from terrastore.archive.originals import MANIFEST_PATH
+from terrastore.archive.survey import drop_stray_bytecode, survey
+from terrastore.errors import BuildError
+from terrastore.pointer import ArchiveSummary, ManifestLocation
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from terrastore.archive.survey import Survey
+    from terrastore.report import Report
+
+_READ_SIZE: Final = 1024 * 1024
+_LISTED: Final = 12
+
+
+class Sink(Protocol):
+    """Where an archive goes: anything that takes bytes in order."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the manifest says of where an environment comes from; JSON objects of FORMAT.md section 5."""
+
+    key: str
+    interpreter: Mapping[str, Any]
+    host: Mapping[str, Any]
+    installer: Mapping[str, Any]
+    request: Mapping[str, Any]
+    libc: tuple[str, tuple[int, int]] | None
+    compiled: frozenset[str]
+    downloads: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A finished archive: its size and digest, where its manifest lies, and the manifest."""
+
+    size: int
+    sha256: str
+    location: ManifestLocation
+    manifest: Manifest
+
+    def summary(self, name: str) -> ArchiveSummary:
+        """Return what a pointer says of this archive under ``name``."""
+        return ArchiveSummary(name=name, size=self.size, sha256=self.sha256)
+
+
+def pack(
+    prefix: relocate.StagingPrefix,
+    sink: Sink,
+    *,
+    skeleton: Collection[str],
+    python: str,
+    origin: Origin,
+    workers: int,
+    report: Report,
+) -> Packed:
+    """Write the environment that stands at ``prefix`` to ``sink`` as an archive of format version 1.
+
+    ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode.
+
+    :raises BuildError: when something in it cannot be relocated or packed; every such file is named
+    """
+    tree = prefix.path
+    distributions = list(installed(tree))
+    drop_stray_bytecode(tree, _hashed_bytecode(distributions))
+    found = survey(tree, prefix)
+    _refuse_problems(found.problems)
+    for path, strangers in sorted(found.strangers.items()):
+        report.warn(f"{path} names a path of another build that nothing can map: {strangers[0]}")
+    _add_bytecode(tree, found, python=python, workers=workers, report=report)
+    plans = _divide(tree, found, distributions, skeleton, report)
+    _refuse_problems(found.problems)
+    with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
+        output = _Output(sink)
+        with ThreadPoolExecutor(workers) as pool:
+            packed_layers = [
+                _write_layer(each, _raw_layer(tree, each.paths, found, phase.advance), output, pool, workers)
+                for each in plans
+            ]
+    manifest = Manifest(
+        key=origin.key,
+        layers=tuple(packed_layers),
+        relocations=tuple(Relocation(path=path, kind=kind) for path, kind in sorted(found.kinds.items())),
+        packages=tuple(_package(each, origin) for each in sorted(distributions, key=lambda each: each.name)),
+        totals=Totals(
+            members=len(found.members),
+            size=sum(layer.size for layer in packed_layers),
+            packed=sum(layer.packed for layer in packed_layers),
+        ),
+        prefix=relocate.PLACEHOLDER.decode(),
+        interpreter=origin.interpreter,
+        host=origin.host,
+        installer=origin.installer,
+        request=origin.request,
+        needs={"libc": libc_needed(tree, distributions, origin.libc)},
+    )
+    location = _finish(output, manifest)
+    return Packed(size=output.size, sha256=output.digest.hexdigest(), location=location, manifest=manifest)
+
+
+class _Output:
+    """Counts and hashes what goes to the sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._sink.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+
+
+def _finish(output: _Output, manifest: Manifest) -> ManifestLocation:
+    """Write the manifest's frame, the end of the tar, and the trailer for readers without a pointer."""
+    document = manifest.to_json()
+    head = ustar.header(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)))
+    raw = head + document + bytes(ustar.padding(len(document)))
+    packed = compress(raw)
+    location = ManifestLocation(
+        offset=output.size, packed=len(packed), size=len(raw), sha256=hashlib.sha256(packed).hexdigest()
+    )
+    output.write(packed)
+    output.write(compress(ustar.END))
+    output.write(trailer(location.offset, location.packed))
+    return location
+
+
+def _write_layer(
+    plan: layers.LayerPlan, raw: Iterable[bytes], output: _Output, pool: ThreadPoolExecutor, workers: int
+) -> Layer:
+    """Write one layer in frames that the pool compresses ahead; at most ``workers`` + 2 are in memory."""
+    digest, frames = hashlib.sha256(), []
+    pending: deque[Future[tuple[bytes, Frame]]] = deque()
+
+    def drain(limit: int) -> None:
+        while len(pending) > limit:
+            packed, frame = pending.popleft().result()
+            output.write(packed)
+            frames.append(frame)
+
+    for piece in raw:
+        digest.update(piece)
+        pending.append(pool.submit(_pack_frame, piece))
+        drain(workers + 2)
+    drain(0)
+    return Layer(name=plan.name, version=plan.version, digest=digest.hexdigest(), frames=tuple(frames))
+
+
+def _pack_frame(raw: bytes) -> tuple[bytes, Frame]:
+    packed = compress(raw)
+    return packed, describe(raw, packed)
+
+
+def _raw_layer(tree: str, paths: Iterable[str], found: Survey, advance: Any) -> Iterator[bytes]:
+    """Yield a layer's tar stream in pieces of 8 MiB."""
+    buffer = bytearray()
+    for path in paths:
+        member = found.members[path]
+        buffer += ustar.header(member)
+        for piece in _content(tree, member, found.contents.get(path)):
+            buffer += piece
+            while len(buffer) >= FRAME_LIMIT:
+                yield bytes(buffer[:FRAME_LIMIT])
+                del buffer[:FRAME_LIMIT]
+        buffer += bytes(ustar.padding(member.size))
+        advance(member.size)
+    while buffer:
+        yield bytes(buffer[:FRAME_LIMIT])
+        del buffer[:FRAME_LIMIT]
+
+
+def _content(tree: str, member: ustar.Member, content: bytes | None) -> Iterator[bytes]:
+    if member.type != ustar.REGULAR:
+        return
+    if content is not None:
+        yield content
+        return
+    left = member.size
+    with open(os.path.join(tree, member.path), "rb", buffering=0) as file:
+        while left and (piece := file.read(min(left, _READ_SIZE))):
+            left -= len(piece)
+            yield piece
+    if left:
+        raise BuildError(f"{member.path} became shorter while it was packed")
+
+
+def _hashed_bytecode(distributions: Iterable[layers.Distribution]) -> frozenset[str]:
+    return frozenset(
+        record.location(each.record, row)
+        for each in distributions
+        for row in each.rows
+        if row.path.endswith(".pyc") and row.digest
+    )
+
+
+def _add_bytecode(tree: str, found: Survey, *, python: str, workers: int, report: Report) -> None:
+    """Compile what needs no relocation; a module that does would carry old constants in its bytecode."""
+    present = {source for path in found.members if (source := layers.source_of(path))}
+    modules = [
+        path
+        for path, member in found.members.items()
+        if path.startswith("lib/")
+        and path.endswith(".py")
+        and member.type == ustar.REGULAR
+        and path not in found.contents
+        and path not in present
+    ]
+    with report.phase("bytecode", total=len(modules), unit="modules") as phase:
+        for path in bytecode.compile_modules(tree, modules, python=python, workers=workers, phase=phase):
+            size = os.stat(os.path.join(tree, path)).st_size
+            found.members[path] = ustar.Member(path, ustar.REGULAR, 0o644, size)
+
+
+def _divide(
+    tree: str,
+    found: Survey,
+    distributions: list[layers.Distribution],
+    skeleton: Collection[str],
+    report: Report,
+) -> list[layers.LayerPlan]:
+    """Make the RECORDs canonical and assign every member to a layer."""
+    for each in distributions:
+        requested = f"{each.info}/REQUESTED"
+        found.members[requested] = ustar.Member(requested, ustar.REGULAR)
+        found.contents[requested] = b""
+    for each in distributions:
+        rows = layers.canonical_record(each, found.members, found.contents)
+        content = record.write(rows)
+        found.members[each.record] = ustar.Member(each.record, ustar.REGULAR, 0o644, len(content))
+        if relocate.MARKER in content:
+            found.problems[each.record] = "a path in it holds the prefix"
+        if any(record.location(each.record, row) in found.kinds for row in rows if row.digest):
+            found.kinds[each.record] = relocate.RECORD_KIND
+        found.contents[each.record] = content
+    plans, disputes = layers.plan(
+        found.members, distributions, skeleton, lambda path: record.digest_of(read(tree, path))
+    )
+    for dispute in disputes:
+        claimants = ", ".join(dispute.claimants)
+        report.warn(f"{dispute.path} belongs to several packages ({claimants}); it is kept with {dispute.owner}")
+    return plans
+
+
+def _refuse_problems(problems: Mapping[str, str]) -> None:
+    if not problems:
+        return
+    shown = "; ".join(f"{path}: {reason}" for path, reason in sorted(problems.items())[:_LISTED])
+    more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    raise BuildError(
+        f"the environment cannot be moved: {shown}{more}",
+        hint="such a package cannot be kept in a store; install it from a wheel, or leave it out",
+    )
+
+
+def _package(distribution: layers.Distribution, origin: Origin) -> Package:
+    return Package(
+        name=distribution.name,
+        version=distribution.version,
+        built=distribution.name in origin.compiled,
+        sha256=origin.downloads.get(distribution.name),
+    )

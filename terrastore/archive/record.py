@@ -1,0 +1,64 @@
+"""RECORD, the list of an installed distribution's files (PyPA: recording installed projects; PEP 376, PEP 627)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import posixpath
+from base64 import urlsafe_b64encode
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Row(NamedTuple):
+    """One line: a path as written, ``sha256=<urlsafe base64>`` or "", and the size in bytes or ""."""
+
+    path: str
+    digest: str
+    size: str
+
+
+def parse(data: bytes) -> tuple[Row, ...]:
+    """Return the rows of a RECORD file.
+
+    :raises ValueError: when it is not UTF-8 CSV of three columns
+    """
+    rows = []
+    for fields in csv.reader(io.StringIO(data.decode(), newline="")):
+        if not fields:
+            continue
+        if len(fields) > len(Row._fields):
+            msg = f"a line has {len(fields)} columns"
+            raise ValueError(msg)
+        rows.append(Row(*[*fields, "", ""][: len(Row._fields)]))
+    return tuple(rows)
+
+
+def write(rows: Iterable[Row]) -> bytes:
+    """Return the bytes of a RECORD file with these rows, in this order."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def location(record: str, row: Row) -> str:
+    """Return where ``row`` of the RECORD at ``record`` points, relative to the environment; both are posix paths."""
+    site_packages = posixpath.dirname(posixpath.dirname(record))
+    return posixpath.normpath(posixpath.join(site_packages, row.path))
+
+
+def digest_of(data: bytes) -> str:
+    """Return ``data``'s digest in RECORD's spelling."""
+    return "sha256=" + urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def updated(rows: Iterable[Row], record: str, contents: Mapping[str, bytes]) -> list[Row]:
+    """Return ``rows`` with digest and size taken anew for the files in ``contents``, by path in the environment."""
+    fresh = []
+    for row in rows:
+        data = contents.get(location(record, row))
+        fresh.append(row if data is None or not row.digest else Row(row.path, digest_of(data), str(len(data))))
+    return fresh

@@ -1,0 +1,116 @@
+"""One look at every file of a built environment: what there is, and what holds the staging prefix."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import posixpath
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from terrastore.archive import relocate, ustar
+from terrastore.archive.layers import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAP_FROM: Final = 1024 * 1024
+INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
+"""Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
+_LEFTOVERS: Final = re.compile(r"pyvenv\.cfg|\.lock|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_cache\.json")
+
+
+@dataclass(slots=True)
+class Survey:
+    """What an environment under a staging prefix consists of. Paths are relative, with ``/``.
+
+    ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``kinds`` of their relocations;
+    ``strangers``: files that name a path of another build, with the paths; ``problems``: what cannot be packed, why.
+    """
+
+    members: dict[str, ustar.Member] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    strangers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def survey(tree: str, prefix: relocate.StagingPrefix) -> Survey:
+    """Look at every file below ``tree``, which was built under ``prefix``."""
+    found = Survey()
+    for path, entry in _walk(tree, ""):
+        facts = entry.stat(follow_symlinks=False)
+        try:
+            if stat.S_ISLNK(facts.st_mode):
+                target = _inward(path, os.readlink(entry.path), prefix)
+                member = ustar.Member(path, ustar.SYMLINK, 0o777, 0, target)
+            elif stat.S_ISDIR(facts.st_mode):
+                member = ustar.Member(path, ustar.DIRECTORY, 0o755)
+            elif stat.S_ISREG(facts.st_mode):
+                mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
+                member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
+                if _holds_marker(entry.path, facts.st_size):
+                    member = _canonicalise(entry.path, member, prefix, found)
+            else:
+                found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
+                continue
+            ustar.check_member(member)
+        except (relocate.NotRelocatableError, ustar.MalformedError) as error:
+            found.problems[path] = str(error)
+        else:
+            found.members[path] = member
+    return found
+
+
+def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
+    """Remove every ``.pyc`` below ``__pycache__`` that is not ``listed``: somebody's run left it there."""
+    for path, entry in list(_walk(tree, "")):
+        if source_of(path) and path not in listed:
+            os.unlink(entry.path)
+
+
+def _walk(tree: str, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield files, links and empty directories below ``tree`` with their relative paths."""
+    with os.scandir(os.path.join(tree, folder)) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            path = folder + entry.name
+            if _LEFTOVERS.fullmatch(path) or INTERPRETERS.fullmatch(path):
+                continue
+            if not entry.is_dir(follow_symlinks=False):
+                yield path, entry
+            elif os.listdir(entry.path):
+                yield from _walk(tree, path + "/")
+            else:
+                yield path, entry
+
+
+def _holds_marker(path: str, size: int) -> bool:
+    with open(path, "rb") as file:
+        if size < _MAP_FROM:
+            return relocate.MARKER in file.read()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(relocate.MARKER) >= 0
+
+
+def _canonicalise(place: str, member: ustar.Member, prefix: relocate.StagingPrefix, found: Survey) -> ustar.Member:
+    with open(place, "rb") as file:
+        canonical = relocate.canonicalise(file.read(), prefix)
+    if canonical.strangers:
+        found.strangers[member.path] = canonical.strangers
+    if not canonical.hits:
+        return member
+    found.kinds[member.path] = relocate.classify(member.path, canonical.data)
+    found.contents[member.path] = canonical.data
+    return ustar.Member(member.path, member.type, member.mode, len(canonical.data))
+
+
+def _inward(path: str, target: str, prefix: relocate.StagingPrefix) -> str:
+    """Return the relative form of a symbolic link's target; one that leaves stays as it is, to be refused."""
+    folder = posixpath.dirname(path)
+    if target.startswith(prefix.path + "/"):
+        return posixpath.relpath(target[len(prefix.path) + 1 :], folder or ".")
+    if not target.startswith("/") and ".." in target.lstrip("./").split("/"):
+        return posixpath.relpath(posixpath.normpath(posixpath.join(folder, target)), folder or ".")
+    return target

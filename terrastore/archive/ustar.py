@@ -1,0 +1,269 @@
+"""tar members as archives hold them: POSIX ustar headers, pax only for names that do not fit.
+
+``FORMAT.md`` section 4 is the specification. The reader accepts that subset and refuses everything else, so a
+member can neither leave the environment nor carry what was not asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK: Final = 512
+MTIME: Final = 315532800  # 1980-01-01T00:00:00Z, the earliest time that zip files can hold
+END: Final = bytes(2 * BLOCK)
+
+REGULAR: Final = b"0"
+SYMLINK: Final = b"2"
+DIRECTORY: Final = b"5"
+_PAX: Final = b"x"
+
+_NAME_SIZE: Final = 100
+_PREFIX_SIZE: Final = 155
+_SIZE_LIMIT: Final = 8**11
+_PAX_LIMIT: Final = 64 * 1024
+_PAX_NAME: Final = b"././@PaxHeader"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_NORMAL: Final = re.compile(r"(^|/)(\.{0,2})(/|$)")
+_MODES: Final = {REGULAR: (0o644, 0o755), SYMLINK: (0o777,), DIRECTORY: (0o755,)}
+
+# Fields that are the same in every header: uid, gid; then magic, version, owners and device numbers.
+_OWNER: Final = b"0000000\0" * 2
+_TAIL: Final = b"ustar\x0000" + bytes(64) + b"0000000\0" * 2
+_TIME: Final = b"%011o\0" % MTIME
+
+
+class MalformedError(ValueError):
+    """These bytes are not an archive as FORMAT.md describes it; the text says where they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of an environment. ``path`` is relative, with ``/``; ``size`` in bytes; ``target`` for symlinks."""
+
+    path: str
+    type: bytes
+    mode: int = 0o644
+    size: int = 0
+    target: str = ""
+
+
+def padding(size: int) -> int:
+    """Return how many zero bytes follow ``size`` bytes of content."""
+    return -size % BLOCK
+
+
+def header(member: Member) -> bytes:
+    """Return the header blocks of ``member``.
+
+    :raises MalformedError: when it is nothing an archive may hold
+    """
+    check_member(member)
+    name, target = member.path.encode(), member.target.encode()
+    records = b""
+    split = _split(name)
+    if split is None:
+        records += _pax_record(b"path", name)
+        split = b"", name[:_NAME_SIZE]
+    if len(target) > _NAME_SIZE:
+        records += _pax_record(b"linkpath", target)
+        target = target[:_NAME_SIZE]
+    size = member.size if member.type == REGULAR else 0
+    block = _block(split, member.type, member.mode, size, target)
+    if not records:
+        return block
+    pax = _block((b"", _PAX_NAME), _PAX, 0o644, len(records), b"")
+    return pax + records + bytes(padding(len(records))) + block
+
+
+def check_member(member: Member) -> None:
+    """Refuse what would not be safe, or not be the same on every machine.
+
+    :raises MalformedError: for a name that is absolute, not normal or holds control characters, another mode
+        than 0644 or 0755, a symbolic link that leaves the environment
+    """
+    if _NOT_NORMAL.search(member.path) or _CONTROL.search(member.path):
+        msg = f"the name {member.path!r} is not a plain relative path"
+        raise MalformedError(msg)
+    if member.mode not in _MODES.get(member.type, ()):
+        msg = f"{member.path} has mode {member.mode:o}"
+        raise MalformedError(msg)
+    if member.type == SYMLINK and not _stays_inside(member.path, member.target):
+        msg = f"the symbolic link {member.path} leaves the environment: {member.target!r}"
+        raise MalformedError(msg)
+    if not 0 <= member.size < _SIZE_LIMIT:
+        msg = f"{member.path} has {member.size} bytes"
+        raise MalformedError(msg)
+
+
+class Reader:
+    """Takes a tar stream apart as it arrives.
+
+    >>> for member, offset, content, last in reader.feed(raw): ...
+
+    Every piece of raw bytes must be a multiple of 512 bytes long, as frames are.
+    """
+
+    def __init__(self) -> None:
+        self._member: Member | None = None
+        self._offset = 0
+        self._extended = b""
+        self._pax: dict[str, str] = {}
+
+    def feed(self, raw: bytes) -> Iterator[tuple[Member, int, memoryview, bool]]:
+        """Yield (member, offset of the content in the file, content, whether it is the last) for each piece.
+
+        :raises MalformedError: at the first byte that differs from the format
+        """
+        if len(raw) % BLOCK:
+            msg = f"a frame of {len(raw)} bytes is no whole number of blocks"
+            raise MalformedError(msg)
+        view, position = memoryview(raw), 0
+        while position < len(raw):
+            if self._member is None:
+                self._member = self._begin(raw[position : position + BLOCK])
+                self._offset = 0
+                position += BLOCK
+            member, offset = self._member, self._offset
+            content = view[position : position + member.size - offset]
+            position += len(content)
+            self._offset += len(content)
+            complete = self._offset == member.size
+            if complete:
+                if any(view[position : position + padding(member.size)]):
+                    msg = f"the padding of {member.path} is not zero"
+                    raise MalformedError(msg)
+                position += padding(member.size)
+                self._member = None
+            if member.type == _PAX:
+                self._extended += bytes(content)
+                if complete:
+                    self._pax, self._extended = _parse_pax(self._extended), b""
+            elif content or complete:
+                yield member, offset, content, complete
+
+    def finish(self) -> None:
+        """Declare the stream complete.
+
+        :raises MalformedError: when it ends inside a member
+        """
+        if self._member is not None or self._pax:
+            msg = "the stream ends inside a member"
+            raise MalformedError(msg)
+
+    def _begin(self, block: bytes) -> Member:
+        member = _parse_header(block)
+        if member.type == _PAX:
+            if self._pax or not 0 < member.size <= _PAX_LIMIT:
+                msg = "a pax header follows another or has an absurd size"
+                raise MalformedError(msg)
+            return member
+        path, target = self._pax.pop("path", member.path), self._pax.pop("linkpath", member.target)
+        member = Member(path, member.type, member.mode, member.size, target)
+        check_member(member)
+        return member
+
+
+def _block(split: tuple[bytes, bytes], kind: bytes, mode: int, size: int, target: bytes) -> bytes:
+    prefix, name = split
+    head = name.ljust(_NAME_SIZE, b"\0") + b"%07o\0" % mode + _OWNER + b"%011o\0" % size + _TIME
+    tail = kind + target.ljust(_NAME_SIZE, b"\0") + _TAIL + prefix.ljust(_PREFIX_SIZE, b"\0") + bytes(12)
+    return head + b"%06o\0 " % (sum(head) + sum(tail) + 8 * ord(" ")) + tail
+
+
+def _parse_header(block: bytes) -> Member:
+    checksum, kind = block[148:156], block[156:157]
+    if checksum != b"%06o\0 " % (sum(block) - sum(checksum) + 8 * ord(" ")):
+        msg = "a header's checksum is wrong"
+        raise MalformedError(msg)
+    if (
+        kind not in {REGULAR, SYMLINK, DIRECTORY, _PAX}
+        or block[108:124] != _OWNER
+        or block[136:148] != _TIME
+        or block[257:345] != _TAIL
+        or any(block[500:])
+    ):
+        msg = f"a header of type {kind!r} is not as this format writes it"
+        raise MalformedError(msg)
+    try:
+        name, prefix = _text(block[:100]), _text(block[345:500])
+        path = f"{prefix}/{name}" if prefix else name
+        member = Member(path, kind, _octal(block[100:108]), _octal(block[124:136]), _text(block[157:257]))
+    except ValueError as error:
+        msg = f"a header cannot be read: {error}"
+        raise MalformedError(msg) from None
+    if member.size and kind in {SYMLINK, DIRECTORY}:
+        msg = f"{path} is no file and has content"
+        raise MalformedError(msg)
+    return member
+
+
+def _octal(field: bytes) -> int:
+    digits = field[:-1]
+    if field[-1:] != b"\0" or digits.strip(b"01234567"):
+        msg = f"{field!r} is not an octal number"
+        raise ValueError(msg)
+    return int(digits, 8)
+
+
+def _text(field: bytes) -> str:
+    text = field.rstrip(b"\0")
+    if b"\0" in text:
+        msg = "a name holds NUL"
+        raise ValueError(msg)
+    return text.decode()
+
+
+def _split(name: bytes) -> tuple[bytes, bytes] | None:
+    """Return (prefix, name) as ustar's two fields take it, the longest prefix first; None when they cannot."""
+    if len(name) <= _NAME_SIZE:
+        return b"", name
+    cut = name.rfind(b"/", 0, _PREFIX_SIZE + 1)
+    if cut <= 0 or len(name) - cut - 1 > _NAME_SIZE:
+        return None
+    return name[:cut], name[cut + 1 :]
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    r"""Return ``<length> <key>=<value>\n``, whose length counts its own digits (POSIX pax)."""
+    body = b" " + key + b"=" + value + b"\n"
+    size = len(body) + len(str(len(body)))
+    while len(str(size)) + len(body) != size:
+        size += 1
+    return str(size).encode() + body
+
+
+def _parse_pax(data: bytes) -> dict[str, str]:
+    records: dict[str, str] = {}
+    while data:
+        length, space, _ = data.partition(b" ")
+        if not space or not length.isdigit() or len(length) > 6 or int(length) > len(data):  # noqa: PLR2004
+            msg = "a pax record has no fitting length"
+            raise MalformedError(msg)
+        record, data = data[len(length) + 1 : int(length)], data[int(length) :]
+        key, equals, value = record.partition(b"=")
+        if key not in {b"path", b"linkpath"} or not equals or not value.endswith(b"\n") or key.decode() in records:
+            msg = f"a pax record sets {key!r}"
+            raise MalformedError(msg)
+        try:
+            records[key.decode()] = value[:-1].decode()
+        except UnicodeDecodeError:
+            msg = "a pax record is not UTF-8"
+            raise MalformedError(msg) from None
+    return records
+
+
+def _stays_inside(path: str, target: str) -> bool:
+    """Whether a link's target is relative and inside, whatever other links its components pass through.
+
+    ``..`` counts only at the start: after a component that is itself a link it would lead elsewhere.
+    """
+    if not target or target.startswith("/") or _CONTROL.search(target):
+        return False
+    components = target.split("/")
+    ups = next((index for index, component in enumerate(components) if component != ".."), len(components))
+    return ups <= path.count("/") and ".." not in components[ups:]

@@ -1,0 +1,172 @@
+"""The small object that leads from a key to an archive: a DSSE envelope (secure-systems-lab/dsse, version 1).
+
+``archive/FORMAT.md`` section 6 is the specification. The payload's raw bytes are kept, for a signature is over them.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import b64decode, b64encode
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA: Final = 1
+PAYLOAD_TYPE: Final = "application/vnd.terrastore.pointer+json"
+PAYLOAD_LIMIT: Final = 3072
+"""Most bytes a payload may have, so that one call of a key service can sign it."""
+ENVELOPE_LIMIT: Final = 64 * 1024
+_MANIFEST_LIMIT: Final = 5 * 1024 * 1024
+_SIZE_LIMIT: Final = 2**53
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_ARCHIVE_NAME: Final = re.compile(r"[0-9a-f]{32}\.tar\.zst")
+
+
+class PointerError(ValueError):
+    """This is no pointer a reader may follow; the text says why."""
+
+
+class UnknownSchemaError(PointerError):
+    """The pointer is of a later version than this reader knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSummary:
+    """An archive's file name within its key, its size in bytes, its SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestLocation:
+    """Where an archive's manifest frame lies: offset, bytes after and before compression, SHA-256 of the former."""
+
+    offset: int
+    packed: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """Which archive holds the environment that ``key`` names. ``created`` and ``expires`` are RFC 3339 times, UTC."""
+
+    key: str
+    created: str
+    archive: ArchiveSummary
+    manifest: ManifestLocation
+    python: str
+    packages: int
+    builder: str
+    needs: Mapping[str, Any] = field(default_factory=dict)
+    realm: str = ""
+    expires: str | None = None
+    schema: int = SCHEMA
+
+    def to_envelope(self) -> bytes:
+        """Return the unsigned envelope.
+
+        :raises PointerError: when the payload would be longer than 3,072 bytes
+        """
+        payload = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(payload) > PAYLOAD_LIMIT:
+            msg = f"a pointer of {len(payload)} bytes is longer than {PAYLOAD_LIMIT}"
+            raise PointerError(msg)
+        envelope = {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": []}
+        return json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_envelope(cls, data: bytes, *, key: str) -> Self:
+        """Return the pointer in ``data`` once it is one for ``key``.
+
+        :raises UnknownSchemaError: when its schema number is not 1
+        :raises PointerError: when it is malformed or for another key
+        """
+        document = _payload(data)
+        schema = document.get("schema")
+        if not isinstance(schema, int) or isinstance(schema, bool):
+            msg = "the pointer has no schema number"
+            raise PointerError(msg)
+        if schema != SCHEMA:
+            msg = f"the pointer has schema {schema}; this version of terrastore reads schema {SCHEMA}"
+            raise UnknownSchemaError(msg)
+        if document.get("key") != key:
+            msg = "the pointer is for another key"
+            raise PointerError(msg)
+        archive, manifest = _object(document, "archive"), _object(document, "manifest")
+        expires = document.get("expires")
+        pointer = cls(
+            key=key,
+            created=_text(document, "created"),
+            archive=ArchiveSummary(
+                name=_text(archive, "name", _ARCHIVE_NAME),
+                size=_number(archive, "size", _SIZE_LIMIT),
+                sha256=_text(archive, "sha256", _DIGEST),
+            ),
+            manifest=ManifestLocation(
+                packed=_number(manifest, "packed", _MANIFEST_LIMIT),
+                size=_number(manifest, "size", _MANIFEST_LIMIT),
+                sha256=_text(manifest, "sha256", _DIGEST),
+                offset=_number(manifest, "offset", _SIZE_LIMIT),
+            ),
+            python=_text(document, "python"),
+            packages=_number(document, "packages", _SIZE_LIMIT),
+            builder=_text(document, "builder"),
+            needs=_object(document, "needs"),
+            realm=document["realm"] if isinstance(document.get("realm"), str) else "",
+            expires=expires if isinstance(expires, str) else None,
+        )
+        if pointer.manifest.offset + pointer.manifest.packed > pointer.archive.size:
+            msg = "the pointer's manifest lies outside its archive"
+            raise PointerError(msg)
+        return pointer
+
+
+def _payload(data: bytes) -> dict[str, Any]:
+    if len(data) > ENVELOPE_LIMIT:
+        msg = f"the pointer has {len(data)} bytes"
+        raise PointerError(msg)
+    try:
+        envelope = json.loads(data)
+        if envelope["payloadType"] != PAYLOAD_TYPE or not isinstance(envelope["signatures"], list):
+            msg = "the envelope does not hold a pointer"
+            raise PointerError(msg)
+        payload = b64decode(envelope["payload"], validate=True)
+        document = json.loads(payload) if len(payload) <= PAYLOAD_LIMIT else None
+    except (LookupError, TypeError, RecursionError, binascii.Error, json.JSONDecodeError, UnicodeDecodeError):
+        msg = "the pointer is not a DSSE envelope of JSON"
+        raise PointerError(msg) from None
+    if not isinstance(document, dict):
+        msg = "the pointer's payload is no JSON object of at most 3,072 bytes"
+        raise PointerError(msg)
+    return document
+
+
+def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    if not isinstance(value, dict):
+        msg = f"the pointer's {name} is no object"
+        raise PointerError(msg)
+    return value
+
+
+def _text(document: Mapping[str, Any], name: str, form: re.Pattern[str] | None = None) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
+        msg = f"the pointer's {name} is not as it should be"
+        raise PointerError(msg)
+    return value
+
+
+def _number(document: Mapping[str, Any], name: str, most: int) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        msg = f"the pointer's {name} is no number from 0 to {most}"
+        raise PointerError(msg)
+    return value
