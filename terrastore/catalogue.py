@@ -1,0 +1,200 @@
+"""Environments in a store, by key: find one, publish one, list and remove them.
+
+Publishing puts the archive under a name of its own first and the pointer after it, so whoever follows a pointer finds
+its archive. Finding believes nothing: the pointer must be for the key, the manifest's bytes must be those it names.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from terrastore import __version__
+from terrastore.archive.unpack import read_manifest
+from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
+from terrastore.key import EnvKey
+from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
+from terrastore.store import layout
+from terrastore.store.protocol import ListableStore, WritableStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from terrastore.archive.manifest import Manifest
+    from terrastore.archive.pack import Packed
+    from terrastore.report import Report
+    from terrastore.store.protocol import Store
+
+_COPY_SIZE: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An environment in a store, its pointer read and verified."""
+
+    store: Store
+    key: EnvKey
+    pointer: Pointer
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return exactly ``size`` bytes of the archive.
+
+        :raises ArchiveRefusedError: when the archive is gone or ends before
+        """
+        name = layout.archive(self.key.text, self.pointer.archive.name)
+        data = self.store.read_range(name, offset, size)
+        if data is None:
+            raise ArchiveRefusedError(
+                f"the archive of {self.key.short} is missing from {self.store}, though its pointer is there",
+                hint=_HEAL,
+            )
+        if len(data) != size:
+            raise ArchiveRefusedError(
+                f"the archive of {self.key.short} in {self.store} is truncated: "
+                f"it ends at byte {offset + len(data):,} of {self.pointer.archive.size:,}",
+                hint=_HEAL,
+            )
+        return data
+
+    def manifest(self) -> Manifest:
+        """Return the archive's manifest.
+
+        :raises ArchiveRefusedError: when it is not the one that the pointer names, or is for another key
+        """
+        manifest = read_manifest(self.read, self.pointer.manifest)
+        if manifest.key != self.key.text:
+            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=_HEAL)
+        return manifest
+
+
+_HEAL: Final = "run without --no-build, or with --rebuild, where building is allowed: it replaces the archive"
+
+
+def find(store: Store, key: EnvKey, report: Report) -> Published | None:
+    """Return the environment that ``key`` names; None when the store has none that this version can read.
+
+    :raises ArchiveRefusedError: when its pointer is malformed
+    """
+    found = store.read(layout.pointer(key.text))
+    if found is None:
+        return None
+    try:
+        pointer = Pointer.from_envelope(found.data, key=key.text)
+    except UnknownSchemaError as error:
+        report.warn(f"{store} has {key.short}, but {error}")
+        return None
+    except PointerError as error:
+        raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=_HEAL) from error
+    return Published(store=store, key=key, pointer=pointer)
+
+
+def publish(
+    store: WritableStore, key: EnvKey, packed: Packed, archive: BinaryIO, *, replace: bool, report: Report
+) -> Published:
+    """Upload ``archive`` and point ``key`` to it; ``replace`` what is there, else the first to publish wins.
+
+    Returns what the store has afterwards: ours, or the winner's.
+    """
+    name = layout.archive_name(secrets.token_hex(16))
+    with (
+        report.phase("publish", total=packed.size) as phase,
+        store.upload(layout.archive(key.text, name)) as upload,
+    ):
+        while piece := archive.read(_COPY_SIZE):
+            upload.write(piece)
+            phase.advance(len(piece))
+    pointer = Pointer(
+        key=key.text,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        archive=packed.summary(name),
+        manifest=packed.location,
+        python=str(packed.manifest.interpreter["version"]),
+        packages=len(packed.manifest.packages),
+        builder=f"terrastore {__version__} on {socket.gethostname()}",
+        needs=packed.manifest.needs,
+    )
+    ours = Published(store=store, key=key, pointer=pointer)
+    if store.create(layout.pointer(key.text), pointer.to_envelope()):
+        return ours
+    current = store.read(layout.pointer(key.text))
+    if not replace and (winner := _readable(store, key, report)):
+        return winner
+    if current is not None and store.replace(layout.pointer(key.text), pointer.to_envelope(), current.version):
+        return ours
+    return find(store, key, report) or ours
+
+
+def _readable(store: Store, key: EnvKey, report: Report) -> Published | None:
+    try:
+        return find(store, key, report)
+    except ArchiveRefusedError:
+        return None
+
+
+def keys(store: Store) -> list[EnvKey]:
+    """Return the keys that have a pointer, sorted.
+
+    :raises UsageError: when this kind of store cannot be listed
+    """
+    names = (layout.key_of(listed.name) for listed in listable(store).list(layout.POINTERS))
+    found = []
+    for name in filter(None, names):
+        try:
+            found.append(EnvKey.parse(name))
+        except UsageError:
+            continue  # a stranger's file
+    return found
+
+
+def resolve(store: Store, text: str) -> EnvKey:
+    """Return the one key in the store that begins with ``text``, or whose digest does.
+
+    :raises UsageError: when none or several do
+    """
+    found = [key for key in keys(store) if key.text == text]
+    found = found or [key for key in keys(store) if key.text.startswith(text) or f"-{text}" in key.text]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"{store} has no environment {text}", hint="see terrastore list")
+    raise UsageError(
+        f"{text} could be any of {', '.join(key.short for key in found[:5])}", hint="write more of the key"
+    )
+
+
+def archives(store: Store, key: EnvKey) -> Iterator[tuple[str, int]]:
+    """Yield (name, size in bytes) of the archives that ``key`` owns, pointed to or not."""
+    for listed in listable(store).list(layout.archives(key.text)):
+        yield listed.name, listed.size
+
+
+def remove(store: Store, key: EnvKey) -> int:
+    """Remove the key's pointer, then its archives; return how many bytes of archives were removed."""
+    removable = listable(store)
+    owned = list(archives(store, key))
+    removable.remove(layout.pointer(key.text))
+    return sum(size for name, size in owned if removable.remove(name))
+
+
+def listable(store: Store) -> ListableStore:
+    """Return ``store`` as one that can be listed.
+
+    :raises UsageError: when it cannot
+    """
+    if not isinstance(store, ListableStore):
+        raise UsageError(f"{store} cannot be listed", hint="name a directory")
+    return store
+
+
+def writable(store: Store) -> WritableStore:
+    """Return ``store`` as one that can be written.
+
+    :raises StoreRefusedError: when it cannot
+    """
+    if not isinstance(store, WritableStore):
+        raise StoreRefusedError(f"{store} is read-only", hint="publish to a store that can be written")
+    return store

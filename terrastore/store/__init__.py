@@ -1,0 +1,1 @@
+"""Where pointers and archives live. ``protocol`` says what a store is, ``locations`` which kinds there are."""

@@ -1,0 +1,178 @@
+"""A store in a directory: a local disk, NFS, any filesystem that several machines share.
+
+An object is written under a temporary name beside its place and published by ``link(2)``, the one step that is
+atomic over NFS too. Names that begin with a dot are unfinished and nobody's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from terrastore import atomic
+from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
+from terrastore.store.protocol import Listed, Object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MODE: Final = 0o644
+_ABSENT: Final = (errno.ENOENT, errno.ESTALE)
+_REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+class DirectoryStore:
+    """Objects are files below ``root``, an absolute path, which is made when its parent exists.
+
+    Directories get the permissions of ``root``, so that a share that is group-writable stays so; files can be read by
+    everybody, whatever the umask.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def __str__(self) -> str:
+        return self.root
+
+    def read(self, name: str) -> Object | None:
+        with self._errors("read"), self._open(name) as file:
+            if file is None:
+                return None
+            data = file.read()
+            return Object(data, hashlib.sha256(data).hexdigest())
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        with self._errors("read"), self._open(name) as file:
+            if file is None:
+                return None
+            file.seek(offset)
+            return file.read(size)
+
+    def create(self, name: str, data: bytes) -> bool:
+        with self._errors("written"):
+            path = self._make_place(name)
+            with atomic.temporary_beside(path, mode=_MODE) as file:
+                file.write(data)
+                return atomic.publish_new(file, path)
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        current = self.read(name)
+        if current is None or current.version != version:
+            return False
+        with self._errors("written"):
+            atomic.write_file(self._place(name), data, mode=_MODE)
+        return True
+
+    @contextmanager
+    def upload(self, name: str) -> Iterator[BinaryIO]:
+        with self._errors("written"):
+            path = self._make_place(name)
+            with atomic.temporary_beside(path, mode=_MODE) as file:
+                yield file
+                if not atomic.publish_new(file, path):
+                    raise StoreUnreachableError(f"{self} already has {name}, which should be unique")
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        with self._errors("listed"):
+            self._check_root()
+            yield from self._walk(prefix.rpartition("/")[0], prefix)
+
+    def remove(self, name: str) -> bool:
+        with self._errors("written"):
+            try:
+                os.unlink(self._place(name))
+            except FileNotFoundError:
+                return False
+            return True
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
+        try:
+            entries = sorted(os.scandir(self._place(folder)), key=_listing_order)
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if name.startswith(prefix) or prefix.startswith(f"{name}/"):
+                    yield from self._walk(name, prefix)
+            elif name.startswith(prefix):
+                with suppress(FileNotFoundError):
+                    facts = entry.stat()
+                    yield Listed(name, facts.st_size, facts.st_mtime)
+
+    def _place(self, name: str) -> str:
+        return os.path.join(self.root, name)
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO | None]:
+        """Open an object; None when it is not there. A missing store is an error: a share may not be mounted."""
+        try:
+            file = open(self._place(name), "rb", buffering=0)  # noqa: SIM115 -- closed below
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+            self._check_root()
+            yield None
+            return
+        with file:
+            yield file
+
+    def _check_root(self) -> None:
+        """Raise unless the store is there, or could be made in an existing directory."""
+        try:
+            facts = os.stat(self.root)
+        except FileNotFoundError:
+            os.stat(os.path.dirname(self.root))
+            return
+        if not stat.S_ISDIR(facts.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.root)
+
+    def _make_place(self, name: str) -> str:
+        """Return the path of an object, with every directory above it made."""
+        path = self._place(name)
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            with suppress(FileExistsError):
+                os.mkdir(self.root, 0o755)
+            permissions = stat.S_IMODE(os.stat(self.root).st_mode)
+            place = self.root
+            for component in os.path.dirname(name).split("/"):
+                place = os.path.join(place, component)
+                try:
+                    os.mkdir(place)
+                except FileExistsError:
+                    continue
+                os.chmod(place, permissions)
+        return path
+
+    @contextmanager
+    def _errors(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except TerrastoreError:
+            raise
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            if error.errno in _ABSENT:
+                raise StoreRefusedError(
+                    f"the store {self} is not there", hint="check the path, or that the share is mounted"
+                ) from error
+            if error.errno in _REFUSED:
+                raise StoreRefusedError(
+                    f"the store {self} cannot be {verb}: {reason}",
+                    hint="check the path and the permissions of this user",
+                ) from error
+            raise StoreUnreachableError(
+                f"the store {self} cannot be {verb}: {reason}", hint="check the disk, or the share"
+            ) from error
+
+
+def _listing_order(entry: os.DirEntry[str]) -> str:
+    """Sort as whole names sort: a directory's children come where its name with ``/`` stands."""
+    return entry.name + "/" if entry.is_dir() else entry.name

@@ -1,0 +1,35 @@
+"""Where things lie in a store: ``FORMAT.md`` section 2. The version is in the path: a later layout is another one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = "v1"
+POINTERS: Final = f"{VERSION}/pointers/"
+_SUFFIX: Final = ".json"
+
+
+def pointer(key: str) -> str:
+    """Return the name of a key's pointer."""
+    return f"{POINTERS}{key}{_SUFFIX}"
+
+
+def key_of(name: str) -> str | None:
+    """Return the key whose pointer has this name; None for other objects."""
+    key = name.removeprefix(POINTERS).removesuffix(_SUFFIX)
+    return key if pointer(key) == name and "/" not in key else None
+
+
+def archives(key: str) -> str:
+    """Return what the names of a key's archives begin with."""
+    return f"{VERSION}/archives/{key}/"
+
+
+def archive(key: str, name: str) -> str:
+    """Return the name of an archive, which its key alone owns."""
+    return archives(key) + name
+
+
+def archive_name(random_id: str) -> str:
+    """Return the last part of an archive's name for 32 random hexadecimal digits."""
+    return f"{random_id}.tar.zst"

@@ -1,0 +1,75 @@
+"""A store in this process's memory: the shortest statement of what a store promises."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from terrastore.store.protocol import Listed, Object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MemoryStore:
+    """Objects in a dictionary; any number of threads may use it."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return "memory:"
+
+    def read(self, name: str) -> Object | None:
+        data = self._objects.get(name)
+        return None if data is None else Object(data, _version(data))
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        data = self._objects.get(name)
+        return None if data is None else data[offset : offset + size]
+
+    def create(self, name: str, data: bytes) -> bool:
+        with self._lock:
+            if name in self._objects:
+                return False
+            self._objects[name] = data
+            return True
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        with self._lock:
+            current = self._objects.get(name)
+            if current is None or _version(current) != version:
+                return False
+            self._objects[name] = data
+            return True
+
+    @contextmanager
+    def upload(self, name: str) -> Iterator[_Upload]:
+        upload = _Upload()
+        yield upload
+        with self._lock:
+            self._objects[name] = b"".join(upload.pieces)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        with self._lock:
+            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
+        return (Listed(name, len(data), 0.0) for name, data in found)
+
+    def remove(self, name: str) -> bool:
+        with self._lock:
+            return self._objects.pop(name, None) is not None
+
+
+class _Upload:
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes, /) -> None:
+        self.pieces.append(bytes(data))
+
+
+def _version(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,85 @@
+"""What a store is: named objects, of which a few may be replaced.
+
+Names are relative, with ``/``; :mod:`terrastore.store.layout` makes them. Making a store touches neither network nor
+disk. "Not there" is ``None`` or ``False``; every other answer raises
+:class:`~terrastore.errors.StoreRefusedError` when the store says no and
+:class:`~terrastore.errors.StoreUnreachableError` when it does not answer or makes no sense. ``str(store)`` is its
+URL without credentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object's bytes, and a version to :meth:`WritableStore.replace` it by, which differs whenever the bytes do."""
+
+    data: bytes
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock."""
+
+    name: str
+    size: int
+    modified: float
+
+
+class Upload(Protocol):
+    """An object on its way; nobody sees it before it is whole."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+
+class Store(Protocol):
+    """A store that can be read."""
+
+    def read(self, name: str) -> Object | None:
+        """Return a whole object, None when it is not there."""
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        """Return ``size`` bytes from ``offset``, fewer when the object ends before, None when it is not there.
+
+        Safe from several threads at once.
+        """
+
+
+@runtime_checkable
+class WritableStore(Store, Protocol):
+    """A store that can also be written. A name is published whole or not at all, and stays published."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put an object where none is; return whether it was ours that came to be there."""
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        """Put an object in place of the one with ``version``.
+
+        Return False when another is there by now, where the store can tell; a store that cannot lets the last one win.
+        """
+
+    def upload(self, name: str) -> AbstractContextManager[Upload]:
+        """Take a large object piece by piece; it is published when the body ends, and discarded when that raises.
+
+        Names of uploads are unique: nothing is there before.
+        """
+
+
+@runtime_checkable
+class ListableStore(Store, Protocol):
+    """A store whose objects can be listed and removed."""
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Yield the objects whose names begin with ``prefix``, by name; unfinished ones are not there."""
+
+    def remove(self, name: str) -> bool:
+        """Remove an object; return whether it was there."""
