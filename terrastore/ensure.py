@@ -1,0 +1,288 @@
+"""The story: the key; is it here already; find it, or build and publish it; unpack, check, swap in."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from terrastore import environment
+from terrastore.environment import Releases, State, Target
+from terrastore.errors import (
+    ArchiveRefusedError,
+    HostError,
+    NotInStoreError,
+    RequirementsError,
+    TerrastoreError,
+)
+from terrastore.interpreter import Fingerprint
+from terrastore.key import EnvKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from terrastore.archive.manifest import Manifest
+    from terrastore.archive.pack import Packed
+    from terrastore.archive.unpack import ReadRange
+    from terrastore.catalogue import Published
+    from terrastore.inputs import Inputs
+    from terrastore.report import Report
+    from terrastore.store.protocol import Store
+
+KEPT: Final = "kept"
+FETCHED: Final = "fetched"
+BUILT: Final = "built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What ``ensure`` may do, and what it must."""
+
+    build: bool = True
+    rebuild: bool = False
+    publish: bool = True
+    require_publish: bool = False
+    backup: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of it.
+
+    ``outcome`` is ``kept``, ``fetched`` or ``built``; ``target`` None when no environment was asked for; ``store``
+    where it came from or went to, None when neither; ``bytes_fetched`` packed bytes read from the store;
+    ``retired`` the environment that was replaced, which the caller removes once the result is told.
+    """
+
+    outcome: str
+    key: EnvKey
+    target: str | None
+    store: str | None = None
+    packages: int = 0
+    bytes_fetched: int = 0
+    layers_fetched: int = 0
+    layers_total: int = 0
+    retired: str | None = field(default=None)
+
+
+def ensure(
+    inputs: Inputs,
+    place: Target | Releases,
+    *,
+    store: Store | None,
+    cache: Path,
+    policy: Policy,
+    report: Report,
+) -> Outcome:
+    """Make sure that ``place`` holds the environment that ``inputs`` ask for.
+
+    :raises TerrastoreError: when it does not; the old environment is then as it was
+    """
+    run = Run(inputs, store, cache, policy, report)
+    target = place.target(run.key) if isinstance(place, Releases) else place
+    if isinstance(place, Releases):
+        place.check_switchable()
+    outcome = run.kept(target)
+    if outcome is None:
+        target.check_replaceable(force=policy.force)
+        with target.locked(report):
+            # Whoever held the lock may have made what we want.
+            outcome = run.kept(target) or run.fetched(target) or run.built(target)
+    if isinstance(place, Releases):
+        place.switch(target.path)
+    return outcome
+
+
+def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: Report) -> Outcome:
+    """Make sure that ``store`` has the environment that ``inputs`` ask for, without making it here.
+
+    :raises TerrastoreError: when it has not
+    """
+    run = Run(inputs, store, cache, policy, report)
+    return run.in_store() or run.built(None)
+
+
+class Run:
+    """One run for one request: the steps that :func:`ensure` is told in."""
+
+    def __init__(self, inputs: Inputs, store: Store | None, cache: Path, policy: Policy, report: Report) -> None:
+        self._inputs = inputs
+        self._store = store
+        self._cache = cache
+        self._policy = policy
+        self._report = report
+        self._request = inputs.request()
+        self.key = EnvKey.of(self._request)
+        self._publish_as = self.key
+
+    def kept(self, target: Target) -> Outcome | None:
+        """Return the outcome when ``target`` is what was asked for already."""
+        if self._policy.rebuild or not environment.holds(target.path, self.key):
+            return None
+        return Outcome(outcome=KEPT, key=self.key, target=target.path)
+
+    def in_store(self) -> Outcome | None:
+        """Return the outcome when the store has a sound manifest for what was asked for."""
+        found = self._find()
+        if found is None:
+            return None
+        manifest = found.manifest()
+        return Outcome(
+            outcome=KEPT, key=found.key, target=None, store=str(found.store), packages=len(manifest.packages)
+        )
+
+    def fetched(self, target: Target) -> Outcome | None:
+        """Install what the store has; None when it has nothing, or nothing sound, and building is allowed."""
+        try:
+            found = self._find()
+            if found is not None:
+                manifest = found.manifest()
+                retired = self._install(manifest, found.read, found.pointer.archive.sha256, target)
+                return self._outcome(FETCHED, manifest, target, str(found.store), retired)
+        except ArchiveRefusedError as error:
+            if not self._policy.build:
+                raise
+            self._report.warn(f"{error.message}; it is built anew")
+        if not self._policy.build:
+            raise NotInStoreError(
+                f"{self._store or 'no store'} has no {self.key.short}, and building is off",
+                hint="publish it with terrastore build where building is allowed, or run without --no-build",
+            )
+        return None
+
+    def built(self, target: Target | None) -> Outcome:
+        """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
+        from terrastore.install import read_file  # noqa: PLC0415 -- see _find
+
+        with self._packed() as (packed, archive):
+            published = self._publish(packed, archive)
+            retired = None
+            if target is not None:
+                retired = self._install(packed.manifest, read_file(archive), packed.sha256, target)
+        return self._outcome(BUILT, packed.manifest, target, str(published.store) if published else None, retired)
+
+    def _find(self) -> Published | None:
+        """Return what the store has that fits this host: under the key, else under the key for its distribution."""
+        from terrastore import catalogue  # noqa: PLC0415 -- a run that keeps what is there needs no store
+
+        if self._store is None or self._policy.rebuild:
+            return None
+        found = catalogue.find(self._store, self.key, self._report)
+        if found is None or not (lack := self._request.host.lacks(found.pointer.needs)):
+            return found
+        self._publish_as = self.key.for_distribution(self._request.host.distribution)
+        special = catalogue.find(self._store, self._publish_as, self._report)
+        if special is not None and not self._request.host.lacks(special.pointer.needs):
+            return special
+        if not self._policy.build:
+            raise HostError(
+                f"{self.key.short} in {self._store} needs {lack}",
+                hint="build it on the oldest system of the fleet, or run without --no-build on this one",
+            )
+        self._report.remark(f"{self.key.short} in {self._store} needs {lack}; this host builds its own")
+        return None
+
+    def _install(self, manifest: Manifest, read: ReadRange, digest: str, target: Target) -> str | None:
+        """Install the archive's environment; return what it replaced."""
+        from terrastore.install import install  # noqa: PLC0415 -- see _find
+
+        python = self._request.interpreter
+        state = State(
+            key=self.key.text,
+            archive=digest,
+            prefix=target.path,
+            inputs=environment.inputs(self._request.requirements.sources),
+            interpreter=Fingerprint.of(python.executable),
+        )
+        return install(
+            manifest,
+            read,
+            target,
+            python=python,
+            state=state,
+            backup=self._policy.backup,
+            report=self._report,
+        )
+
+    @contextmanager
+    def _packed(self) -> Iterator[tuple[Packed, BinaryIO]]:
+        """Build the environment and yield its archive, whose file lasts as long as the body."""
+        from terrastore.archive.pack import Origin, pack  # noqa: PLC0415 -- see _find
+        from terrastore.build import built  # noqa: PLC0415
+        from terrastore.install import cores  # noqa: PLC0415
+
+        where = f"no {self.key.short} in {self._store}" if self._store is not None else "no store is used"
+        self._report.remark(f"miss  {where}; building it here")
+        request = self._request
+        with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
+            self._refuse_changed_inputs()
+            origin = Origin(
+                key=self._publish_as.text,
+                interpreter=request.interpreter.identity(),
+                host=request.host.facts(),
+                installer=made.installer,
+                request=request.canonical(),
+                libc=request.host.libc,
+                compiled=made.compiled,
+                downloads=made.downloads,
+            )
+            with open(f"{made.work}/archive.tar.zst", "x+b") as archive:
+                packed = pack(
+                    made.prefix,
+                    archive,
+                    skeleton=made.skeleton,
+                    python=made.python,
+                    origin=origin,
+                    workers=cores(),
+                    report=self._report,
+                )
+                archive.flush()
+                yield packed, archive
+
+    def _refuse_changed_inputs(self) -> None:
+        """Refuse a result whose key no longer says what the installer read."""
+        if EnvKey.of(self._inputs.request()) != self.key:
+            raise RequirementsError(
+                "the requirements changed while they were installed",
+                hint="run again once they are as they should be",
+            )
+
+    def _publish(self, packed: Packed, archive: BinaryIO) -> Published | None:
+        """Publish the archive where that is wanted; a failure is a warning unless publishing is required."""
+        from terrastore import catalogue  # noqa: PLC0415 -- see _find
+
+        if self._store is None or not self._policy.publish:
+            return None
+        archive.seek(0)
+        try:
+            return catalogue.publish(
+                catalogue.writable(self._store),
+                self._publish_as,
+                packed,
+                archive,
+                replace=self._policy.rebuild,
+                report=self._report,
+            )
+        except TerrastoreError as error:
+            if self._policy.require_publish:
+                raise
+            self._report.warn(f"not published: {error.message}")
+            return None
+
+    def _outcome(
+        self, outcome: str, manifest: Manifest, target: Target | None, store: str | None, retired: str | None
+    ) -> Outcome:
+        fetched = outcome == FETCHED
+        return Outcome(
+            outcome=outcome,
+            key=self._publish_as if target is None else self.key,
+            target=target.path if target else None,
+            store=store,
+            packages=len(manifest.packages),
+            bytes_fetched=manifest.totals.packed if fetched else 0,
+            layers_fetched=len(manifest.layers) if fetched else 0,
+            layers_total=len(manifest.layers),
+            retired=retired,
+        )

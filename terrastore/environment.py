@@ -1,0 +1,358 @@
+"""An environment on disk: whether it is what was asked for, and how a new one takes its place.
+
+A new environment is staged beside its place, on the same filesystem, complete and checked; then it is exchanged with
+the old one in a single step. Killed at any instruction, the place holds the old environment or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from terrastore import __version__, atomic
+from terrastore.errors import HostError, UsageError
+from terrastore.interpreter import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from terrastore.interpreter import Interpreter
+    from terrastore.key import EnvKey
+    from terrastore.report import Report
+    from terrastore.requirements.files import Source
+
+STATE_PATH: Final = ".terrastore/state.json"
+_SCHEMA: Final = 1
+_CHECK_TIMEOUT: Final = 30
+_PROBE: Final = "import sys; print(sys.version_info[:3], sys.prefix, sys.base_prefix, sep='\\n')"
+_LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What an environment was made from, and for where.
+
+    ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``inputs`` the files that
+    asked for it, ``interpreter`` the base interpreter as it was on disk.
+    """
+
+    key: str
+    archive: str
+    prefix: str
+    inputs: tuple[dict[str, Any], ...]
+    interpreter: Fingerprint
+    schema: int = _SCHEMA
+
+    @classmethod
+    def read(cls, path: str) -> Self | None:
+        """Return the state of the environment at ``path``; None when it has none that this version can read."""
+        try:
+            document = json.loads(Path(path, STATE_PATH).read_bytes())
+            if document["schema"] != _SCHEMA:
+                return None
+            return cls(
+                key=document["key"],
+                archive=document["archive"],
+                prefix=document["prefix"],
+                inputs=tuple(document["inputs"]),
+                interpreter=Fingerprint(**document["interpreter"]),
+            )
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def write(self, path: str) -> None:
+        """Write it into the environment at ``path``, whole or not at all."""
+        temporary = Path(path, f"{STATE_PATH}.new")
+        temporary.write_text(json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
+        temporary.rename(Path(path, STATE_PATH))
+
+
+def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
+    """Return what a state says of the files that were read: path, SHA-256, size, mtime in nanoseconds, inode."""
+    found = []
+    for source in sources:
+        facts = os.stat(source.path)
+        found.append(
+            {
+                "path": os.path.abspath(source.path),
+                "sha256": source.sha256,
+                "size": facts.st_size,
+                "mtime_ns": facts.st_mtime_ns,
+                "inode": facts.st_ino,
+            }
+        )
+    return tuple(found)
+
+
+def holds(path: str, key: EnvKey) -> bool:
+    """Whether the environment at ``path`` is what ``key`` names, stands where its paths say, and has its interpreter.
+
+    A moved environment does not count, nor one whose interpreter was replaced on disk or is gone.
+    """
+    state = State.read(path)
+    if state is None or state.key != key.text or state.prefix != path:
+        return False
+    try:
+        return Fingerprint.of(os.path.join(path, "bin", "python")) == state.interpreter
+    except OSError:
+        return False
+
+
+def bind(path: str, interpreter: Interpreter) -> None:
+    """Write ``pyvenv.cfg`` and ``bin/python*`` for the interpreter found here (PEP 405)."""
+    names = interpreter.names
+    os.makedirs(os.path.join(path, "bin"), exist_ok=True)
+    for name, target in zip(names, (interpreter.executable, names[0], names[0]), strict=True):
+        place = os.path.join(path, "bin", name)
+        if os.path.lexists(place):
+            os.unlink(place)
+        os.symlink(target, place)
+    settings = {
+        "home": os.path.dirname(interpreter.executable),
+        "implementation": "CPython",
+        "version_info": ".".join(map(str, interpreter.version)),
+        "version": interpreter.version_text,
+        "executable": interpreter.executable,
+        "include-system-site-packages": "false",
+        "base-prefix": interpreter.base_prefix,
+        "base-executable": interpreter.executable,
+        "terrastore": __version__,
+    }
+    Path(path, "pyvenv.cfg").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+
+
+def check(path: str, interpreter: Interpreter) -> None:
+    """Run the interpreter of the environment at ``path`` once: version, prefix and base prefix must be as they should.
+
+    :raises HostError: when they are not, or it does not run within 30 s
+    """
+    python = os.path.join(path, "bin", "python")
+    try:
+        result = subprocess.run(
+            [python, "-I", "-c", _PROBE], capture_output=True, check=True, timeout=_CHECK_TIMEOUT, text=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise HostError(
+            f"the new environment's interpreter does not run: {reason}", hint="choose another with --python"
+        ) from None
+    expected = [str(interpreter.version[:3]), path, interpreter.base_prefix]
+    found = result.stdout.splitlines()[-3:]
+    # Below 3.13 prefixes come out as they were written, links and all.
+    if found[:1] != expected[:1] or any(
+        os.path.realpath(one) != os.path.realpath(other) for one, other in zip(found[1:], expected[1:], strict=True)
+    ):
+        raise HostError(
+            f"the new environment's interpreter is not the one it was made for: {found} instead of {expected}",
+            hint="choose another with --python",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The directory that an environment is to stand in; ``path`` is absolute, with no link left in it."""
+
+    path: str
+
+    @classmethod
+    def at(cls, path: str) -> Target:
+        """Return the target at ``path``, following links."""
+        return cls(os.path.realpath(path))
+
+    @property
+    def parent(self) -> str:
+        """The directory it is in."""
+        return os.path.dirname(self.path)
+
+    def check_replaceable(self, *, force: bool) -> None:
+        """Refuse what must not or cannot be replaced, before any work is done.
+
+        :raises UsageError: for a file, a foreign directory (unless ``force``), a mount point, an unwritable parent
+        """
+        if os.path.lexists(self.path) and not os.path.isdir(self.path):
+            raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
+        if os.path.ismount(self.path):
+            raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
+        if not force and not self._is_environment():
+            raise UsageError(
+                f"the target {self.path} is a directory that is no environment",
+                hint="name another, or replace it with --force",
+            )
+        above = self.parent
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        if not os.path.isdir(above) or not os.access(above, os.W_OK | os.X_OK):
+            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
+
+    @contextmanager
+    def locked(self, report: Report) -> Iterator[None]:
+        """Keep other runs away from this target, and remove what killed ones left."""
+        os.makedirs(self.parent, exist_ok=True)
+        lock = os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-lock")
+        with atomic.locked(lock, waiting=lambda: report.remark(f"waiting for another run to finish with {self.path}")):
+            self._recover()
+            yield
+
+    @contextmanager
+    def stage(self) -> Iterator[str]:
+        """Yield a new empty directory beside the target; what is left of it when the body ends is removed."""
+        staged = f"{self._stages}{secrets.token_hex(8)}"
+        os.mkdir(staged, 0o755)
+        os.chmod(staged, 0o755)  # noqa: S103 -- whatever the umask, as pip's own directories are
+        try:
+            yield staged
+        finally:
+            if os.path.lexists(staged):
+                shutil.rmtree(staged, ignore_errors=True)
+
+    def swap(self, staged: str, *, backup: bool) -> str | None:
+        """Put ``staged`` in the target's place; return where the old environment is now, to be removed, if anywhere.
+
+        With ``backup`` it becomes ``<target>.bak``, replacing an older one.
+
+        :raises UsageError: when the target cannot be renamed
+        """
+        retired = f"{self._stages}{secrets.token_hex(8)}"
+        if not os.path.lexists(self.path):
+            os.rename(staged, self.path)
+            atomic.sync_directory(self.parent)
+            return None
+        try:
+            if atomic.exchange(staged, self.path):
+                os.rename(staged, retired)
+            else:
+                # Here the target is absent for an instant; whoever comes next puts it back.
+                os.rename(self.path, f"{retired}-swapping")
+                os.rename(staged, self.path)
+                os.rename(f"{retired}-swapping", retired)
+        except OSError as error:
+            if error.errno not in {errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES}:
+                raise
+            raise UsageError(f"the target {self.path} cannot be renamed: {error.strerror}", hint=_LINK_HINT) from error
+        atomic.sync_directory(self.parent)
+        if not backup:
+            return retired
+        older = f"{self._stages}{secrets.token_hex(8)}"
+        if os.path.lexists(self.backup):
+            os.rename(self.backup, older)
+        os.rename(retired, self.backup)
+        return older
+
+    @property
+    def backup(self) -> str:
+        """Where ``--backup`` keeps the environment that was replaced."""
+        return f"{self.path}.bak"
+
+    def rollback(self) -> None:
+        """Exchange the target with its backup; doing it twice changes nothing.
+
+        :raises UsageError: when there is no backup
+        """
+        if not os.path.isdir(self.backup):
+            raise UsageError(f"there is no {self.backup} to go back to", hint="run ensure with --backup to keep one")
+        if not os.path.lexists(self.path):
+            os.rename(self.backup, self.path)
+        elif not atomic.exchange(self.backup, self.path):
+            between = f"{self._stages}{secrets.token_hex(8)}-swapping"
+            os.rename(self.path, between)
+            os.rename(self.backup, self.path)
+            os.rename(between, self.backup)
+
+    @property
+    def _stages(self) -> str:
+        return os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-")
+
+    def _is_environment(self) -> bool:
+        try:
+            names = set(os.listdir(self.path))
+        except FileNotFoundError:
+            return True
+        return not names or bool({"pyvenv.cfg", ".terrastore"} & names)
+
+    def _recover(self) -> None:
+        """Put back a target that a killed run had moved aside, and remove stages: nobody else holds the lock."""
+        stage = re.compile(re.escape(os.path.basename(self._stages)) + r"[0-9a-f]{16}(-swapping)?")
+        for name in os.listdir(self.parent):
+            if match := stage.fullmatch(name):
+                place = os.path.join(self.parent, name)
+                if match[1] and not os.path.lexists(self.path):
+                    os.rename(place, self.path)
+                else:
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """Environments side by side in ``directory``, named by key, and a symbolic link to the current one."""
+
+    link: str
+    directory: str
+
+    @classmethod
+    def at(cls, link: str, directory: str) -> Releases:
+        """Return the releases in ``directory`` that ``link`` points into; links in their parents are followed."""
+        parent, name = os.path.split(os.path.abspath(link))
+        return cls(os.path.join(os.path.realpath(parent), name), os.path.realpath(directory))
+
+    def target(self, key: EnvKey) -> Target:
+        """Return where the environment of ``key`` belongs."""
+        return Target(os.path.join(self.directory, key.text))
+
+    def check_switchable(self) -> None:
+        """Refuse a link that is something else, before any work is done.
+
+        :raises UsageError: when it is no link, or its directory cannot be written
+        """
+        if os.path.lexists(self.link) and not os.path.islink(self.link):
+            raise UsageError(f"{self.link} is not a symbolic link", hint="move it away, or name another --link")
+        parent = os.path.dirname(self.link)
+        if os.path.isdir(parent) and not os.access(parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{parent} cannot be written", hint="name a --link in a directory that can")
+
+    def current(self) -> str | None:
+        """Return the environment that the link points to; None when there is no link."""
+        return os.path.realpath(self.link) if os.path.islink(self.link) else None
+
+    def switch(self, path: str) -> bool:
+        """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
+        before = self.current()
+        if before == path:
+            return False
+        os.makedirs(os.path.dirname(self.link), exist_ok=True)
+        if before is not None:
+            atomic.switch_link(self._previous, before)
+        atomic.switch_link(self.link, path)
+        return True
+
+    def rollback(self) -> str:
+        """Point the link to what it pointed to before; doing it twice changes nothing.
+
+        :raises UsageError: when that is not known, or is gone
+        """
+        before = os.path.realpath(self._previous) if os.path.islink(self._previous) else None
+        if before is None or not os.path.isdir(before):
+            raise UsageError(
+                f"there is no release before the one that {self.link} points to",
+                hint="a release to go back to is there once --link was switched from one to another",
+            )
+        self.switch(before)
+        return before
+
+    @property
+    def _previous(self) -> str:
+        parent, name = os.path.split(self.link)
+        return os.path.join(parent, f".{name}.previous")
+
+
+def discard(path: str) -> None:
+    """Remove an environment that was replaced; what cannot be removed is left to the next run."""
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,111 @@
+"""From what a person says on the command line to the request that has a key, and to the recipe that builds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from terrastore import interpreter
+from terrastore.build import Recipe
+from terrastore.errors import RequirementsError, UsageError
+from terrastore.host import Host
+from terrastore.key import Request
+from terrastore.requirements import Disk, read_requirements
+from terrastore.requirements.lines import without_userinfo
+from terrastore.requirements.machine import configuration_files, pip_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_FILE: Final = "requirements.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    python: str | None = None
+    index_url: str | None = None
+    extra_index_url: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+    pre: bool = False
+    only_binary: tuple[str, ...] = ()
+    no_binary: tuple[str, ...] = ()
+    require_hashes: bool = False
+    salt: str = ""
+    key_env: tuple[str, ...] = ()
+    seed: bool = True
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The requirements files; ``requirements.txt`` is taken when none is named.
+
+        :raises UsageError: when that is not there either
+        """
+        if self.requirements:
+            return self.requirements
+        if not os.path.exists(DEFAULT_FILE):
+            raise UsageError(
+                f"there is no {DEFAULT_FILE} here, and no other file is named", hint="name one with -r FILE"
+            )
+        return (DEFAULT_FILE,)
+
+    def request(self) -> Request:
+        """Read the files, look at the interpreter, the host and pip's own settings; return what they come to.
+
+        :raises RequirementsError: for a file or a line that cannot be used
+        :raises HostError: when no interpreter fits
+        """
+        return Request(
+            requirements=read_requirements(self.files, self.constraints, reader=Disk(), variables=os.environ),
+            interpreter=interpreter.find(self.python),
+            host=Host.here(),
+            options=tuple(self._canonical_options()),
+            machine=pip_settings(os.environ, configuration_files(os.environ)),
+            variables={name: os.environ.get(name) for name in sorted(self.key_env)},
+            seed=self.seed,
+            salt=self.salt,
+        )
+
+    def recipe(self, request: Request) -> Recipe:
+        """Return how to build what ``request`` asks for."""
+        return Recipe(
+            interpreter=request.interpreter,
+            files=self.files if request.requirements.requirements else (),
+            constraints=self.constraints,
+            options=tuple(self._options()),
+            seed=self.seed,
+        )
+
+    def _options(self) -> Iterator[str]:
+        """Yield the options as lines of a requirements file, which no list of processes shows."""
+        if self.index_url is not None:
+            yield f"--index-url {self.index_url}"
+        if self.no_index:
+            yield "--no-index"
+        yield from (f"--extra-index-url {url}" for url in self.extra_index_url)
+        yield from (f"--find-links {place if '://' in place else os.path.abspath(place)}" for place in self.find_links)
+        if self.pre:
+            yield "--pre"
+        yield from (f"--only-binary {names}" for names in self.only_binary)
+        yield from (f"--no-binary {names}" for names in self.no_binary)
+        if self.require_hashes:
+            yield "--require-hashes"
+
+    def _canonical_options(self) -> Iterator[str]:
+        """Yield the options as the key takes them: URLs without credentials, directories by content."""
+        for line in self._options():
+            name, _, value = line.partition(" ")
+            if name == "--find-links" and "://" not in value:
+                try:
+                    value = f"sha256:{Disk().digest(value)}"
+                except OSError as error:
+                    raise RequirementsError(
+                        f"--find-links {value} cannot be read: {(error.strerror or str(error)).lower()}",
+                        hint="check the path",
+                    ) from None
+            yield f"{name} {without_userinfo(value)}".strip()
