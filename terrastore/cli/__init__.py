@@ -1,0 +1,99 @@
+"""The command line: the only place that prints, exits or draws progress."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from terrastore import __version__, settings
+from terrastore.cli import environments, messages, stores
+from terrastore.errors import INTERRUPTED, HostError, TerrastoreError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_ENVIRONMENT = ("TERRASTORE_JSON", "TERRASTORE_VERBOSE")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="terrastore %(version)s")
+def terrastore() -> None:
+    """Whole Python environments from a store: built once, fetched everywhere."""
+
+
+for command in (*environments.COMMANDS, *stores.COMMANDS):
+    terrastore.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with a documented code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    as_json = _said("--json", "TERRASTORE_JSON")
+    verbose = _said("--verbose", "TERRASTORE_VERBOSE") or any(
+        word.startswith("-v") and set(word[1:]) == {"v"} for word in sys.argv[1:]
+    )
+    try:
+        terrastore.main(standalone_mode=False, prog_name="terrastore", default_map=_default_map())
+        code = 0
+    except click.exceptions.Exit as exit_:
+        code = exit_.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("\nterrastore: interrupted; nothing was changed", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as problem:  # noqa: BLE001 -- no traceback reaches a user
+        error = _as_error(problem)
+        messages.print_error(error, as_json=as_json, verbose=verbose)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _said(flag: str, variable: str) -> bool:
+    return flag in sys.argv or os.environ.get(variable, "").lower() not in {"", "0", "false", "no", "off"}
+
+
+def _as_error(problem: Exception) -> TerrastoreError:
+    if isinstance(problem, TerrastoreError):
+        return problem
+    if isinstance(problem, click.ClickException):
+        message = problem.format_message().rstrip(".")
+        context = getattr(problem, "ctx", None)
+        command = context.command_path if context is not None else "terrastore"
+        return UsageError(message[:1].lower() + message[1:], hint=f"see {command} --help")
+    if isinstance(problem, OSError) and problem.strerror:
+        what = problem.filename or problem.filename2 or "this machine"
+        return HostError(f"{what}: {problem.strerror.lower()}", hint="check the disk and the permissions")
+    name = type(problem).__name__
+    return TerrastoreError(
+        f"this is a defect of terrastore: {name}: {problem}",
+        hint="run again with -v and report what it prints",
+    )
+
+
+def _default_map() -> dict[str, dict[str, Any]]:
+    """Return what settings files say, for each command the part that it has options for."""
+    multiple = {
+        option.name: isinstance(option, click.Option) and option.multiple
+        for command in terrastore.commands.values()
+        for option in command.params
+        if option.name and isinstance(option, click.Option)
+    }
+    values = settings.read(settings.files(Path.cwd()), multiple)
+    values = {
+        name: [value] if multiple[name] and not isinstance(value, list) else value for name, value in values.items()
+    }
+    return {
+        name: {option.name: values[option.name] for option in command.params if option.name in values}
+        for name, command in terrastore.commands.items()
+    }

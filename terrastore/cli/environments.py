@@ -1,0 +1,206 @@
+"""Commands that make an environment, or say what would."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from terrastore.cli import messages, options
+from terrastore.cli.progress import TerminalReport
+from terrastore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from terrastore.environment import Releases, Target
+    from terrastore.inputs import Inputs
+
+
+@contextmanager
+def reporting(quiet: int) -> Iterator[TerminalReport]:
+    """Yield a report that draws, and stop drawing before anything else is printed."""
+    report = TerminalReport(quiet=quiet)
+    try:
+        yield report
+    finally:
+        report.close()
+
+
+@click.command()
+@options.what
+@options.place
+@options.store
+@options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
+@options.option("--ignore-store", is_flag=True, help="Build without any store.")
+@options.publishing
+@options.replacing
+@options.cache_dir
+@options.common
+def ensure(**values: Any) -> None:
+    """Make sure that an environment is there: keep it, fetch it, or build and publish it."""
+    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
+
+    inputs, started = options.inputs(values), time.perf_counter()
+    if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
+        other = "--rebuild" if values["rebuild"] else "--ignore-store"
+        raise UsageError(f"--no-build and {other} contradict each other", hint="leave one out")
+    place, shown = _place(values)
+    store = None if values["ignore_store"] else options.opened_store(values["store"])
+    policy = Policy(
+        build=not values["no_build"],
+        rebuild=values["rebuild"],
+        publish=not values["no_publish"],
+        require_publish=values["require_publish"],
+        backup=values["backup"],
+        force=values["force"],
+    )
+    cache = options.cache_path(values["cache_dir"])
+    with reporting(values["quiet"]) as report:
+        outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
+    seconds = time.perf_counter() - started
+    if values["as_json"]:
+        messages.print_json(messages.outcome_json(outcome, report))
+    else:
+        print(messages.outcome_line(outcome, shown=shown, asked=_asked(inputs), seconds=seconds), flush=True)
+    if outcome.retired is not None:
+        from terrastore.environment import discard  # noqa: PLC0415
+
+        discard(outcome.retired)
+
+
+@click.command()
+@options.what
+@options.store
+@options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
+@options.cache_dir
+@options.common
+def build(**values: Any) -> None:
+    """Make sure that the store has an environment, without making it here."""
+    from terrastore.ensure import Policy, build  # noqa: PLC0415
+
+    inputs, started = options.inputs(values), time.perf_counter()
+    store = options.opened_store(values["store"])
+    policy = Policy(rebuild=values["rebuild"], require_publish=True)
+    cache = options.cache_path(values["cache_dir"])
+    with reporting(values["quiet"]) as report:
+        outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
+    seconds = time.perf_counter() - started
+    if values["as_json"]:
+        messages.print_json(messages.outcome_json(outcome, report))
+    else:
+        print(messages.outcome_line(outcome, shown="", asked=_asked(inputs), seconds=seconds))
+
+
+@click.command()
+@options.what
+@options.option("--explain", is_flag=True, help="Print the canonical JSON that the key is the digest of.")
+@options.common
+def key(**values: Any) -> None:
+    """Print what names the environment."""
+    from terrastore.key import EnvKey  # noqa: PLC0415
+
+    request = options.inputs(values).request()
+    name, canonical = EnvKey.of(request).text, request.canonical()
+    if values["as_json"]:
+        explained = {"canonical": canonical} if values["explain"] else {}
+        messages.print_json({"schema": messages.SCHEMA, "key": name} | explained)
+    elif values["explain"]:
+        print(json.dumps(canonical, sort_keys=True, indent=2, ensure_ascii=False))
+    else:
+        print(name)
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@options.option("--target", required=True, metavar="DIR", help="Where the environment is to stand.")
+@options.option("--python", metavar="SPEC", help="Interpreter; default: one of the archive's version.")
+@options.replacing
+@options.common
+def unpack(**values: Any) -> None:
+    """Make an environment from an archive file, without a store."""
+    from terrastore import interpreter  # noqa: PLC0415
+    from terrastore.environment import Target, discard  # noqa: PLC0415
+    from terrastore.install import install_file  # noqa: PLC0415
+
+    started, target = time.perf_counter(), Target.at(values["target"])
+    target.check_replaceable(force=values["force"])
+    python = interpreter.find(values["python"]) if values["python"] else None
+    with reporting(values["quiet"]) as report:
+        state, manifest, retired = install_file(
+            values["file"], target, python=python, backup=values["backup"], report=report
+        )
+    seconds = time.perf_counter() - started
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "key": state.key, "target": target.path})
+    else:
+        count = messages.number(len(manifest.packages), "package")
+        print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
+    if retired is not None:
+        discard(retired)
+
+
+@click.command()
+@click.argument("environment", metavar="ENV")
+@options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
+@options.common
+def relocate(**values: Any) -> None:
+    """Make an environment work where it stands, after it was moved, copied or unpacked by tar."""
+    from terrastore import interpreter  # noqa: PLC0415
+    from terrastore.install import relocate  # noqa: PLC0415
+
+    python = interpreter.find(values["python"]) if values["python"] else None
+    with reporting(values["quiet"]) as report:
+        state, count = relocate(values["environment"], python=python, report=report)
+    if values["as_json"]:
+        document = {"schema": messages.SCHEMA, "target": state.prefix, "files": count, "key": state.key}
+        messages.print_json(document)
+    else:
+        print(f"relocated {messages.number(count, 'file')} → {messages.near(state.prefix)}")
+
+
+@click.command()
+@options.place
+@options.common
+def rollback(**values: Any) -> None:
+    """Go back to the release before, or to the backup of a target."""
+    from terrastore.environment import Releases  # noqa: PLC0415
+
+    place, shown = _place(values)
+    with reporting(values["quiet"]) as report:
+        if isinstance(place, Releases):
+            now, done = place.rollback(), f"{shown} → {{}}"
+        else:
+            with place.locked(report):
+                place.rollback()
+            now, done = place.path, f"{shown}, and kept what was there as {shown}.bak"
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "target": now})
+    else:
+        print(f"rolled back {done.format(messages.near(now))}")
+
+
+def _place(values: dict[str, Any]) -> tuple[Target | Releases, str]:
+    """Return where the environment is to stand, and how a person would name that."""
+    from terrastore.environment import Releases, Target  # noqa: PLC0415
+
+    if values["link"] is None:
+        if values["releases"] is not None:
+            raise UsageError("--releases needs --link", hint="name the link to the current release with --link PATH")
+        target = values["target"] or ".venv"
+        return Target.at(target), target
+    if values["target"] is not None:
+        raise UsageError("--target and --link contradict each other", hint="leave one out")
+    releases = values["releases"] or os.path.join(os.path.dirname(values["link"]), "releases")
+    return Releases.at(values["link"], releases), values["link"]
+
+
+def _asked(inputs: Inputs) -> str:
+    return ", ".join(inputs.files)
+
+
+COMMANDS = (ensure, build, key, unpack, relocate, rollback)

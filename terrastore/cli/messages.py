@@ -1,0 +1,93 @@
+"""What a person reads, and what ``--json`` prints. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from terrastore.ensure import Outcome
+    from terrastore.errors import TerrastoreError
+    from terrastore.report import Report
+
+SCHEMA: Final = 1
+_KILO: Final = 1000
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as a person reads it, in decimal units.
+
+    >>> size(68_600_000)
+    '68.6 MB'
+    """
+    value, units = float(count), iter(("bytes", "kB", "MB", "GB"))
+    unit = next(units)
+    while value >= _KILO and (larger := next(units, None)):
+        value, unit = value / _KILO, larger
+    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def number(count: int, singular: str) -> str:
+    """Return a count and its noun."""
+    return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
+
+
+def near(path: str) -> str:
+    """Return ``path`` relative to the working directory when it is below that."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def outcome_line(outcome: Outcome, *, shown: str, asked: str, seconds: float) -> str:
+    """Return the one line that says what came of a run.
+
+    ``shown`` is the target as a person named it, ``asked`` the files that were asked for.
+    """
+    short = outcome.key.short
+    if outcome.outcome == "kept":
+        if outcome.target is None:
+            return f"kept     {outcome.store} has what {asked} asks for  ({short})"
+        return f"kept     {shown} is what {asked} asks for  ({short})"
+    packages, place = number(outcome.packages, "package"), f" → {shown}" if outcome.target else ""
+    if outcome.outcome == "fetched":
+        amount = size(outcome.bytes_fetched)
+        return f"fetched  {packages}, {amount} from {outcome.store} in {seconds:.1f} s{place}  ({short})"
+    published = f"published to {outcome.store}" if outcome.store else "not published"
+    return f"built    {packages} in {seconds:.1f} s{place}, {published}  ({short})"
+
+
+def outcome_json(outcome: Outcome, report: Report) -> dict[str, Any]:
+    """Return the object of ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "outcome": outcome.outcome,
+        "key": outcome.key.text,
+        "target": outcome.target,
+        "store": outcome.store,
+        "packages": outcome.packages,
+        "bytes_fetched": outcome.bytes_fetched,
+        "layers_fetched": outcome.layers_fetched,
+        "layers_total": outcome.layers_total,
+        "seconds": {phase: round(value, 3) for phase, value in report.seconds.items()},
+        "warnings": report.warnings,
+    }
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one object on standard output."""
+    print(json.dumps(document, ensure_ascii=False))
+
+
+def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None:
+    """Print what went wrong and what to do about it."""
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"terrastore: error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"terrastore: hint: {error.hint}", file=sys.stderr)
+    if as_json:
+        described = {"kind": error.kind, "message": error.message, "hint": error.hint}
+        print_json({"schema": SCHEMA, "error": described})

@@ -1,0 +1,124 @@
+"""The options, each written once; every one is also ``TERRASTORE_<OPTION>`` and a setting in a file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from terrastore.inputs import Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from terrastore.store.protocol import Store
+
+    _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    """Return ``click.option`` with its environment variable."""
+    long = next(name for name in names if name.startswith("--"))
+    attributes.setdefault("envvar", "TERRASTORE_" + long[2:].replace("-", "_").upper())
+    return click.option(*names, **attributes)
+
+
+def _together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    def apply(command: _Command) -> _Command:
+        for each in reversed(options):
+            command = each(command)
+        return command
+
+    return apply
+
+
+what = _together(
+    option(
+        "-r",
+        "--requirement",
+        multiple=True,
+        metavar="FILE",
+        help="Requirements file; default: requirements.txt.",
+    ),
+    option("-c", "--constraint", multiple=True, metavar="FILE", help="Constraints file."),
+    option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path."),
+    option("-i", "--index-url", metavar="URL", help="Package index instead of the default one."),
+    option("--extra-index-url", multiple=True, metavar="URL", help="Package index besides."),
+    option("-f", "--find-links", multiple=True, metavar="DIR|URL", help="Folder or page of distributions."),
+    option("--no-index", is_flag=True, help="Take distributions from --find-links alone."),
+    option("--pre", is_flag=True, help="Admit pre-releases."),
+    option("--only-binary", multiple=True, metavar="NAMES", help="Never build these from source (:all:)."),
+    option("--no-binary", multiple=True, metavar="NAMES", help="Always build these from source (:all:)."),
+    option("--require-hashes", is_flag=True, help="Demand a hash for everything."),
+    option("--no-seed", is_flag=True, help="Leave pip out of the environment."),
+    option("--salt", default="", metavar="TEXT", help="Text that makes the key another one."),
+    option("--key-env", multiple=True, metavar="NAME", help="Variable whose value is part of the key."),
+)
+
+store = option(
+    "--store",
+    multiple=True,
+    metavar="URL",
+    help="Where environments are kept; default: the user's data folder.",
+)
+cache_dir = option("--cache-dir", metavar="DIR", help="Where builds keep downloads, wheels and logs.")
+
+publishing = _together(
+    option("--rebuild", is_flag=True, help="Build, and replace what the store has."),
+    option("--no-publish", is_flag=True, help="Do not put what is built into the store."),
+    option("--require-publish", is_flag=True, help="Fail when what is built cannot be published."),
+)
+
+replacing = _together(
+    option("--backup", is_flag=True, help="Keep the replaced environment as TARGET.bak."),
+    option("--force", is_flag=True, help="Replace a directory that is no environment."),
+)
+
+place = _together(
+    option("--target", metavar="DIR", help="Where the environment is to stand; default: .venv."),
+    option("--link", metavar="PATH", help="Symbolic link to the current one of several releases."),
+    option("--releases", metavar="DIR", help="Where releases stand; default: releases beside the link."),
+)
+
+common = _together(
+    option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
+    option("-q", "--quiet", count=True, help="Less on standard error; twice: errors alone."),
+    option("-v", "--verbose", count=True, help="More on standard error, and tracebacks."),
+)
+
+
+def inputs(values: dict[str, Any]) -> Inputs:
+    """Take what the options of ``what`` say out of ``values``."""
+    renamed = {"requirements": "requirement", "constraints": "constraint"}
+    taken = {each.name: values.pop(renamed.get(each.name, each.name)) for each in fields(Inputs) if each.name != "seed"}
+    return Inputs(**taken, seed=not values.pop("no_seed"))
+
+
+def opened_store(urls: tuple[str, ...]) -> Store:
+    """Return the store that ``--store`` names, or the default one.
+
+    :raises UsageError: for an unknown kind, and for more than one
+    """
+    from terrastore.errors import UsageError  # noqa: PLC0415
+    from terrastore.store.locations import open_store  # noqa: PLC0415 -- a run that keeps what is there opens none
+
+    if len(urls) > 1:
+        raise UsageError("several stores are named", hint="name one --store")
+    if urls:
+        return open_store(urls[0])
+    import platformdirs  # noqa: PLC0415
+
+    default = Path(platformdirs.user_data_dir("terrastore"), "store")
+    default.parent.mkdir(parents=True, exist_ok=True)
+    return open_store(str(default))
+
+
+def cache_path(directory: str | None) -> Path:
+    """Return where builds keep what they need again."""
+    if directory:
+        return Path(directory).absolute()
+    import platformdirs  # noqa: PLC0415
+
+    return Path(platformdirs.user_cache_dir("terrastore"))

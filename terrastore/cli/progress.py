@@ -1,0 +1,124 @@
+"""What is drawn on standard error: a live display on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from terrastore.report import Phase, Report
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_PATIENCE: Final = 0.4
+_FRAME: Final = 0.1
+_LINE_EVERY: Final = 10.0
+
+
+class TerminalReport(Report):
+    """Draws phases, remarks and warnings.
+
+    ``quiet`` 1 leaves out progress and remarks, 2 warnings too. Nothing is drawn, and ``rich`` is not imported, for
+    work that is done within 0.4 s.
+    """
+
+    def __init__(self, *, quiet: int) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._open: dict[int, tuple[Phase, float]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._live: Progress | None = None
+        self._drawn: dict[int, Any] = {}
+
+    def remark(self, message: str) -> None:
+        if self._quiet < 1:
+            self._line(message)
+
+    def warn(self, message: str) -> None:
+        super().warn(message)
+        if self._quiet < 2:  # noqa: PLR2004
+            self._line(f"terrastore: warning: {message}")
+
+    def begun(self, phase: Phase) -> None:
+        with self._lock:
+            self._open[id(phase)] = phase, time.monotonic()
+        if self._quiet < 1 and self._thread is None:
+            self._thread = threading.Thread(target=self._draw, daemon=True)
+            self._thread.start()
+
+    def ended(self, phase: Phase) -> None:
+        with self._lock:
+            self._open.pop(id(phase), None)
+
+    def close(self) -> None:
+        """Stop drawing and leave the terminal as it was."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _line(self, text: str) -> None:
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _draw(self) -> None:
+        if self._stop.wait(_PATIENCE):
+            return
+        if sys.stderr.isatty():
+            self._draw_live()
+        else:
+            while not self._stop.wait(_LINE_EVERY):
+                self._draw_lines()
+
+    def _draw_lines(self) -> None:
+        with self._lock:
+            now = [(phase, time.monotonic() - since) for phase, since in self._open.values()]
+        for phase, seconds in now:
+            done = f" {_amount(phase)}" if phase.total or phase.done else ""
+            status = f" ({phase.status})" if phase.status else ""
+            print(f"{phase.name}{done} after {seconds:.0f} s{status}", file=sys.stderr, flush=True)
+
+    def _draw_live(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 -- imported only when it is drawn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True, justify="right")),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
+        )
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True) as live:
+            self._live = live
+            while not self._stop.wait(_FRAME):
+                self._update(live)
+            self._live = None
+
+    def _update(self, live: Progress) -> None:
+        with self._lock:
+            now = {number: phase for number, (phase, _) in self._open.items()}
+        for number in [number for number in self._drawn if number not in now]:
+            live.remove_task(self._drawn.pop(number))
+        for number, phase in now.items():
+            if number not in self._drawn:
+                self._drawn[number] = live.add_task(phase.name, total=phase.total, amount="", status="")
+            live.update(self._drawn[number], completed=phase.done, amount=_amount(phase), status=phase.status)
+
+
+def _amount(phase: Phase) -> str:
+    if phase.unit == "steps":
+        return ""
+    if phase.unit == "bytes":
+        done, total = f"{phase.done / 1e6:.1f}", f"/{phase.total / 1e6:.1f}" if phase.total else ""
+        return f"{done}{total} MB"
+    total = f"/{phase.total:,}" if phase.total else ""
+    return f"{phase.done:,}{total} {phase.unit}"

@@ -1,0 +1,175 @@
+"""Commands that look at a store, or at one environment in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from terrastore.cli import messages, options
+from terrastore.cli.environments import reporting
+from terrastore.errors import ArchiveRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from terrastore.archive.manifest import Manifest
+    from terrastore.catalogue import Published
+    from terrastore.pointer import Pointer
+
+
+@click.command("list")
+@options.store
+@click.option("-l", "--long", "detailed", is_flag=True, help="Say when each was made, for what, and how large it is.")
+@options.common
+def list_(**values: Any) -> None:
+    """List the environments in a store."""
+    from terrastore import catalogue  # noqa: PLC0415 -- help needs none of it
+
+    store = options.opened_store(values["store"])
+    rows: list[tuple[str, Pointer | None]] = []
+    with reporting(values["quiet"]) as report:
+        for key in catalogue.keys(store):
+            pointer = None
+            if values["detailed"]:
+                try:
+                    found = catalogue.find(store, key, report)
+                    pointer = found.pointer if found else None
+                except ArchiveRefusedError as error:
+                    report.warn(error.message)
+            rows.append((key.text, pointer))
+    if values["as_json"]:
+        described = [{"key": name} | ({"pointer": asdict(pointer)} if pointer else {}) for name, pointer in rows]
+        messages.print_json({"schema": messages.SCHEMA, "store": str(store), "environments": described})
+        return
+    for name, pointer in sorted(rows, key=lambda row: row[1].created if row[1] else "", reverse=True):
+        print(f"{name}  {_summary(pointer)}".rstrip())
+    if not rows:
+        print(f"{store} has no environments", file=sys.stderr)
+
+
+@click.command()
+@click.argument("key", metavar="KEY")
+@options.store
+@options.common
+def show(**values: Any) -> None:
+    """Say what an environment in a store consists of."""
+    found, manifest = _published(values)
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": asdict(manifest)})
+        return
+    for line in _description(found, manifest):
+        print(line)
+
+
+@click.command()
+@click.argument("subject", metavar="ENV|KEY")
+@options.store
+@options.common
+def verify(**values: Any) -> None:
+    """Check an environment on disk against its RECORDs, or one in a store against its digests."""
+    subject = values["subject"]
+    if os.path.isdir(subject):
+        _verify_environment(subject, as_json=values["as_json"])
+        return
+    if os.sep in subject:
+        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
+    from terrastore.archive.verify import verify_archive  # noqa: PLC0415
+
+    found, manifest = _published(values | {"key": subject})
+    archive = found.pointer.archive
+    with reporting(values["quiet"]) as report:
+        verify_archive(found.read, manifest, size=archive.size, sha256=archive.sha256, report=report)
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "key": found.key.text, "sound": True})
+    else:
+        print(f"sound    {messages.size(archive.size)} in {found.store}  ({found.key.short})")
+
+
+@click.command()
+@click.argument("key", metavar="KEY")
+@options.store
+@options.common
+def remove(**values: Any) -> None:
+    """Remove an environment from a store: its pointer, then its archives."""
+    from terrastore import catalogue  # noqa: PLC0415
+
+    store = options.opened_store(values["store"])
+    key = catalogue.resolve(store, values["key"])
+    freed = catalogue.remove(store, key)
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
+    else:
+        print(f"removed  {messages.size(freed)} from {store}  ({key.short})")
+
+
+def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
+    from terrastore import catalogue  # noqa: PLC0415
+
+    store = options.opened_store(values["store"])
+    with reporting(values["quiet"]) as report:
+        key = catalogue.resolve(store, values["key"])
+        found = catalogue.find(store, key, report)
+        if found is None:
+            raise UsageError(f"{store} has no {key.short} that this version can read", hint="see terrastore list")
+        return found, found.manifest()
+
+
+def _verify_environment(path: str, *, as_json: bool) -> None:
+    from terrastore.archive.verify import differences  # noqa: PLC0415
+    from terrastore.environment import State  # noqa: PLC0415
+
+    root = os.path.realpath(path)
+    state = State.read(root)
+    if state is None:
+        raise UsageError(f"{path} was not made by terrastore", hint="name an environment that terrastore made")
+    found = differences(root)
+    if state.prefix != root:
+        raise ArchiveRefusedError(f"{path} was made for {state.prefix}", hint=f"run terrastore relocate {path}")
+    if found:
+        for name, what in sorted(found.items()):
+            print(f"{what:8} {name}", file=sys.stderr)
+        raise ArchiveRefusedError(
+            f"{path} is not as it was made: {messages.number(len(found), 'file')} missing or changed",
+            hint="remove the directory and run ensure again",
+        )
+    if as_json:
+        messages.print_json({"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": True})
+    else:
+        print(f"sound    {path}  ({state.key})")
+
+
+def _summary(pointer: Pointer | None) -> str:
+    if pointer is None:
+        return ""
+    packages = messages.number(pointer.packages, "package")
+    return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {messages.size(pointer.archive.size):>9}"
+
+
+def _description(found: Published, manifest: Manifest) -> list[str]:
+    pointer, totals = found.pointer, manifest.totals
+    libc = manifest.needs.get("libc")
+    kinds = Counter(entry.kind for entry in manifest.relocations)
+    layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
+    lines = [
+        pointer.key,
+        f"  made       {pointer.created} by {pointer.builder}",
+        f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
+        f"  archive    {messages.size(pointer.archive.size)}, {messages.size(totals.size)} unpacked",
+        f"  holds      {messages.number(totals.members, 'file')} in {messages.number(len(manifest.layers), 'layer')}",
+        f"  needs      {libc['family']} {libc['version']} or later" if libc else "  needs      nothing of the host",
+        f"  relocates  {messages.number(len(manifest.relocations), 'file')}: "
+        + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        f"  packages   {len(manifest.packages)}",
+    ]
+    for package in manifest.packages:
+        layer = layers.get(package.name)
+        weight = messages.size(layer.size) if layer else ""
+        built = "  built here" if package.built else ""
+        lines.append(f"    {package.name + ' ' + package.version:48} {weight:>10}{built}")
+    return lines
+
+
+COMMANDS = (list_, show, verify, remove)
