@@ -66,6 +66,8 @@ class Published:
         :raises ArchiveRefusedError: when it is not the one that the pointer names, or is for another key
         """
         manifest = read_manifest(self.read, self.pointer.manifest)
+        if manifest.totals.packed != self.pointer.manifest.offset:
+            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=_HEAL)
         if manifest.key != self.key.text:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=_HEAL)
         return manifest
@@ -89,15 +91,25 @@ def find(store: Store, key: EnvKey, report: Report) -> Published | None:
         return None
     except PointerError as error:
         raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=_HEAL) from error
+    if pointer.expired(datetime.now(UTC)):
+        report.warn(f"{store} has {key.short}, but it expired at {pointer.expires}")
+        return None
     return Published(store=store, key=key, pointer=pointer)
 
 
 def publish(
-    store: WritableStore, key: EnvKey, packed: Packed, archive: BinaryIO, *, replace: bool, report: Report
+    store: WritableStore,
+    key: EnvKey,
+    packed: Packed,
+    archive: BinaryIO,
+    *,
+    replace: bool,
+    refused: str | None,
+    report: Report,
 ) -> Published:
-    """Upload ``archive`` and point ``key`` to it; ``replace`` what is there, else the first to publish wins.
+    """Upload ``archive`` and point ``key`` to it, unless somebody else did so first; return what the store then has.
 
-    Returns what the store has afterwards: ours, or the winner's.
+    A pointer that is malformed, or names the archive ``refused``, is replaced; with ``replace`` any other is too.
     """
     name = layout.archive_name(secrets.token_hex(16))
     with (
@@ -121,18 +133,19 @@ def publish(
     if store.create(layout.pointer(key.text), pointer.to_envelope()):
         return ours
     current = store.read(layout.pointer(key.text))
-    if not replace and (winner := _readable(store, key, report)):
+    if not replace and (winner := _sound(store, key, refused, report)):
         return winner
     if current is not None and store.replace(layout.pointer(key.text), pointer.to_envelope(), current.version):
         return ours
     return find(store, key, report) or ours
 
 
-def _readable(store: Store, key: EnvKey, report: Report) -> Published | None:
+def _sound(store: Store, key: EnvKey, refused: str | None, report: Report) -> Published | None:
     try:
-        return find(store, key, report)
+        found = find(store, key, report)
     except ArchiveRefusedError:
         return None
+    return None if found is None or found.pointer.archive.name == refused else found
 
 
 def keys(store: Store) -> list[EnvKey]:

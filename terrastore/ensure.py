@@ -116,6 +116,7 @@ class Run:
         self._request = inputs.request()
         self.key = EnvKey.of(self._request)
         self._publish_as = self.key
+        self._refused: str | None = None
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
@@ -138,6 +139,7 @@ class Run:
         try:
             found = self._find()
             if found is not None:
+                self._refused = found.pointer.archive.name
                 manifest = found.manifest()
                 retired = self._install(manifest, found.read, found.pointer.archive.sha256, target)
                 return self._outcome(FETCHED, manifest, target, str(found.store), retired)
@@ -263,6 +265,7 @@ class Run:
                 packed,
                 archive,
                 replace=self._policy.rebuild,
+                refused=self._refused,
                 report=self._report,
             )
         except TerrastoreError as error:

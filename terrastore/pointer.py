@@ -10,6 +10,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ ENVELOPE_LIMIT: Final = 64 * 1024
 _MANIFEST_LIMIT: Final = 5 * 1024 * 1024
 _SIZE_LIMIT: Final = 2**53
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _ARCHIVE_NAME: Final = re.compile(r"[0-9a-f]{32}\.tar\.zst")
 
 
@@ -81,6 +83,10 @@ class Pointer:
         envelope = {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": []}
         return json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
 
+    def expired(self, now: datetime) -> bool:
+        """Whether ``now``, an aware time, is past ``expires``."""
+        return self.expires is not None and datetime.fromisoformat(self.expires) <= now
+
     @classmethod
     def from_envelope(cls, data: bytes, *, key: str) -> Self:
         """Return the pointer in ``data`` once it is one for ``key``.
@@ -100,10 +106,10 @@ class Pointer:
             msg = "the pointer is for another key"
             raise PointerError(msg)
         archive, manifest = _object(document, "archive"), _object(document, "manifest")
-        expires = document.get("expires")
+        expires = None if document.get("expires") is None else _time(document, "expires")
         pointer = cls(
             key=key,
-            created=_text(document, "created"),
+            created=_time(document, "created"),
             archive=ArchiveSummary(
                 name=_text(archive, "name", _ARCHIVE_NAME),
                 size=_number(archive, "size", _SIZE_LIMIT),
@@ -120,7 +126,7 @@ class Pointer:
             builder=_text(document, "builder"),
             needs=_object(document, "needs"),
             realm=document["realm"] if isinstance(document.get("realm"), str) else "",
-            expires=expires if isinstance(expires, str) else None,
+            expires=expires,
         )
         if pointer.manifest.offset + pointer.manifest.packed > pointer.archive.size:
             msg = "the pointer's manifest lies outside its archive"
@@ -161,6 +167,16 @@ def _text(document: Mapping[str, Any], name: str, form: re.Pattern[str] | None =
     if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
         msg = f"the pointer's {name} is not as it should be"
         raise PointerError(msg)
+    return value
+
+
+def _time(document: Mapping[str, Any], name: str) -> str:
+    value = _text(document, name, _TIME)
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        msg = f"the pointer's {name} is no time"
+        raise PointerError(msg) from None
     return value
 
 

@@ -48,15 +48,16 @@ def verified(packed: bytes | memoryview, frame: Frame) -> bytes:
     return decompress(packed, frame.size)
 
 
-def decompress(packed: bytes | memoryview, size: int) -> bytes:
-    """Return the ``size`` raw bytes of the single frame ``packed``.
+def decompress(packed: bytes | memoryview, size: int | None = None) -> bytes:
+    """Return the raw bytes of the single frame ``packed``: ``size``, or as many as a frame may have.
 
     :raises MalformedError: when it is no such frame
     """
     try:
         header = zstandard.get_frame_parameters(packed)
-        if header.content_size != size or header.dict_id or header.window_size > FRAME_LIMIT:
-            msg = "a frame's header differs from what the manifest says"
+        size = header.content_size if size is None else size
+        if header.content_size != size or size > FRAME_LIMIT or header.dict_id or header.window_size > FRAME_LIMIT:
+            msg = "a frame's header is not as it should be"
             raise MalformedError(msg)
         if not hasattr(_local, "decompressor"):
             _local.decompressor = zstandard.ZstdDecompressor(max_window_size=FRAME_LIMIT)

@@ -7,6 +7,9 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from terrastore.archive.layers import BASE, REST
+from terrastore.archive.relocate import PLACEHOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -152,6 +155,13 @@ class Manifest:
             needs=_object(document, "needs"),
             features=tuple(_strings(document, "features")),
         )
+        names = [(layer.name, layer.version) for layer in manifest.layers]
+        if len(names) < len((BASE, REST)) or names[0] != (BASE, None) or names[-1] != (REST, None):
+            msg = "the layers do not begin with base and end with rest"
+            raise ManifestError(msg)
+        if manifest.prefix != PLACEHOLDER.decode():
+            msg = "the placeholder is another one"
+            raise ManifestError(msg)
         if manifest.features:
             msg = f"the archive needs features this version does not have: {', '.join(manifest.features)}"
             raise ManifestError(msg)

@@ -190,6 +190,7 @@ def _script(canonical: bytes, prefix: str) -> bytes:
         if b"/python" not in match["interpreter"]:
             reason = "its interpreter is not Python, and its first line would be too long or hold a space"
             raise NotRelocatableError(reason)
+        _refuse_moved_code(canonical[match.end() :])
         # The second line is sh's command and, with the third, a Python string. No backslash may enter it:
         # it would be an escape there.
         quoted = b"'" + interpreter.replace(b"'", b"""'"'"'""") + b"'"
@@ -198,12 +199,27 @@ def _script(canonical: bytes, prefix: str) -> bytes:
     return shebang + b"\n" + (_python(body, prefix) if PLACEHOLDER_NAME in body else body)
 
 
+def _refuse_moved_code(body: bytes) -> None:
+    """Refuse Python that must stand in the first lines of its file, which the ``/bin/sh`` form takes.
+
+    :raises NotRelocatableError: for a coding line (PEP 263) other than UTF-8, and for a future import after a docstring
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8, and its coding line would no longer be among the first two"
+        raise NotRelocatableError(reason) from None
+    if re.match(rb"(\s|#[^\n]*\n)*[rRuU]?[\"']", body) and re.search(rb"^from __future__ ", body, re.MULTILINE):
+        reason = "its future import would no longer be among the first statements"
+        raise NotRelocatableError(reason)
+
+
 def _text(canonical: bytes, prefix: str) -> bytes:
     return _replace(canonical, prefix, lambda text: text)
 
 
 def _url(canonical: bytes, prefix: str) -> bytes:
-    return _replace(canonical, prefix, quote_url)
+    return _replace(canonical, prefix, lambda text: quote_url(text, safe="/@+=,~"))
 
 
 def _json(canonical: bytes, prefix: str) -> bytes:
@@ -249,7 +265,7 @@ def _csh(canonical: bytes, prefix: str) -> bytes:
 
 
 def _nu(canonical: bytes, prefix: str) -> bytes:
-    """Widen the raw strings (``r#'…'#``) that hold the prefix until it cannot end them."""
+    """Widen the raw strings (``r#'…'#``) that hold the prefix until it cannot end them; refuse what is in others."""
 
     def widened(match: re.Match[bytes]) -> bytes:
         content = _text(match["content"], prefix)
@@ -259,7 +275,11 @@ def _nu(canonical: bytes, prefix: str) -> bytes:
         return b"r" + fence + b"'" + content + b"'" + fence
 
     raw_string = rb"r(?P<fence>#+)'(?P<content>[^'\n]*" + MARKER + rb"[^'\n]*)'(?P=fence)"
-    return _text(re.sub(raw_string, widened, canonical), prefix)
+    widest = re.sub(raw_string, widened, canonical)
+    if needs_quoting(prefix) and re.search(_SPELLINGS, re.sub(raw_string, b"", canonical)):
+        reason = "it names the environment outside of a raw string"
+        raise NotRelocatableError(reason)
+    return widest if needs_quoting(prefix) else _text(canonical, prefix)
 
 
 _REWRITERS: Final[Mapping[str, Callable[[bytes, str], bytes]]] = {
@@ -282,8 +302,12 @@ KINDS: Final = frozenset(_REWRITERS) | {RECORD_KIND}
 
 
 def _replace(data: bytes, prefix: str, escape: Callable[[str], str]) -> bytes:
-    name = prefix.rpartition("/")[2]
-    return data.replace(PLACEHOLDER, escape(prefix).encode()).replace(PLACEHOLDER_NAME, escape(name).encode())
+    """Replace every spelling in one pass: what is put in may hold a spelling itself."""
+    return _SPELLINGS.sub(lambda match: escape(_meant(match.group(), prefix)).encode(), data)
+
+
+def _meant(spelling: bytes, prefix: str) -> str:
+    return prefix if spelling == PLACEHOLDER else prefix.rpartition("/")[2]
 
 
 def _replace_in_shell(data: bytes, prefix: str, escape: Callable[[str, str], str]) -> bytes:
@@ -298,8 +322,7 @@ def _replace_in_line(line: bytes, prefix: str, escape: Callable[[str, str], str]
     quote, result = "", b""
     for piece in _SPELLINGS.split(line):
         if piece in {PLACEHOLDER, PLACEHOLDER_NAME}:
-            text = prefix if piece == PLACEHOLDER else prefix.rpartition("/")[2]
-            result += escape(text, quote).encode()
+            result += escape(_meant(piece, prefix), quote).encode()
         else:
             quote = _quote_after(piece.decode("latin-1"), quote)
             result += piece

@@ -61,7 +61,7 @@ def find_manifest(read: ReadRange, size: int) -> Manifest:
         if offset + packed > size or packed > FRAME_LIMIT:
             msg = "its trailer points outside the file"
             raise ustar.MalformedError(msg)
-        return decompress(read(offset, packed), FRAME_LIMIT)
+        return decompress(read(offset, packed))
 
     return _parse_manifest(raw)
 
@@ -88,8 +88,11 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             stack.callback(readers.shutdown, wait=False, cancel_futures=True)
             writer = _Writer(staged, manifest, pool, workers + 2, progress)
-            for raw in _raw_frames(read, manifest, readers, pool, workers, fetch):
-                writer.take(raw)
+            raws = _raw_frames(read, manifest, readers, pool, workers, fetch)
+            for layer in manifest.layers:
+                for _ in layer.frames:
+                    writer.take(next(raws))
+                writer.end_layer()
             writer.finish(prefix)
     except ustar.MalformedError as error:
         raise ArchiveRefusedError(f"the archive is corrupt: {error}") from error
@@ -202,9 +205,12 @@ class _Writer:
         while len(self._writing) > self._ahead:
             self._writing.popleft().result()
 
+    def end_layer(self) -> None:
+        """Take note that no member goes on in the next frame."""
+        self._reader.finish()
+
     def finish(self, prefix: str) -> None:
         """Write what was kept back, relocated, the symbolic links, and the manifest."""
-        self._reader.finish()
         while self._writing:
             self._writing.popleft().result()
         if missing := self._kinds.keys() - self._seen:
@@ -232,7 +238,8 @@ class _Writer:
         self._write_file(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)), document)
 
     def _enter(self, member: ustar.Member) -> None:
-        if _RESERVED.fullmatch(member.path):
+        # What is made here, not unpacked, is taken, on filesystems that fold case too.
+        if _RESERVED.fullmatch(member.path.casefold()) or (member.path == "bin" and member.type != ustar.DIRECTORY):
             msg = f"{member.path} must not be a member"
             raise ustar.MalformedError(msg)
         if member.path in self._seen:

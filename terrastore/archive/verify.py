@@ -8,20 +8,23 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record, ustar
-from terrastore.archive.frames import verified
+from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.installed import installed
 from terrastore.errors import ArchiveRefusedError
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.unpack import ReadRange
+    from terrastore.pointer import ManifestLocation
     from terrastore.report import Report
 
 _PIECE: Final = 8 * 1024 * 1024
 _SHA256_ROW: Final = re.compile(r"sha256=[A-Za-z0-9_-]{43}")
 
 
-def verify_archive(read: ReadRange, manifest: Manifest, *, size: int, sha256: str, report: Report) -> None:
+def verify_archive(
+    read: ReadRange, manifest: Manifest, location: ManifestLocation, *, size: int, sha256: str, report: Report
+) -> None:
     """Read a whole archive and compare everything that is said of it.
 
     :raises ArchiveRefusedError: at the first difference
@@ -43,6 +46,7 @@ def verify_archive(read: ReadRange, manifest: Manifest, *, size: int, sha256: st
                     raise ustar.MalformedError(f"the layer {layer.name} is not the one that its digest names")
             if members != manifest.totals.members:
                 raise ustar.MalformedError(f"it has {members} members; the manifest says {manifest.totals.members}")
+        _verify_end(read, manifest, location, size)
         whole = hashlib.sha256()
         for offset in range(0, size, _PIECE):
             whole.update(read(offset, min(_PIECE, size - offset)))
@@ -52,6 +56,19 @@ def verify_archive(read: ReadRange, manifest: Manifest, *, size: int, sha256: st
         raise ArchiveRefusedError(
             f"the archive is corrupt: {error}", hint="run ensure --rebuild to replace it"
         ) from error
+
+
+def _verify_end(read: ReadRange, manifest: Manifest, location: ManifestLocation, size: int) -> None:
+    """Check that layers, manifest, end of tar and trailer follow each other without gaps."""
+    end = location.offset + location.packed
+    if manifest.totals.packed != location.offset:
+        raise ustar.MalformedError("the manifest does not lie directly behind the layers")
+    if end + TRAILER_SIZE >= size:
+        raise ustar.MalformedError("it ends with its manifest")
+    if decompress(read(end, size - TRAILER_SIZE - end), len(ustar.END)) != ustar.END:
+        raise ustar.MalformedError("the end of the tar stream is not behind the manifest")
+    if parse_trailer(read(size - TRAILER_SIZE, TRAILER_SIZE)) != (location.offset, location.packed):
+        raise ustar.MalformedError("its trailer does not lead to the manifest")
 
 
 def differences(tree: str) -> dict[str, str]:

@@ -81,7 +81,9 @@ def verify(**values: Any) -> None:
     found, manifest = _published(values | {"key": subject})
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report:
-        verify_archive(found.read, manifest, size=archive.size, sha256=archive.sha256, report=report)
+        verify_archive(
+            found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
+        )
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": found.key.text, "sound": True})
     else:
