@@ -1,0 +1,167 @@
+"""What tests of several modules share: tiny real wheels, a command line in surroundings of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMAND = os.environ.get("TERRASTORE_COMMAND", f"{sys.executable} -m terrastore").split()
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, str],
+    *,
+    scripts: Mapping[str, str] | None = None,
+    requires: tuple[str, ...] = (),
+    tag: str = "py3-none-any",
+) -> Path:
+    """Write a wheel of ``files``, by path in site-packages, with console ``scripts``; the same bytes every time."""
+    info = f"{name}-{version}.dist-info"
+    contents = dict(files)
+    contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
+        f"Requires-Dist: {requirement}\n" for requirement in requires
+    )
+    purelib = "true" if tag.endswith("any") else "false"
+    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: {purelib}\nTag: {tag}\n"
+    if scripts:
+        entries = "".join(f"{script} = {target}\n" for script, target in scripts.items())
+        contents[f"{info}/entry_points.txt"] = f"[console_scripts]\n{entries}"
+    rows = [
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},"
+        f"{len(text.encode())}\n"
+        for path, text in contents.items()
+    ]
+    contents[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
+    wheel = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, text in contents.items():
+            archive.writestr(zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0)), text)
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of small distributions: ``alpha`` 1.0 and 2.0, which needs ``beta``, and others of one kind each."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for version in ("1.0", "2.0"):
+        make_wheel(
+            folder,
+            "alpha",
+            version,
+            {
+                "alpha/__init__.py": f"VERSION = {version!r}\nCHOICES = {{'a', 'b'}}\n\n\ndef main():\n    print('alpha', VERSION)\n",
+                f"alpha/only_in_{version[0]}.py": "",
+            },
+            scripts={"alpha": "alpha:main"},
+            requires=("beta",),
+        )
+    make_wheel(folder, "beta", "1.0", {"beta.py": "import sys\n\nPREFIX = sys.prefix\n"})
+    make_wheel(folder, "clash_a", "1.0", {"shared/__init__.py": "# a\n"})
+    make_wheel(folder, "clash_b", "1.0", {"shared/__init__.py": "# b\n"})
+    return folder
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one object on standard output."""
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """terrastore as a process, in a home, a working directory and an environment of its own."""
+
+    def __init__(self, home: Path, wheels: Path) -> None:
+        self.home = home
+        self.cwd = home / "project"
+        self.store = home / "store"
+        self.cwd.mkdir(parents=True)
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TERRASTORE_", "PIP_", "XDG_", "VIRTUALENV_", "PYTHON"))
+        } | {
+            "HOME": str(home),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheels),
+            "TERRASTORE_STORE": str(self.store),
+            "TERRASTORE_CACHE_DIR": str(home / "cache"),
+        }
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file in the working directory."""
+        path = self.cwd / name
+        path.write_text(text)
+        return path
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start it without waiting."""
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*COMMAND, *arguments], cwd=self.cwd, env=self.env, **pipes | options)
+
+    def __call__(self, *arguments: str, **variables: str) -> Result:
+        """Run it to its end."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.cwd,
+            env=self.env | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: str, **variables: str) -> Result:
+        """Run it and fail the test unless it ends with 0."""
+        result = self(*arguments, **variables)
+        assert result.code == 0, result.err
+        return result
+
+
+@pytest.fixture
+def cli(tmp_path: Path, wheels: Path) -> CommandLine:
+    """Return a command line with an empty store."""
+    return CommandLine(tmp_path / "home", wheels)
+
+
+@pytest.fixture(scope="session")
+def alpha_home(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
+    """Return a home whose store holds the environment of ``alpha==1.0``, built once."""
+    home = tmp_path_factory.mktemp("alpha") / "home"
+    command = CommandLine(home, wheels)
+    command.write("requirements.txt", "alpha==1.0\n")
+    command.ok("build")
+    return home
+
+
+@pytest.fixture
+def stored(cli: CommandLine, alpha_home: Path) -> CommandLine:
+    """Return a command line whose store has what its requirements.txt asks for."""
+    cli.write("requirements.txt", "alpha==1.0\n")
+    shutil.copytree(alpha_home / "store", cli.store)
+    return cli
