@@ -142,7 +142,7 @@ class _Tools:
         yield from (f"--constraint={path}" for path in self._recipe.constraints)
 
     def _clean_environment(self) -> dict[str, str]:
-        tmp = f"{self._work}/tmp"
+        tmp = f"{self._work}/temporary"
         os.mkdir(tmp)
         environment = {
             name: value

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore import interpreter
-from terrastore.build import Recipe
 from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
@@ -17,6 +16,8 @@ from terrastore.requirements.machine import configuration_files, pip_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from terrastore.build import Recipe
 
 DEFAULT_FILE: Final = "requirements.txt"
 
@@ -73,6 +74,8 @@ class Inputs:
 
     def recipe(self, request: Request) -> Recipe:
         """Return how to build what ``request`` asks for."""
+        from terrastore.build import Recipe  # noqa: PLC0415 -- only a miss needs the modules of building
+
         return Recipe(
             interpreter=request.interpreter,
             files=self.files if request.requirements.requirements else (),

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 COMMAND = os.environ.get("TERRASTORE_COMMAND", f"{sys.executable} -m terrastore").split()
 
@@ -56,9 +56,20 @@ def make_wheel(
     return wheel
 
 
+def make_project(folder: Path, build_wheel: str) -> Path:
+    """Write a project whose build backend runs the lines ``build_wheel``; ``folder`` there is where the wheel goes."""
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    lines = "".join(f"    {line}\n" for line in build_wheel.splitlines())
+    (folder / "backend.py").write_text(f"def build_wheel(folder, *_):\n{lines}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of small distributions: ``alpha`` 1.0 and 2.0, which needs ``beta``, and others of one kind each."""
+    """Return a folder of small distributions: ``alpha`` 1.0 and 2.0, which need ``beta``, and two that clash."""
     folder = tmp_path_factory.mktemp("wheels")
     for version in ("1.0", "2.0"):
         make_wheel(
@@ -66,7 +77,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "alpha",
             version,
             {
-                "alpha/__init__.py": f"VERSION = {version!r}\nCHOICES = {{'a', 'b'}}\n\n\ndef main():\n    print('alpha', VERSION)\n",
+                "alpha/__init__.py": f"VERSION = {version!r}\n\n\ndef main():\n    print('alpha', VERSION)\n",
                 f"alpha/only_in_{version[0]}.py": "",
             },
             scripts={"alpha": "alpha:main"},

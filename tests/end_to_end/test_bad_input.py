@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CommandLine, make_wheel
+from tests.conftest import CommandLine, make_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def snapshot(*folders: Path) -> dict[str, object]:
@@ -49,18 +54,13 @@ REQUIREMENTS = {
 
 
 @pytest.mark.parametrize("case", REQUIREMENTS)
-def test_a_bad_request_changes_nothing(standing: CommandLine, wheels: Path, case: str) -> None:
+def test_a_bad_request_changes_nothing(standing: CommandLine, case: str) -> None:
     """The message names the thing, the old environment and the store are as they were."""
     arguments, code, message = REQUIREMENTS[case]
     standing.write("bad.txt", "alpha\nalpha=>1\n")
     standing.write("unknown.txt", "not-a-package-here\n")
     standing.write("editable.txt", "-e .\n")
-    source = standing.cwd / "failing"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "broken"\nbackend-path = ["."]\n'
-    )
-    (source / "broken.py").write_text("def build_wheel(*_):\n    raise SystemExit('this cannot be built')\n")
+    make_project(standing.cwd / "failing", "raise SystemExit('this cannot be built')")
     standing.write("failing.txt", "./failing\n")
     before = snapshot(standing.cwd / ".venv", standing.store)
     result = standing("ensure", *arguments)
@@ -103,7 +103,7 @@ def truncate(store: Path) -> None:
     os.truncate(archive_in(store), 1000)
 
 
-DAMAGES = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped bit in a frame": (lambda store: flip(store, 2000), "SHA-256 differs"),
     "flipped bit in the manifest": (
         lambda store: flip(store, archive_in(store).stat().st_size - 600),
@@ -209,22 +209,18 @@ def test_a_store_that_cannot_be_written_is_a_warning(cli: CommandLine) -> None:
     assert "cannot be written" in required.err
 
 
-def test_what_cannot_be_relocated_is_named(cli: CommandLine, tmp_path: Path) -> None:
+def test_what_cannot_be_relocated_is_named(cli: CommandLine) -> None:
     """A binary file that holds the prefix is refused when it is built, by name, and nothing is published."""
-    source = cli.cwd / "binary"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "maker"\nbackend-path = ["."]\n'
-    )
-    (source / "maker.py").write_text(
-        "import sys, zipfile\n\n\n"
-        "def build_wheel(folder, *_):\n"
-        "    with zipfile.ZipFile(folder + '/binary-1.0-py3-none-any.whl', 'w') as wheel:\n"
-        "        wheel.writestr('binary.bin', b'\\0' + sys.prefix.encode())\n"
-        "        wheel.writestr('binary-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: binary\\nVersion: 1.0\\n')\n"
-        "        wheel.writestr('binary-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
-        "        wheel.writestr('binary-1.0.dist-info/RECORD', '')\n"
-        "    return 'binary-1.0-py3-none-any.whl'\n"
+    make_project(
+        cli.cwd / "binary",
+        "import sys, zipfile\n"
+        "info = 'binary-1.0.dist-info'\n"
+        "with zipfile.ZipFile(folder + '/binary-1.0-py3-none-any.whl', 'w') as wheel:\n"
+        "    wheel.writestr('binary.bin', b'\\0' + sys.prefix.encode())\n"
+        "    wheel.writestr(info + '/METADATA', 'Metadata-Version: 2.1\\nName: binary\\nVersion: 1.0\\n')\n"
+        "    wheel.writestr(info + '/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
+        "    wheel.writestr(info + '/RECORD', '')\n"
+        "return 'binary-1.0-py3-none-any.whl'\n",
     )
     cli.write("requirements.txt", "./binary\n")
     result = cli("ensure")
@@ -246,8 +242,6 @@ def test_an_archive_file_that_is_none(cli: CommandLine) -> None:
 
 def test_a_newer_pointer_is_a_miss_that_says_so(stored: CommandLine) -> None:
     """A schema from the future is no error: there is nothing for this version, and it is told why."""
-    import base64  # noqa: PLC0415
-
     (path,) = stored.store.glob("v1/pointers/*.json")
     envelope = json.loads(path.read_text())
     payload = json.loads(base64.b64decode(envelope["payload"])) | {"schema": 2}
@@ -264,7 +258,7 @@ def test_conflicting_packages_are_told(cli: CommandLine) -> None:
     assert "shared/__init__.py belongs to several packages (clash-a, clash-b)" in warning
 
 
-def test_secrets_reach_nothing(cli: CommandLine, wheels: Path) -> None:
+def test_secrets_reach_nothing(cli: CommandLine) -> None:
     """Credentials in a URL are used, and found in no file, key or message afterwards."""
     cli.write("requirements.txt", "beta\n")
     secret = "s3cr3t-t0ken"
@@ -279,13 +273,10 @@ def test_secrets_reach_nothing(cli: CommandLine, wheels: Path) -> None:
     assert [] == leaks
 
 
-def test_a_wheel_for_another_libc_is_told(cli: CommandLine, tmp_path: Path) -> None:
+def test_an_archive_for_another_libc_is_told(cli: CommandLine) -> None:
     """An archive that needs a later libc than this host has ends with 9 when building is off."""
-    make_wheel(tmp_path, "newer", "1.0", {"newer.py": ""}, tag="py3-none-manylinux_2_99_x86_64")
     cli.write("requirements.txt", "beta\n")
     cli.ok("build")
-    import base64  # noqa: PLC0415
-
     (path,) = cli.store.glob("v1/pointers/*.json")
     envelope = json.loads(path.read_text())
     payload = json.loads(base64.b64decode(envelope["payload"]))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CommandLine, make_wheel
 from terrastore.archive.unpack import find_manifest
+from tests.conftest import CommandLine, make_project, make_wheel
 
 
 def run(*command: str | Path) -> str:
@@ -311,18 +311,12 @@ def test_the_winner_of_a_race_to_publish_stays(cli: CommandLine) -> None:
 
 def test_interrupted(cli: CommandLine) -> None:
     """Ctrl-C during a build ends with 130 and leaves neither a stage nor a staging directory nor an installer."""
-    source = cli.cwd / "slow"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "slow"\nbackend-path = ["."]\n'
-    )
-    (source / "slow.py").write_text(
-        f"import time\n\n\ndef build_wheel(*_):\n    open({str(cli.home / 'begun')!r}, 'w').close()\n    time.sleep(60)\n"
-    )
+    begun = cli.home / "begun"
+    make_project(cli.cwd / "slow", f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(60)")
     cli.write("requirements.txt", "./slow\n")
     process = cli.start("ensure", start_new_session=True)
     deadline = time.monotonic() + 60
-    while not (cli.home / "begun").exists() and time.monotonic() < deadline:
+    while not begun.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     out, errors = process.communicate(timeout=30)
@@ -330,7 +324,7 @@ def test_interrupted(cli: CommandLine) -> None:
     assert "terrastore: interrupted; nothing was changed" in errors
     assert "Traceback" not in errors
     assert {"slow", "requirements.txt"} == set(os.listdir(cli.cwd))
-    assert [] == [path for path in cli.home.rglob("terrastore-staging-*")]
+    assert [] == list(cli.home.rglob("terrastore-staging-*"))
 
 
 def test_a_killed_build_is_swept_away(cli: CommandLine) -> None:
@@ -338,7 +332,7 @@ def test_a_killed_build_is_swept_away(cli: CommandLine) -> None:
     left = cli.home / "cache/build" / ("terrastore-staging-" + "0" * 32)
     root = Path(os.path.realpath(left.parent))
     if len(str(root)) > 44:
-        root = Path(f"/var/tmp/terrastore-{os.getuid()}")  # noqa: S108 -- where builds go when the cache's path is long
+        root = Path(f"/var/tmp/terrastore-{os.getuid()}")
     left = root / left.name
     (left / "lib").mkdir(parents=True)
     cli.write("requirements.txt", "beta\n")
@@ -401,7 +395,7 @@ def test_bytecode_is_valid_and_complete(stored: CommandLine) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in target.rglob("*.pyc")}
 
 
-def test_an_upgrade_has_new_times(stored: CommandLine, tmp_path: Path) -> None:
+def test_an_upgrade_has_new_times(stored: CommandLine) -> None:
     """Files of an upgrade are newer than those before, so who compares times notices."""
     stored.ok("ensure")
     asset = next((stored.cwd / ".venv/lib").glob("*/site-packages/beta.py"))
@@ -413,16 +407,13 @@ def test_an_upgrade_has_new_times(stored: CommandLine, tmp_path: Path) -> None:
 
 def test_requirements_changed_while_building(cli: CommandLine) -> None:
     """A result whose key no longer says what was installed is not published."""
-    source = cli.cwd / "sly"
-    source.mkdir()
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "sly"\nbackend-path = ["."]\n'
-    )
-    wheel = make_wheel(source, "sly", "1.0", {"sly.py": ""})
-    (source / "sly.py").write_text(
-        "import shutil\n\n\ndef build_wheel(folder, *_):\n"
-        f"    open({str(cli.cwd / 'requirements.txt')!r}, 'a').write('beta\\n')\n"
-        f"    shutil.copy({str(wheel)!r}, folder)\n    return {wheel.name!r}\n"
+    wheel = make_wheel(cli.home, "sly", "1.0", {"sly.py": ""})
+    make_project(
+        cli.cwd / "sly",
+        "import shutil\n"
+        f"open({str(cli.cwd / 'requirements.txt')!r}, 'a').write('beta\\n')\n"
+        f"shutil.copy({str(wheel)!r}, folder)\n"
+        f"return {wheel.name!r}",
     )
     cli.write("requirements.txt", "./sly\n")
     result = cli("ensure")

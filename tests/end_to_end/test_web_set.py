@@ -121,7 +121,7 @@ def test_every_script_reaches_its_own_interpreter(web: CommandLine, tmp_path: Pa
 
 
 def test_no_file_names_another_place(web: CommandLine) -> None:
-    """Nothing but what terrastore keeps for moving the environment names the staging prefix, and nothing the built one."""
+    """The staging prefix is named where terrastore keeps it for moving, and nowhere else; the built one nowhere."""
     environment = web.cwd / "fetched"
     needles = {"staging": b"terrastore-staging-", "built": str(web.cwd / "built").encode()}
     found = {
