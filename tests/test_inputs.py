@@ -1,0 +1,267 @@
+"""What is said on the command line becomes a request without secrets, and a recipe with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from terrastore import interpreter
+from terrastore.errors import HostError, RequirementsError, UsageError
+from terrastore.host import Host
+from terrastore.inputs import Inputs
+from terrastore.key import EnvKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET_URL = "https://user:secret@index.example/simple"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a project with one requirements file, on a machine without settings of pip."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("requirements.txt").write_text("one==1\n")
+    return folder
+
+
+def wheels(folder: str, content: str = "wheel") -> str:
+    """Make a folder of distributions and return its name."""
+    Path(folder).mkdir(parents=True)
+    Path(folder, "one-1-py3-none-any.whl").write_text(content)
+    return folder
+
+
+def key(inputs: Inputs) -> EnvKey:
+    return EnvKey.of(inputs.request())
+
+
+def test_requirements_txt_is_taken() -> None:
+    """Without a named file requirements.txt is what is asked for."""
+    assert ("requirements.txt",) == Inputs().files
+    assert ("one==1",) == Inputs().request().requirements.requirements
+
+
+def test_named_files_are_taken_instead() -> None:
+    """Named files replace requirements.txt."""
+    Path("other.txt").write_text("two\n")
+    Path("limits.txt").write_text("two<3\n")
+    found = Inputs(requirements=("other.txt",), constraints=("limits.txt",)).request().requirements
+    assert (("two",), ("two<3",)) == (found.requirements, found.constraints)
+
+
+def test_nothing_to_read() -> None:
+    """Without a named file and without requirements.txt there is nothing to do; the error says what to type."""
+    Path("requirements.txt").unlink()
+    with pytest.raises(UsageError, match=r"requirements\.txt") as raised:
+        Inputs().request()
+    assert "-r" in raised.value.hint
+
+
+def test_a_named_file_that_is_not_there() -> None:
+    """A named file that is not there is an error of the requirements."""
+    with pytest.raises(RequirementsError, match=r"^nowhere\.txt"):
+        Inputs(requirements=("nowhere.txt",)).request()
+
+
+def test_the_request_is_for_this_machine() -> None:
+    """Interpreter and host are those found here."""
+    request = Inputs().request()
+    assert (interpreter.find(None), Host.here()) == (request.interpreter, request.host)
+
+
+def test_an_interpreter_that_is_not_there() -> None:
+    """An interpreter that this machine lacks is an error of the host."""
+    with pytest.raises(HostError):
+        Inputs(python="99.99").request()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (Inputs(), ()),
+        (Inputs(index_url="https://index.example/simple"), ("--index-url https://index.example/simple",)),
+        (
+            Inputs(extra_index_url=("https://a.example/", "https://b.example/")),
+            ("--extra-index-url https://a.example/", "--extra-index-url https://b.example/"),
+        ),
+        (Inputs(find_links=("https://files.example/links",)), ("--find-links https://files.example/links",)),
+        (Inputs(no_index=True), ("--no-index",)),
+        (Inputs(pre=True), ("--pre",)),
+        (Inputs(only_binary=(":all:",)), ("--only-binary :all:",)),
+        (Inputs(no_binary=("one", "two")), ("--no-binary one", "--no-binary two")),
+        (Inputs(require_hashes=True), ("--require-hashes",)),
+    ],
+    ids=[
+        "none",
+        "index URL",
+        "extra index URLs",
+        "find-links",
+        "no index",
+        "pre",
+        "only binary",
+        "no binary",
+        "hashes",
+    ],
+)
+def test_options(inputs: Inputs, expected: tuple[str, ...]) -> None:
+    """Options become lines of a requirements file, in the request as in the recipe."""
+    request = inputs.request()
+    assert expected == request.options
+    assert expected == inputs.recipe(request).options
+
+
+def test_credentials_stay_in_the_recipe() -> None:
+    """The installer gets the URL as it was said; the request and its key do not."""
+    inputs = Inputs(
+        index_url=SECRET_URL,
+        extra_index_url=("https://secret@b.example/",),
+        find_links=("https://u:secret@c.example/",),
+    )
+    request = inputs.request()
+    assert (
+        "--index-url https://index.example/simple",
+        "--extra-index-url https://b.example/",
+        "--find-links https://c.example/",
+    ) == request.options
+    assert (
+        f"--index-url {SECRET_URL}",
+        "--extra-index-url https://secret@b.example/",
+        "--find-links https://u:secret@c.example/",
+    ) == inputs.recipe(request).options
+    assert "secret" not in json.dumps(request.canonical())
+
+
+def test_credentials_do_not_change_the_key() -> None:
+    """Who asks does not matter."""
+    assert key(Inputs(index_url=SECRET_URL)) == key(Inputs(index_url="https://index.example/simple"))
+    assert key(Inputs(index_url=SECRET_URL)) != key(Inputs(index_url="https://other.example/simple"))
+
+
+def test_find_links_by_content() -> None:
+    """A folder of distributions counts by its content, wherever it stands and whatever it is called."""
+    here, there = wheels("wheels"), wheels("elsewhere/links")
+    assert key(Inputs(find_links=(here,))) == key(Inputs(find_links=(there,)))
+    before = key(Inputs(find_links=(here,)))
+    Path(here, "two-1-py3-none-any.whl").touch()
+    assert before != key(Inputs(find_links=(here,)))
+
+
+def test_find_links_are_absolute_in_the_recipe(project: Path) -> None:
+    """The installer finds the folder from wherever it runs."""
+    inputs = Inputs(find_links=(wheels("wheels"),))
+    assert (f"--find-links {project}/wheels",) == inputs.recipe(inputs.request()).options
+
+
+def test_missing_find_links_are_named() -> None:
+    """A folder that is not there is an error that names it."""
+    with pytest.raises(RequirementsError, match="nowhere cannot be read: no such file or directory"):
+        Inputs(find_links=("nowhere",)).request()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="inputs._canonical_options: a file URL of --find-links counts by name, not content"
+)
+def test_find_links_by_file_url_by_content(project: Path) -> None:
+    """A folder by its file URL counts by its content too."""
+    wheels("wheels")
+    inputs = Inputs(find_links=(f"file://{project}/wheels",))
+    before = key(inputs)
+    Path("wheels/two-1-py3-none-any.whl").touch()
+    assert before != key(inputs)
+
+
+def test_pips_settings_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip's own settings say about a resolution enters the request, without credentials."""
+    before = key(Inputs())
+    monkeypatch.setenv("PIP_INDEX_URL", SECRET_URL)
+    monkeypatch.setenv("PIP_RETRIES", "9")
+    assert {"index-url": "https://index.example/simple"} == Inputs().request().machine
+    assert before != key(Inputs())
+
+
+@pytest.mark.parametrize(
+    ("variable", "change"),
+    [
+        pytest.param("PIP_CONSTRAINT", lambda: Path("limits.txt").write_text("one<2\n"), id="constraints"),
+        pytest.param("PIP_FIND_LINKS", lambda: Path("wheels/two.whl").touch(), id="find-links"),
+    ],
+)
+@pytest.mark.xfail(
+    strict=True, reason="machine.pip_settings: files and folders that pip's settings name count by name, not content"
+)
+def test_files_that_pips_settings_name_count(
+    monkeypatch: pytest.MonkeyPatch, variable: str, change: Callable[[], Any]
+) -> None:
+    """A constraint or a folder of distributions counts by its content, whoever names it."""
+    Path("limits.txt").write_text("one<3\n")
+    wheels("wheels")
+    monkeypatch.setenv(variable, "limits.txt" if variable == "PIP_CONSTRAINT" else "wheels")
+    before = key(Inputs())
+    change()
+    assert before != key(Inputs())
+
+
+def test_variables_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables count when they are named; one that is not set is not an empty one."""
+    monkeypatch.setenv("CFLAGS", "-O3")
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    inputs = Inputs(key_env=("CMAKE_ARGS", "CFLAGS"))
+    assert {"CFLAGS": "-O3", "CMAKE_ARGS": None} == inputs.request().variables
+    before, without = key(inputs), key(Inputs())
+    monkeypatch.setenv("CFLAGS", "-O2")
+    assert 3 == len({before, key(inputs), without})
+    assert without == key(Inputs())
+
+
+def test_variables_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """${NAME} in a requirements file takes its value from the surroundings."""
+    Path("requirements.txt").write_text("one==${VERSION}\n")
+    monkeypatch.setenv("VERSION", "7")
+    assert ("one==7",) == Inputs().request().requirements.requirements
+
+
+def test_salt_and_seed_count() -> None:
+    """Each makes another key, and whether pip stays is the recipe's too."""
+    assert 3 == len({key(Inputs()), key(Inputs(salt="pinch")), key(Inputs(seed=False))})
+    inputs = Inputs(seed=False)
+    assert (False, True) == (inputs.recipe(inputs.request()).seed, Inputs().recipe(Inputs().request()).seed)
+
+
+def test_the_recipe_takes_files_as_they_are() -> None:
+    """The installer reads the files that were named, with the interpreter that was found."""
+    Path("limits.txt").write_text("one<2\n")
+    inputs = Inputs(constraints=("limits.txt",))
+    request = inputs.request()
+    recipe = inputs.recipe(request)
+    assert (("requirements.txt",), ("limits.txt",)) == (recipe.files, recipe.constraints)
+    assert request.interpreter == recipe.interpreter
+
+
+def test_nothing_is_installed_when_nothing_is_wanted() -> None:
+    """The recipe for files without requirements names no files."""
+    Path("requirements.txt").write_text("# nothing yet\n")
+    assert () == Inputs().recipe(Inputs().request()).files
+
+
+def test_the_same_project_elsewhere(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of a project has the same key: where it stands does not matter."""
+    Path("requirements.txt").write_text("./one-1-py3-none-any.whl\n-f wheels\n-r more/two.txt\n")
+    Path("one-1-py3-none-any.whl").write_text("wheel")
+    Path("more").mkdir()
+    Path("more/two.txt").write_text("two\n")
+    wheels("wheels")
+    before = key(Inputs())
+    shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert before == key(Inputs())

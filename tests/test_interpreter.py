@@ -1,0 +1,280 @@
+"""An interpreter is found by what a person says, asked once, and told apart by what matters."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import venv
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from terrastore.errors import HostError
+from terrastore.interpreter import Fingerprint, Interpreter, find, probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPYTHON = Interpreter(
+    executable="/usr/bin/python3.11",
+    base_prefix="/usr",
+    implementation="cpython",
+    version=(3, 11, 7, "final", 0),
+    soabi="cpython-311-x86_64-linux-gnu",
+    free_threaded=False,
+    debug=False,
+    pointer_bits=64,
+)
+RUNNING = ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a virtual environment of the running interpreter."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(folder, with_pip=False, symlinks=True)
+    return folder
+
+
+def program(path: Path, text: str) -> str:
+    """Write a program that is no Python, and return its path."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def pretender(path: Path, **facts: object) -> str:
+    """Write a program that gives ``facts`` for its own where the running interpreter has others."""
+    told = probe(sys.executable)
+    own = {name: getattr(told, name) for name in Interpreter.__dataclass_fields__}
+    return program(path, f"cat <<'END'\n{json.dumps(own | facts)}\nEND")
+
+
+def test_the_running_interpreter() -> None:
+    """Nothing asked for means the interpreter that terrastore runs on, by its base."""
+    found = find(None)
+    assert os.path.samefile(vars(sys)["_base_executable"], found.executable)
+    assert tuple(sys.version_info) == found.version
+    assert sys.base_prefix == found.base_prefix
+    assert sys.implementation.name == found.implementation
+    assert (sys.maxsize > 2**32) == (found.pointer_bits == 64)
+    assert hasattr(sys, "gettotalrefcount") == found.debug
+
+
+def test_a_path() -> None:
+    """A path leads to the interpreter that stands there."""
+    assert find(None) == find(find(None).executable)
+
+
+def test_the_versioned_name_is_preferred(tmp_path: Path) -> None:
+    """An interpreter goes by its versioned name where that is the same: a plain one may lead elsewhere tomorrow."""
+    plain, versioned = tmp_path / "python3", tmp_path / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    plain.symlink_to(find(None).executable)
+    alone = find(str(plain)).executable
+    versioned.write_text("another")
+    beside_another = find(str(plain)).executable
+    versioned.unlink()
+    versioned.symlink_to(plain)
+    assert (str(plain), str(plain), str(versioned)) == (alone, beside_another, find(str(plain)).executable)
+
+
+def test_an_environments_python_leads_to_its_base(environment: Path) -> None:
+    """An interpreter that is found in a virtual environment is that environment's base."""
+    assert find(None) == find(str(environment / "bin/python"))
+
+
+def test_a_relative_path(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is one from the working directory."""
+    monkeypatch.chdir(environment)
+    assert find(None) == find("bin/python")
+
+
+@pytest.mark.parametrize("request_text", [RUNNING, f"=={RUNNING}", f"cpython@{RUNNING}", f"cpython{RUNNING}"])
+def test_a_version(request_text: str) -> None:
+    """A version that this machine has is found."""
+    assert tuple(sys.version_info[:3]) == find(request_text).version[:3]
+
+
+@pytest.mark.parametrize("request_text", ["99.99", "cpython@99.99"])
+def test_a_version_that_nobody_has(request_text: str) -> None:
+    """A version that this machine lacks is an error that names it."""
+    with pytest.raises(HostError) as raised:
+        find(request_text)
+    assert 9 == raised.value.exit_code
+    assert request_text in raised.value.message
+    assert raised.value.hint
+
+
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
+    """A path that leads nowhere is named."""
+    with pytest.raises(HostError) as raised:
+        find(str(tmp_path / "python"))
+    assert 9 == raised.value.exit_code
+    assert f"there is no {tmp_path}/python" == raised.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("exit 0", id="says nothing"),
+        pytest.param("exit 3", id="fails"),
+        pytest.param("echo hello", id="says something else"),
+        pytest.param("kill -9 $$", id="dies"),
+        pytest.param(
+            "echo '{}'",
+            id="says other JSON",
+            marks=pytest.mark.xfail(
+                strict=True, raises=KeyError, reason="interpreter.probe: JSON without the facts raises KeyError"
+            ),
+        ),
+    ],
+)
+def test_a_program_that_is_no_python(tmp_path: Path, text: str) -> None:
+    """A program that does not answer as an interpreter is refused by name."""
+    path = program(tmp_path / "python", text)
+    with pytest.raises(HostError, match=f"^{path} is no Python that works here: ") as raised:
+        find(path)
+    assert raised.value.hint
+
+
+def test_files_that_are_no_programs(tmp_path: Path) -> None:
+    """A file that cannot be run, and a directory, are refused by name."""
+    text, binary = tmp_path / "text", tmp_path / "binary"
+    text.write_text("hello")
+    binary.write_bytes(b"\x7fELF")
+    binary.chmod(0o755)
+    for path in (text, binary, tmp_path):
+        with pytest.raises(HostError, match=f"^{path} is no Python that works here: "):
+            find(str(path))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="interpreter.probe: the text of CalledProcessError and TimeoutExpired holds the whole program"
+)
+def test_an_error_does_not_show_the_question(tmp_path: Path) -> None:
+    """What is said of an interpreter that failed does not hold the program it was to run."""
+    with pytest.raises(HostError) as raised:
+        find(program(tmp_path / "python", "exit 3"))
+    assert "import" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("facts", "called"),
+    [
+        ({"implementation": "pypy", "version": [3, 11, 9, "final", 0]}, "pypy 3.11.9"),
+        ({"version": [3, 8, 18, "final", 0]}, "cpython 3.8.18"),
+        ({"version": [2, 7, 18, "final", 0]}, "cpython 2.7.18"),
+    ],
+)
+def test_interpreters_that_are_not_served(tmp_path: Path, facts: dict[str, object], called: str) -> None:
+    """Another implementation and an old version are refused by name."""
+    with pytest.raises(HostError, match=f" is {called}$") as raised:
+        find(pretender(tmp_path / "python", **facts))
+    assert "3.9" in raised.value.hint
+
+
+def test_the_oldest_that_is_served(tmp_path: Path) -> None:
+    """CPython 3.9 will do."""
+    found = find(pretender(tmp_path / "python", version=[3, 9, 0, "final", 0]))
+    assert (3, 9, 0, "final", 0) == found.version
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 11, 7, "final", 0), "3.11.7"),
+        ((3, 14, 0, "alpha", 3), "3.14.0a3"),
+        ((3, 14, 0, "beta", 1), "3.14.0b1"),
+        ((3, 14, 0, "candidate", 2), "3.14.0rc2"),
+        ((3, 8, 0, "final", 0), "3.8.0"),
+    ],
+)
+def test_version_text(version: tuple[int, int, int, str, int], expected: str) -> None:
+    """A version is written as PEP 440 has it."""
+    assert expected == replace(CPYTHON, version=version).version_text
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "expected"),
+    [
+        (CPYTHON, "cp311"),
+        (replace(CPYTHON, version=(3, 8, 18, "final", 0)), "cp38"),
+        (replace(CPYTHON, version=(3, 14, 0, "alpha", 3)), "cp314"),
+        (replace(CPYTHON, free_threaded=True), "cp311t"),
+        (replace(CPYTHON, debug=True), "cp311d"),
+        (replace(CPYTHON, free_threaded=True, debug=True), "cp311td"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_tag(interpreter: Interpreter, expected: str) -> None:
+    """The tag says implementation, version and what makes it incompatible with others of that version."""
+    assert expected == interpreter.tag
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "expected"),
+    [
+        (CPYTHON, ("python", "python3", "python3.11")),
+        (replace(CPYTHON, free_threaded=True), ("python", "python3", "python3.11t")),
+        (replace(CPYTHON, debug=True), ("python", "python3", "python3.11")),
+    ],
+    ids=["plain", "free-threaded", "debug"],
+)
+def test_names(interpreter: Interpreter, expected: tuple[str, ...]) -> None:
+    """An environment has its interpreter by three names."""
+    assert expected == interpreter.names
+
+
+def test_identity() -> None:
+    """What a key says of an interpreter is everything but where it stands."""
+    assert {
+        "implementation": "cpython",
+        "version": "3.11.7",
+        "soabi": "cpython-311-x86_64-linux-gnu",
+        "free_threaded": False,
+        "debug": False,
+        "pointer_bits": 64,
+    } == CPYTHON.identity()
+
+
+def test_fingerprint(tmp_path: Path) -> None:
+    """The fingerprint of a file that nobody touched stays, whatever link leads to it."""
+    path, link = tmp_path / "python3.11", tmp_path / "python"
+    path.write_bytes(b"one")
+    link.symlink_to(path)
+    before = Fingerprint.of(str(link))
+    assert os.path.realpath(path) == before.path
+    assert before == Fingerprint.of(str(link)) == Fingerprint.of(str(path))
+
+
+def test_fingerprint_of_a_replaced_file(tmp_path: Path) -> None:
+    """A file of the same size and time in the old one's place is another."""
+    path, other = tmp_path / "python", tmp_path / "other"
+    for each in (path, other):
+        each.write_bytes(b"one")
+        os.utime(each, (1, 1))
+    before = Fingerprint.of(str(path))
+    other.replace(path)
+    assert before != Fingerprint.of(str(path))
+
+
+def test_fingerprint_of_a_rewritten_file(tmp_path: Path) -> None:
+    """A file that is rewritten in place, and a link that is led elsewhere, are noticed."""
+    path, other, link = tmp_path / "one", tmp_path / "two", tmp_path / "python"
+    path.write_bytes(b"one")
+    other.hardlink_to(path)
+    link.symlink_to(path)
+    before = Fingerprint.of(str(link))
+    os.utime(path, ns=(1, before.mtime_ns + 1))
+    touched = Fingerprint.of(str(link))
+    link.unlink()
+    link.symlink_to(other)
+    assert 3 == len({before, touched, Fingerprint.of(str(link))})
+
+
+def test_fingerprint_of_nothing(tmp_path: Path) -> None:
+    """An interpreter that is gone has no fingerprint."""
+    with pytest.raises(FileNotFoundError):
+        Fingerprint.of(str(tmp_path / "python"))

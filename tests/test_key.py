@@ -1,0 +1,278 @@
+"""A key changes with everything that can change an environment, with nothing else, and never by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from terrastore.errors import UsageError
+from terrastore.host import Host
+from terrastore.interpreter import Interpreter
+from terrastore.key import EnvKey, Request
+from terrastore.requirements import RequirementSet
+from terrastore.requirements.files import Source
+
+INTERPRETER = Interpreter(
+    executable="/usr/bin/python3.11",
+    base_prefix="/usr",
+    implementation="cpython",
+    version=(3, 11, 7, "final", 0),
+    soabi="cpython-311-x86_64-linux-gnu",
+    free_threaded=False,
+    debug=False,
+    pointer_bits=64,
+)
+HOST = Host(system="linux", machine="x86_64", libc=("glibc", (2, 36)), distribution="debian-12")
+REQUIREMENTS = RequirementSet(
+    requirements=("one==1.0", "two[x]>=2"),
+    constraints=("three<4",),
+    options=("--pre", "--no-binary one"),
+    local={"./one.whl": "aa", "./two.whl": "bb"},
+    sources=(Source("requirements.txt", "cc"),),
+)
+REQUEST = Request(
+    requirements=REQUIREMENTS,
+    interpreter=INTERPRETER,
+    host=HOST,
+    options=("--index-url https://index.example/simple",),
+    machine={"only-binary": "two", "pre": "1"},
+    variables={"CFLAGS": "-O3", "CMAKE_ARGS": None},
+    salt="pinch",
+)
+DIGITS = "0123456789abcdef0123456789abcdef01234567"
+TEXT = f"cp311-linux_x86_64-{DIGITS}"
+
+
+def with_requirements(**changes: Any) -> Request:
+    return replace(REQUEST, requirements=replace(REQUIREMENTS, **changes))
+
+
+def with_interpreter(**changes: Any) -> Request:
+    return replace(REQUEST, interpreter=replace(INTERPRETER, **changes))
+
+
+def with_host(**changes: Any) -> Request:
+    return replace(REQUEST, host=replace(HOST, **changes))
+
+
+DIFFERENT = {
+    "requirement": with_requirements(requirements=("one==1.1", "two[x]>=2")),
+    "one requirement less": with_requirements(requirements=("one==1.0",)),
+    "constraint": with_requirements(constraints=("three<5",)),
+    "constraint as requirement": with_requirements(requirements=("one==1.0", "three<4", "two[x]>=2"), constraints=()),
+    "option of a file": with_requirements(options=("--no-binary one",)),
+    "order of options": with_requirements(options=("--no-binary one", "--pre")),
+    "content of a local file": with_requirements(local={"./one.whl": "aa", "./two.whl": "xx"}),
+    "local files swapped": with_requirements(local={"./one.whl": "bb", "./two.whl": "aa"}),
+    "implementation": with_interpreter(implementation="pypy"),
+    "minor version": with_interpreter(version=(3, 12, 7, "final", 0)),
+    "patch version": with_interpreter(version=(3, 11, 8, "final", 0)),
+    "release level": with_interpreter(version=(3, 11, 7, "candidate", 1)),
+    "serial of a candidate": with_interpreter(version=(3, 11, 7, "candidate", 2)),
+    "SOABI": with_interpreter(soabi="cpython-311-x86_64-linux-musl"),
+    "free-threaded": with_interpreter(free_threaded=True),
+    "debug": with_interpreter(debug=True),
+    "pointer size": with_interpreter(pointer_bits=32),
+    "system": with_host(system="freebsd"),
+    "machine": with_host(machine="aarch64"),
+    "libc family": with_host(libc=("musl", (2, 36))),
+    "no libc": with_host(libc=None),
+    "option": replace(REQUEST, options=("--index-url https://other.example/simple",)),
+    "no option": replace(REQUEST, options=()),
+    "machine's setting": replace(REQUEST, machine={"only-binary": "one", "pre": "1"}),
+    "no setting": replace(REQUEST, machine={}),
+    "variable": replace(REQUEST, variables={"CFLAGS": "-O2", "CMAKE_ARGS": None}),
+    "variable is set": replace(REQUEST, variables={"CFLAGS": "-O3", "CMAKE_ARGS": ""}),
+    "variable is not asked for": replace(REQUEST, variables={"CFLAGS": "-O3"}),
+    "variable's name": replace(REQUEST, variables={"CXXFLAGS": "-O3", "CMAKE_ARGS": None}),
+    "installer": replace(REQUEST, installer="uv"),
+    "seed": replace(REQUEST, seed=False),
+    "salt": replace(REQUEST, salt="pepper"),
+}
+SAME = {
+    "equal": with_requirements(),
+    "executable": with_interpreter(executable="/opt/python/bin/python3.11"),
+    "base prefix": with_interpreter(base_prefix="/opt/python"),
+    "libc version": with_host(libc=("glibc", (2, 17))),
+    "distribution": with_host(distribution="fedora-42"),
+    "what was read": with_requirements(sources=(Source("deploy/all.txt", "dd"), Source("limits.txt", "ee"))),
+    "order of local files": with_requirements(local={"./two.whl": "bb", "./one.whl": "aa"}),
+    "order of settings": replace(REQUEST, machine={"pre": "1", "only-binary": "two"}),
+    "order of variables": replace(REQUEST, variables={"CMAKE_ARGS": None, "CFLAGS": "-O3"}),
+}
+
+
+@pytest.mark.parametrize("request_", DIFFERENT.values(), ids=DIFFERENT)
+def test_what_changes_a_key(request_: Request) -> None:
+    """Whatever can change the environment changes its key."""
+    assert EnvKey.of(REQUEST) != EnvKey.of(request_)
+
+
+def test_every_change_makes_a_key_of_its_own() -> None:
+    """No two of these requests have the same key."""
+    assert len(DIFFERENT) == len({EnvKey.of(each) for each in DIFFERENT.values()})
+
+
+@pytest.mark.parametrize("request_", SAME.values(), ids=SAME)
+def test_what_does_not_change_a_key(request_: Request) -> None:
+    """Where things stand, what the distribution is and how the files were split changes no key."""
+    assert EnvKey.of(REQUEST) == EnvKey.of(request_)
+
+
+@pytest.mark.parametrize(
+    ("request_", "head"),
+    [
+        (REQUEST, "cp311-linux_x86_64-"),
+        (with_interpreter(version=(3, 14, 0, "final", 0), free_threaded=True), "cp314t-linux_x86_64-"),
+        (with_host(machine="aarch64", libc=("musl", (1, 2))), "cp311-linux_musl_aarch64-"),
+    ],
+    ids=["plain", "free-threaded", "musl"],
+)
+def test_a_key_says_what_it_is_for(request_: Request, head: str) -> None:
+    """Interpreter and host can be read off a key; it is one that can be parsed."""
+    key = EnvKey.of(request_)
+    assert key.text.startswith(head)
+    assert key == EnvKey.parse(key.text)
+
+
+# These keys name environments in stores that exist. When one of them has to change, SCHEMA changes with it.
+VECTORS = {
+    "nothing": (
+        Request(requirements=RequirementSet(), interpreter=INTERPRETER, host=HOST),
+        "cp311-linux_x86_64-2f6117f38b5631c1c0831f443d5eb72e6d7f10f8",
+    ),
+    "everything": (REQUEST, "cp311-linux_x86_64-613132872b083a729f9af4af4784f8ebb494c232"),
+    "another world": (
+        Request(
+            requirements=RequirementSet(requirements=("café @ https://files.example/☕.zip",)),
+            interpreter=replace(INTERPRETER, version=(3, 14, 0, "candidate", 2), free_threaded=True, debug=True),
+            host=Host(system="linux", machine="aarch64", libc=("musl", (1, 2)), distribution="alpine-3.20"),
+            seed=False,
+        ),
+        "cp314td-linux_musl_aarch64-17d5479d42b714d65743c86e9e6142269d1234f0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_", "expected"), VECTORS.values(), ids=VECTORS)
+def test_keys_stay_what_they_are(request_: Request, expected: str) -> None:
+    """The key of a request is the same in every version of terrastore that has this schema."""
+    assert expected == str(EnvKey.of(request_))
+
+
+def test_canonical() -> None:
+    """The document behind a key says everything in words."""
+    assert {
+        "schema": 1,
+        "layout": 1,
+        "salt": "pinch",
+        "interpreter": INTERPRETER.identity(),
+        "host": HOST.identity(),
+        "installer": "pip",
+        "seed": True,
+        "requirements": ["one==1.0", "two[x]>=2"],
+        "constraints": ["three<4"],
+        "local": {"./one.whl": "aa", "./two.whl": "bb"},
+        "options": ["--pre", "--no-binary one", "--index-url https://index.example/simple"],
+        "machine": {"only-binary": "two", "pre": "1"},
+        "variables": {
+            "CFLAGS": hashlib.sha256(b"-O3").hexdigest(),
+            "CMAKE_ARGS": None,
+        },
+    } == REQUEST.canonical()
+
+
+def test_values_of_variables_are_never_shown() -> None:
+    """A variable's value can be a secret, so the document behind a key holds its digest."""
+    shown = json.dumps(replace(REQUEST, variables={"TOKEN": "hunter2"}).canonical())
+    assert "TOKEN" in shown
+    assert "hunter2" not in shown
+
+
+def test_values_that_are_no_text() -> None:
+    """A variable's bytes need not be UTF-8."""
+    odd = replace(REQUEST, variables={"CFLAGS": "-O3\udce9"})
+    assert EnvKey.of(REQUEST) != EnvKey.of(odd)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        f"cp38-linux_musl_aarch64-{DIGITS}",
+        f"cp313t-linux_x86_64-{DIGITS}",
+        f"cp313td-linux_x86_64-{DIGITS}",
+        f"cp311-linux_x86_64-{DIGITS}-debian-12",
+        f"cp311-linux_x86_64-{DIGITS}-alpine-3.20.1",
+    ],
+)
+def test_parse(text: str) -> None:
+    """What a key looks like is a key, and is written as it was read."""
+    assert text == str(EnvKey.parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("cp311-linux_x86_64", id="no digest"),
+        pytest.param(f"cp311-linux_x86_64-{DIGITS[:-1]}", id="39 digits"),
+        pytest.param(f"cp311-linux_x86_64-{DIGITS}0", id="41 digits"),
+        pytest.param(f"cp311-linux_x86_64-{DIGITS.upper()}", id="upper case"),
+        pytest.param(f"cp311-linux_x86_64-{'g' * 40}", id="no hexadecimal digits"),
+        pytest.param(f"pp311-linux_x86_64-{DIGITS}", id="another implementation"),
+        pytest.param(f"cp-linux_x86_64-{DIGITS}", id="no version"),
+        pytest.param(f"cp311--{DIGITS}", id="no host"),
+        pytest.param(f"{TEXT}\n", id="line feed"),
+        pytest.param(f" {TEXT}", id="space"),
+        pytest.param(f"{TEXT}.json", id="a pointer's name"),
+        pytest.param(f"{TEXT}-", id="empty distribution"),
+        pytest.param(f"{TEXT}-../../etc", id="a path"),
+        pytest.param(f"../{TEXT}", id="a path before"),
+        pytest.param(f"{TEXT}-Debian", id="distribution in upper case"),
+        pytest.param(
+            f"cp\N{ARABIC-INDIC DIGIT THREE}11-linux_x86_64-{DIGITS}",
+            id="digits of another script",
+            marks=pytest.mark.xfail(strict=True, reason=r"key._TEXT: \d is every Unicode digit without re.ASCII"),
+        ),
+    ],
+)
+def test_parse_refuses_nonsense(text: str) -> None:
+    """What no request can have for a key is a usage error that shows it."""
+    with pytest.raises(UsageError) as raised:
+        EnvKey.parse(text)
+    assert repr(text) in raised.value.message
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        ("debian-12", f"{TEXT}-debian-12"),
+        ("Alpine-3.20.1", f"{TEXT}-alpine-3.20.1"),
+        ("amzn-2023", f"{TEXT}-amzn-2023"),
+        ("opensuse-leap-15.6", f"{TEXT}-opensuse-leap-15.6"),
+        ("my linux/1:2", f"{TEXT}-my_linux_1_2"),
+        ("", TEXT),
+    ],
+)
+def test_for_distribution(distribution: str, expected: str) -> None:
+    """A distribution's key is the plain one with the distribution behind, and is a key itself."""
+    assert EnvKey(expected) == EnvKey(TEXT).for_distribution(distribution) == EnvKey.parse(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TEXT, "cp311-linux_x86_64-01234567"),
+        (f"cp313t-linux_musl_aarch64-{DIGITS}", "cp313t-linux_musl_aarch64-01234567"),
+        (f"{TEXT}-debian-12", "cp311-linux_x86_64-01234567"),
+    ],
+)
+def test_short(text: str, expected: str) -> None:
+    """Eight digits are enough for a person."""
+    assert expected == EnvKey(text).short
