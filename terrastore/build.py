@@ -34,7 +34,8 @@ _TAIL_LINES: Final = 15
 _LOGS_KEPT: Final = 20
 _EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
 _ELSEWHERE: Final = frozenset("PIP_" + name.upper().replace("-", "_") for name in INSTALLS_ELSEWHERE)
-_STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing")
+_STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
+_LISTING: Final = "Installing collected packages: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +194,13 @@ class _Tools:
                         line = without_userinfo(raw.rstrip())
                         lines.append(line)
                         log.write(line + "\n")
-                        if line.lstrip().startswith(_STATUS):
-                            phase.say(line.strip())
+                        if status := _status(line):
+                            phase.say(status)
         except OSError as error:
-            raise BuildError(f"{title} cannot be run: {error.strerror}") from error
+            raise BuildError(
+                f"{title} cannot be run: {error.strerror}",
+                hint="check that terrastore is installed whole, and the disk",
+            ) from error
         if process.returncode:
             tail = "\n".join(f"  {line}" for line in deque((line for line in lines if line.strip()), _TAIL_LINES))
             raise BuildError(
@@ -204,6 +208,13 @@ class _Tools:
                 hint=f"the whole output is in {self._log}",
             )
         return "\n".join(lines)
+
+
+def _status(line: str) -> str:
+    """Return what a line of pip's output says of what it is doing, "" for other lines."""
+    if line.startswith(_LISTING):
+        return f"Installing {line.count(',') + 1} packages"
+    return line.strip() if line.lstrip().startswith(_STATUS) else ""
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from terrastore import __version__
-from terrastore.archive.unpack import read_manifest
+from terrastore.archive.unpack import HEAL, read_manifest
 from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
@@ -50,13 +50,13 @@ class Published:
         if data is None:
             raise ArchiveRefusedError(
                 f"the archive of {self.key.short} is missing from {self.store}, though its pointer is there",
-                hint=_HEAL,
+                hint=HEAL,
             )
         if len(data) != size:
             raise ArchiveRefusedError(
                 f"the archive of {self.key.short} in {self.store} is truncated: "
                 f"it ends at byte {offset + len(data):,} of {self.pointer.archive.size:,}",
-                hint=_HEAL,
+                hint=HEAL,
             )
         return data
 
@@ -67,13 +67,10 @@ class Published:
         """
         manifest = read_manifest(self.read, self.pointer.manifest)
         if manifest.totals.packed != self.pointer.manifest.offset:
-            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=_HEAL)
+            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=HEAL)
         if manifest.key != self.key.text:
-            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=_HEAL)
+            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
         return manifest
-
-
-_HEAL: Final = "run without --no-build, or with --rebuild, where building is allowed: it replaces the archive"
 
 
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
@@ -90,7 +87,7 @@ def find(store: Store, key: EnvKey, report: Report) -> Published | None:
         report.warn(f"{store} has {key.short}, but {error}")
         return None
     except PointerError as error:
-        raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=_HEAL) from error
+        raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=HEAL) from error
     if pointer.expired(datetime.now(UTC)):
         report.warn(f"{store} has {key.short}, but it expired at {pointer.expires}")
         return None

@@ -173,11 +173,26 @@ class Target:
         """The directory it is in."""
         return os.path.dirname(self.path)
 
+    def check_usable(self) -> None:
+        """Refuse a path that no script or ``PATH`` could name.
+
+        :raises UsageError: when it holds such a character
+        """
+        from terrastore.archive.relocate import NotRelocatableError, check_prefix  # noqa: PLC0415 -- a kept one needs none
+
+        try:
+            check_prefix(self.path)
+        except NotRelocatableError as error:
+            raise UsageError(
+                f"the target {self.path!r} cannot hold an environment: {error}", hint="name another"
+            ) from None
+
     def check_replaceable(self, *, force: bool) -> None:
         """Refuse what must not or cannot be replaced, before any work is done.
 
         :raises UsageError: for a file, a foreign directory (unless ``force``), a mount point, an unwritable parent
         """
+        self.check_usable()
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
         if os.path.ismount(self.path):

@@ -11,7 +11,8 @@ from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.lines import without_userinfo
+from terrastore.requirements.files import as_path
+from terrastore.requirements.lines import index_identity, is_url
 from terrastore.requirements.machine import configuration_files, pip_settings
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Inputs:
             interpreter=interpreter.find(self.python),
             host=Host.here(),
             options=tuple(self._canonical_options()),
-            machine=pip_settings(os.environ, configuration_files(os.environ)),
+            machine=pip_settings(os.environ, configuration_files(os.environ), reader=Disk()),
             variables={name: os.environ.get(name) for name in sorted(self.key_env)},
             seed=self.seed,
             salt=self.salt,
@@ -103,12 +104,18 @@ class Inputs:
         """Yield the options as the key takes them: URLs without credentials, directories by content."""
         for line in self._options():
             name, _, value = line.partition(" ")
-            if name == "--find-links" and "://" not in value:
-                try:
-                    value = f"sha256:{Disk().digest(value)}"
-                except OSError as error:
-                    raise RequirementsError(
-                        f"--find-links {value} cannot be read: {(error.strerror or str(error)).lower()}",
-                        hint="check the path",
-                    ) from None
-            yield f"{name} {without_userinfo(value)}".strip()
+            if name == "--find-links" and not is_url(value):
+                value = f"sha256:{_digest(value)}"
+            elif name in {"--index-url", "--extra-index-url", "--find-links"}:
+                value = index_identity(value)
+            yield f"{name} {value}".strip()
+
+
+def _digest(place: str) -> str:
+    try:
+        return Disk().digest(as_path(place))
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise RequirementsError(
+            f"--find-links {place} cannot be read: {reason.lower()}", hint="check the path"
+        ) from None

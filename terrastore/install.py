@@ -96,7 +96,8 @@ def relocate(path: str, *, python: Interpreter | None, report: Report) -> tuple[
     :raises UsageError: when terrastore did not make it, or a file cannot take its path
     :raises HostError: when no interpreter of its version is here
     """
-    target = Target(os.path.realpath(path))
+    target = Target.at(path)
+    target.check_usable()
     manifest = originals.read_environment_manifest(target.path)
     before = State.read(target.path)
     python = python or fitting(manifest, before)
@@ -104,7 +105,7 @@ def relocate(path: str, *, python: Interpreter | None, report: Report) -> tuple[
     with target.locked(report):
         kept = originals.read_originals(target.path, manifest)
         there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
-        originals.write_relocated(target.path, manifest, there, target.path)
+        originals.write_relocated(target.path, manifest, there, target.path, report)
         environment.bind(target.path, python)
         environment.check(target.path, python)
         here = Fingerprint.of(python.executable)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from terrastore.errors import HostError
 
 _TIMEOUT: Final = 30
+_OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
 
 # Runs on every Python 3; the interpreter of a virtual environment tells its base here.
 _PROBE: Final = """
@@ -102,13 +103,13 @@ def find(request: str | None) -> Interpreter:
     """Return the facts of the interpreter that ``request`` asks for; None means the one terrastore runs on.
 
     :param request: ``3.12``, ``>=3.11``, ``cpython@3.12``, a command, or a path
-    :raises HostError: when there is none, or it is not CPython 3.8 or later
+    :raises HostError: when there is none, or it is not CPython 3.9 or later
     """
     interpreter = probe(sys.executable if request is None else _discover(request))
-    if interpreter.implementation != "cpython" or interpreter.version < (3, 8):
+    if interpreter.implementation != "cpython" or interpreter.version < _OLDEST:
         raise HostError(
             f"{interpreter.executable} is {interpreter.implementation} {interpreter.version_text}",
-            hint="choose CPython 3.8 or later with --python",
+            hint="choose CPython 3.9 or later with --python",
         )
     return interpreter
 
@@ -127,13 +128,16 @@ def probe(executable: str) -> Interpreter:
             text=True,
         )
         facts = json.loads(result.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise HostError(
-            f"{executable} is no Python that works here: {reason}", hint="choose another with --python"
-        ) from None
-    facts["version"] = tuple(facts["version"])
-    return Interpreter(**facts)
+        return Interpreter(**facts | {"version": tuple(facts["version"])})
+    except subprocess.CalledProcessError as error:
+        reason = f"it ends with exit code {error.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"it does not answer within {_TIMEOUT} s"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except (ValueError, LookupError, TypeError):
+        reason = "its answer makes no sense"
+    raise HostError(f"{executable} is no Python that works here: {reason}", hint="choose another with --python")
 
 
 def _discover(request: str) -> str:

@@ -22,7 +22,7 @@ LAYOUT: Final = 1
 """Version of the archive layout, as in FORMAT.md."""
 
 _DIGITS: Final = 40
-_TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?")
+_TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,4 +70,7 @@ def _table(source: SettingsFile) -> Mapping[str, Any]:
         raise UsageError(f"{source.path} cannot be read: {error}", hint="mend it") from None
     for name in source.table:
         document = document.get(name, {})
-    return document if isinstance(document, dict) else {}
+        if not isinstance(document, dict):
+            raise UsageError(f"{source.path}: {name} is no table", hint=f"write [{'.'.join(source.table)}]")
+    table: dict[str, Any] = document
+    return table

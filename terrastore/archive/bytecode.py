@@ -52,5 +52,8 @@ def _compile_share(tree: str, share: Sequence[str], python: str, phase: Phase) -
         if process.returncode:
             errors.seek(0)
             problem = errors.read().decode(errors="replace").strip()
-            raise BuildError(f"{python} cannot compile bytecode: {problem.rpartition(chr(10))[2]}")
+            last = problem.rpartition("\n")[2]
+            raise BuildError(
+                f"{python} cannot compile bytecode: {last}", hint="choose another interpreter with --python"
+            )
     return made

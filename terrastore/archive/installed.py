@@ -28,7 +28,7 @@ def installed(tree: str) -> Iterator[Distribution]:
             try:
                 rows = record.parse(read(tree, f"{info}/RECORD"))
             except ValueError as error:
-                raise BuildError(f"{info}/RECORD cannot be read: {error}") from None
+                raise BuildError(f"{info}/RECORD cannot be read: {error}", hint="install that package again") from None
             project, version = name.removesuffix(".dist-info").rpartition("-")[::2]
             yield Distribution(
                 info=info,

@@ -7,11 +7,14 @@ same rewriting starts from the same bytes, as often as one likes.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record, relocate, ustar
 from terrastore.archive.manifest import Manifest, ManifestError
 from terrastore.errors import UsageError
+
+if TYPE_CHECKING:
+    from terrastore.report import Report
 
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
@@ -34,13 +37,17 @@ def read_environment_manifest(root: str) -> Manifest:
         raise UsageError(f"{root}/{MANIFEST_PATH}: {error}", hint="make the environment anew") from None
 
 
-def write_relocated(root: str, manifest: Manifest, originals: dict[ustar.Member, bytes], prefix: str) -> None:
+def write_relocated(
+    root: str, manifest: Manifest, originals: dict[ustar.Member, bytes], prefix: str, report: Report
+) -> None:
     """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
 
     :raises UsageError: when a file's syntax cannot take ``prefix``
     """
     kinds = {entry.path: entry.kind for entry in manifest.relocations}
     contents = {}
+    if relocate.needs_quoting(prefix) and (plain := [path for path, kind in kinds.items() if kind == "text"]):
+        report.warn(f"{prefix} needs quoting, which only a reader of these files can know: {', '.join(plain)}")
     for member, canonical in originals.items():
         try:
             contents[member.path] = relocate.rewrite(kinds[member.path], canonical, prefix)

@@ -202,7 +202,7 @@ def _content(tree: str, member: ustar.Member, content: bytes | None) -> Iterator
             left -= len(piece)
             yield piece
     if left:
-        raise BuildError(f"{member.path} became shorter while it was packed")
+        raise BuildError(f"{member.path} became shorter while it was packed", hint="run again")
 
 
 def _hashed_bytecode(distributions: Iterable[layers.Distribution]) -> frozenset[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RANGE_SIZE: Final = 8 * 1024 * 1024
 """Adjacent frames are read together until they are this many bytes."""
+HEAL: Final = "run without --no-build, or with --rebuild, where building is allowed: it replaces the archive"
 _READERS: Final = 4
 _DIRECTORY: Final = ".terrastore"
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -93,9 +94,9 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
                 for _ in layer.frames:
                     writer.take(next(raws))
                 writer.end_layer()
-            writer.finish(prefix)
+            writer.finish(prefix, report)
     except ustar.MalformedError as error:
-        raise ArchiveRefusedError(f"the archive is corrupt: {error}") from error
+        raise ArchiveRefusedError(f"the archive is corrupt: {error}", hint=HEAL) from error
 
 
 def _parse_manifest(raw: Callable[[], bytes]) -> Manifest:
@@ -108,7 +109,7 @@ def _parse_manifest(raw: Callable[[], bytes]) -> Manifest:
             raise ustar.MalformedError(msg)
         return Manifest.parse(bytes(pieces[0][2]))
     except (ustar.MalformedError, ManifestError) as error:
-        raise ArchiveRefusedError(f"the archive's manifest is refused: {error}") from error
+        raise ArchiveRefusedError(f"the archive's manifest is refused: {error}", hint=HEAL) from error
 
 
 def _ranges(manifest: Manifest) -> Iterator[tuple[int, list[Frame]]]:
@@ -209,7 +210,7 @@ class _Writer:
         """Take note that no member goes on in the next frame."""
         self._reader.finish()
 
-    def finish(self, prefix: str) -> None:
+    def finish(self, prefix: str, report: Report) -> None:
         """Write what was kept back, relocated, the symbolic links, and the manifest."""
         while self._writing:
             self._writing.popleft().result()
@@ -228,7 +229,7 @@ class _Writer:
             else:
                 originals[member] = bytes(data)
         write_originals(self._staged, originals)
-        write_relocated(self._staged, self._manifest, originals, prefix)
+        write_relocated(self._staged, self._manifest, originals, prefix, report)
         # Last, so that nothing was written through a link.
         for link in self._links:
             self._make_folder(link.path.rpartition("/")[0])

@@ -43,7 +43,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("\nterrastore: interrupted; nothing was changed", file=sys.stderr)
+        print("\nterrastore: interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,9 +25,9 @@ def size(count: int) -> str:
     """
     value, units = float(count), iter(("bytes", "kB", "MB", "GB"))
     unit = next(units)
-    while value >= _KILO and (larger := next(units, None)):
+    while round(value, 1) >= _KILO and (larger := next(units, None)):
         value, unit = value / _KILO, larger
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+    return number(count, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def number(count: int, singular: str) -> str:
@@ -38,7 +38,7 @@ def number(count: int, singular: str) -> str:
 def near(path: str) -> str:
     """Return ``path`` relative to the working directory when it is below that."""
     relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    return path if relative.split(os.sep)[0] == os.pardir else relative
 
 
 def outcome_line(outcome: Outcome, *, shown: str, asked: str, seconds: float) -> str:

@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What version control, a build, an interpreter or an installer writes into a project directory.
+# What version control, an interpreter, a test or a lint writes anywhere in a project.
 _NOT_CONTENT: Final = frozenset(
-    {".git", ".hg", ".svn", ".bzr", "build", "__pycache__", ".mypy_cache", ".pytest_cache", ".tox", ".nox"}
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".bzr",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        ".tox",
+        ".nox",
+    }
 )
 
 
@@ -32,20 +44,23 @@ class Disk:
         if os.path.isfile(path):
             return hashlib.sha256(Path(path).read_bytes()).hexdigest()
         total = hashlib.sha256()
-        for name, place in _content(path, ""):
-            total.update(
-                f"{name}\0{hashlib.sha256(Path(place).read_bytes()).hexdigest()}\n".encode(errors="surrogateescape")
-            )
+        for name, content in _content(path, ""):
+            line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
+            total.update(line.encode(errors="surrogateescape"))
         return total.hexdigest()
 
 
-def _content(root: str, folder: str) -> Iterator[tuple[str, str]]:
+def _content(root: str, folder: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (path, content) of a project's files; of a symbolic link, where it leads."""
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in sorted(entries, key=lambda each: each.name):
-            if entry.name in _NOT_CONTENT or entry.name.endswith(".egg-info"):
+            written_by_a_build = entry.name.endswith(".egg-info") or (entry.name == "build" and not folder)
+            if entry.name in _NOT_CONTENT or written_by_a_build:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
                     yield from _content(root, f"{folder}{entry.name}/")
             elif entry.is_file():
-                yield folder + entry.name, entry.path
+                yield folder + entry.name, Path(entry.path).read_bytes()
+            elif entry.is_symlink():
+                yield folder + entry.name, os.fsencode(os.readlink(entry.path))

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import RequirementsError
-from terrastore.requirements.lines import LineError, Option, logical_lines, parse, without_userinfo
+from terrastore.requirements.lines import (
+    LineError,
+    Option,
+    Wanted,
+    index_identity,
+    is_url,
+    logical_lines,
+    parse,
+    without_userinfo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,9 +29,12 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _BOMS: Final = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+# They decide how an index is reached, not what is found there.
+_WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
 _DEPTH_LIMIT: Final = 50
 
 
@@ -79,7 +91,7 @@ def read_requirements(
     return RequirementSet(
         requirements=tuple(sorted(walk.requirements)),
         constraints=tuple(sorted(walk.constraints)),
-        options=tuple(dict.fromkeys(walk.options)),
+        options=tuple(walk.options),
         local=dict(sorted(walk.local.items())),
         sources=tuple(walk.sources.values()),
     )
@@ -96,11 +108,13 @@ class _Walk:
         self.sources: dict[str, Source] = {}
 
     def follow(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
-        if path in trail or len(trail) > _DEPTH_LIMIT:
+        if len(trail) > _DEPTH_LIMIT:
+            raise RequirementsError(f"{path}: includes are nested more than {_DEPTH_LIMIT} deep", hint="nest them less")
+        if path in trail:
             raise RequirementsError(
                 f"{trail[-1]} includes {path}, which includes it in turn", hint="remove one include"
             )
-        if urlsplit(path).scheme in {"http", "https", "ftp"}:
+        if is_url(path):
             raise RequirementsError(f"{without_userinfo(path)} is a URL", hint="download the file and name the copy")
         for number, line in logical_lines(self._text(path, trail)):
             self._line(path, number, line, constraint=constraint, trail=(*trail, path))
@@ -108,10 +122,10 @@ class _Walk:
     def _text(self, path: str, trail: tuple[str, ...]) -> str:
         try:
             data = self._reader.read(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             where = f", included by {trail[-1]}" if trail else ""
             raise RequirementsError(
-                f"{path}{where} cannot be read: {(error.strerror or str(error)).lower()}",
+                f"{path}{where} cannot be read: {_reason(error)}",
                 hint="check the path; it is relative to the "
                 + ("file that includes it" if trail else "directory you are in"),
             ) from None
@@ -128,21 +142,23 @@ class _Walk:
     def _line(self, path: str, number: int, line: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
         try:
             entry = parse(self._expand(line))
-            if isinstance(entry, Option):
-                self._option(path, entry, constraint=constraint, trail=trail)
+            if isinstance(entry, Wanted):
+                if entry.local is not None:
+                    self._digest(entry.local)
+                (self.constraints if constraint else self.requirements).add(entry.text)
                 return
-            if entry.local is not None:
-                self._digest(entry.local)
-            (self.constraints if constraint else self.requirements).add(entry.text)
+            for option in entry:
+                self._option(path, option, trail=trail)
         except LineError as error:
             raise RequirementsError(
                 f"{path}, line {number}: {without_userinfo(line)!r} cannot be used: {error}",
                 hint="write one requirement (PEP 508), path, URL or option on a line",
             ) from None
 
-    def _option(self, path: str, option: Option, *, constraint: bool, trail: tuple[str, ...]) -> None:
+    def _option(self, path: str, option: Option, *, trail: tuple[str, ...]) -> None:
         if option.name == "--requirement":
-            self.follow(_beside(path, option.value), constraint=constraint, trail=trail)
+            # Requirements even in a file of constraints, as pip has it.
+            self.follow(_beside(path, option.value), constraint=False, trail=trail)
         elif option.name == "--constraint":
             self.follow(_beside(path, option.value), constraint=True, trail=trail)
         elif option.name == "--editable":
@@ -150,20 +166,22 @@ class _Walk:
                 msg = "an editable install points outside of the environment, so it would not work elsewhere"
                 raise LineError(msg)
             self.requirements.add(f"-e {without_userinfo(option.value)}")
-        else:
-            value = option.value
-            if option.name == "--find-links" and "://" not in value.removeprefix("file://"):
-                beside = _beside(path, value)
-                value = beside if self._reader.exists(_as_path(beside)) else value
-                self._digest(value)
-            self.options.append(f"{option.name} {without_userinfo(value)}".strip())
+        elif option.name == "--find-links" and not is_url(option.value):
+            beside = _beside(path, option.value)
+            value = beside if self._reader.exists(as_path(beside)) else option.value
+            self._digest(value)
+            self.options.append(f"{option.name} {value}")
+        elif option.name in {"--index-url", "--extra-index-url", "--find-links"}:
+            self.options.append(f"{option.name} {index_identity(option.value)}")
+        elif option.name not in _WITHOUT_EFFECT:
+            self.options.append(f"{option.name} {option.value}".strip())
 
     def _digest(self, local: str) -> None:
-        path = _as_path(local)
+        path = as_path(local)
         try:
             self.local[path] = self._reader.digest(path)
-        except OSError as error:
-            msg = f"{path}: {(error.strerror or str(error)).lower()}"
+        except (OSError, ValueError) as error:
+            msg = f"{path}: {_reason(error)}"
             raise LineError(msg) from None
 
     def _expand(self, line: str) -> str:
@@ -174,8 +192,22 @@ class _Walk:
 
 
 def _beside(including: str, included: str) -> str:
+    if is_url(included) or included.startswith("file:"):
+        return included
     return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))
 
 
-def _as_path(local: str) -> str:
-    return unquote(urlsplit(local).path) if local.startswith("file:") else os.path.expanduser(local)
+def as_path(local: str) -> str:
+    """Return the path that a ``file:`` URL or a path names.
+
+    :raises LineError: when it is neither
+    """
+    try:
+        return unquote(urlsplit(local).path) if local.startswith("file:") else os.path.expanduser(local)
+    except ValueError:
+        msg = f"{local} is no URL"
+        raise LineError(msg) from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

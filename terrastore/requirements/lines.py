@@ -25,13 +25,24 @@ _ALIASES: Final = {
 }
 _WITH_VALUE: Final = frozenset(
     {
-        "--requirement", "--constraint", "--editable", "--index-url", "--extra-index-url", "--find-links",
-        "--no-binary", "--only-binary", "--trusted-host", "--use-feature", "--all-releases", "--only-final",
+        "--requirement",
+        "--constraint",
+        "--editable",
+        "--index-url",
+        "--extra-index-url",
+        "--find-links",
+        "--no-binary",
+        "--only-binary",
+        "--trusted-host",
+        "--use-feature",
+        "--all-releases",
+        "--only-final",
     }
-)  # fmt: skip
+)
 _FLAGS: Final = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-require-hashes"})
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
-_PATHLIKE: Final = re.compile(r"(\.{0,2}/|file:|~)|[^\s=<>!~;]*\.(whl|zip|tar\.gz|tgz|tar\.bz2|tar\.xz)(\[|\s|;|$)")
+_ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tar")
+_USERINFO: Final = re.compile(r"(?<=//)[^/?#\s]*@")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class LineError(ValueError):
@@ -40,7 +51,7 @@ class LineError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option line: its long name and its value, "" for a flag."""
+    """An option: its long name and its value, "" for a flag."""
 
     name: str
     value: str
@@ -71,12 +82,17 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield started, stripped
 
 
-def parse(line: str) -> Option | Wanted:
-    """Return what a logical line says.
+def parse(line: str) -> tuple[Option, ...] | Wanted:
+    """Return what a logical line says: options, or one requirement.
 
-    :raises LineError: when it is neither an option pip allows in a file nor a requirement (PEP 508, path or URL)
+    :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
-    return _option(line) if line.startswith("-") else _wanted(line)
+    return tuple(_options(line)) if line.startswith("-") else _wanted(line)
+
+
+def is_url(text: str) -> bool:
+    """Whether ``text`` is a URL of something that is not on this machine's disk."""
+    return bool(_URL.match(text)) and not text.lower().startswith("file:")
 
 
 def without_userinfo(text: str) -> str:
@@ -84,37 +100,45 @@ def without_userinfo(text: str) -> str:
     return _USERINFO.sub("", text)
 
 
-def _option(line: str) -> Option:
+def index_identity(url: str) -> str:
+    """Return what tells one index from another: its URL without user, password, query and fragment."""
+    return re.split(r"[?#]", without_userinfo(url))[0]
+
+
+def _options(line: str) -> Iterator[Option]:
     try:
-        words = shlex.split(line, comments=False)
+        words = iter(shlex.split(line, comments=False))
     except ValueError as error:
         msg = f"the quotes do not match: {error}"
         raise LineError(msg) from None
-    name, equals, value = words[0].partition("=")
-    if not name.startswith("--") and len(name) > 2:  # noqa: PLR2004
-        name, value, equals = name[:2], name[2:] + equals + value, "="
-    name = _ALIASES.get(name, name)
-    rest = words[1:]
-    if name in _FLAGS:
-        return Option(name, "")
-    if name not in _WITH_VALUE:
-        msg = f"{name} is not an option of requirements files"
-        raise LineError(msg)
-    if not equals:
-        if not rest:
-            msg = f"{name} lacks its value"
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") and len(name) > 2:  # noqa: PLR2004 -- a value glued to a short option
+            name, value, equals = word[:2], word[2:], "="
+        name = _ALIASES.get(name, name)
+        if name in _FLAGS:
+            yield Option(name, "")
+        elif name in _WITH_VALUE:
+            found = value if equals else next(words, None)
+            if found is None:
+                msg = f"{name} lacks its value"
+                raise LineError(msg)
+            yield Option(name, found)
+        else:
+            msg = f"{without_userinfo(name)} is not an option of requirements files"
             raise LineError(msg)
-        value = rest[0]
-    return Option(name, value)
 
 
 def _wanted(line: str) -> Wanted:
     match = _PER_REQUIREMENT.search(line)
-    options = " " + " ".join(sorted(set(match[1].split()))) if match else ""
     text = line[: match.start()] if match else line
-    if _PATHLIKE.match(text) and "://" not in text.removeprefix("file://"):
-        return Wanted(text + options, re.split(r"\s*;\s|\[|\s", text)[0])
-    if re.match(r"[a-z0-9+.-]+://", text, re.IGNORECASE):
+    options = "".join(f" {option}" for option in _per_requirement(match[1])) if match else ""
+    head = re.split(r"[\s;\[]", text)[0]
+    if not is_url(head) and (
+        head.startswith((".", "~", "file:")) or "/" in head.partition("@")[0] or _is_archive(head)
+    ):
+        return Wanted(text + options, head)
+    if is_url(head):
         return Wanted(without_userinfo(text) + options)
     try:
         requirement = Requirement(text)
@@ -123,8 +147,17 @@ def _wanted(line: str) -> Wanted:
         raise LineError(without_userinfo(msg)) from None
     name = str(canonicalize_name(requirement.name))
     if requirement.extras:
-        name += "[" + ",".join(sorted(canonicalize_name(extra) for extra in requirement.extras)) + "]"
+        name += "[" + ",".join(sorted({canonicalize_name(extra) for extra in requirement.extras})) + "]"
     where = f" @ {without_userinfo(requirement.url)}" if requirement.url else str(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
     local = requirement.url if requirement.url and requirement.url.startswith("file:") else None
     return Wanted(name + where + marker + options, local)
+
+
+def _is_archive(head: str) -> bool:
+    return head.lower().endswith(_ARCHIVES) and not re.search(r"[=<>!~@]", head)
+
+
+def _per_requirement(text: str) -> list[str]:
+    """Return a requirement's own options, sorted, each as ``--name=value``."""
+    return sorted(set(re.sub(r"(--[a-z-]+)\s+(?!--)", r"\1=", text).split()))

@@ -7,10 +7,13 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import UsageError
-from terrastore.requirements.lines import without_userinfo
+from terrastore.requirements.files import as_path
+from terrastore.requirements.lines import index_identity, is_url, without_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from terrastore.requirements.files import Reader
 
 # Settings that decide how pip works, not what it installs. Everything else enters the key.
 _WITHOUT_EFFECT: Final = frozenset(
@@ -33,16 +36,18 @@ INSTALLS_ELSEWHERE: Final = (
 )
 """Settings that would lead pip out of the environment; they are taken from its surroundings when it builds."""
 _SECTIONS: Final = ("global", "install")
+_PATHS: Final = frozenset({"build-constraint", "constraint", "find-links", "requirement", "requirements-from-script"})
 
 
-def pip_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
+def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: Reader) -> dict[str, str]:
     """Return pip's settings that shape a resolution, by long option name, without credentials.
 
-    ``variables`` beat ``files``, and later files earlier ones, as in pip.
+    ``variables`` beat ``files``; of these the section of ``install`` beats the global one, and later files beat
+    earlier ones, as in pip. Local files and directories that a setting names count by content.
 
-    :raises UsageError: when a configuration file cannot be parsed
+    :raises UsageError: when a configuration file, or what it names, cannot be read
     """
-    settings: dict[str, str] = {}
+    sections: dict[str, dict[str, str]] = {name: {} for name in _SECTIONS}
     for path in files:
         parser = configparser.RawConfigParser()
         try:
@@ -51,15 +56,16 @@ def pip_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str
             reason = without_userinfo(str(error).splitlines()[0])
             raise UsageError(f"pip's configuration file {path} cannot be read: {reason}", hint="mend it") from None
         for section in filter(parser.has_section, _SECTIONS):
-            settings |= {name.replace("_", "-"): value for name, value in parser.items(section)}
+            sections[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
+    settings = sections["global"] | sections["install"]
     for name, value in variables.items():
-        if name.startswith("PIP_") and value:
+        if name.startswith("PIP_"):
             settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
     ignored = _WITHOUT_EFFECT | set(INSTALLS_ELSEWHERE) | {"config-file"}
     return {
-        name: without_userinfo(" ".join(value.split()))
+        name: _canonical(name, value, reader)
         for name, value in sorted(settings.items())
-        if name not in ignored
+        if name not in ignored and value.strip()
     }
 
 
@@ -71,5 +77,22 @@ def configuration_files(variables: Mapping[str, str]) -> tuple[str, ...]:
     home = os.path.expanduser("~")
     config = variables.get("XDG_CONFIG_HOME") or f"{home}/.config"
     system = [f"{folder}/pip/pip.conf" for folder in (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
-    user = [f"{home}/.pip/pip.conf", f"{config}/pip/pip.conf"]
-    return (*system, "/etc/pip.conf", *user, *([special] if special else []))
+    if special and os.path.exists(special):
+        return (*system, "/etc/pip.conf", special)
+    return (*system, "/etc/pip.conf", f"{home}/.pip/pip.conf", f"{config}/pip/pip.conf")
+
+
+def _canonical(name: str, value: str, reader: Reader) -> str:
+    return " ".join(_canonical_word(name, word, reader) for word in value.split())
+
+
+def _canonical_word(name: str, word: str, reader: Reader) -> str:
+    if name in {"index-url", "extra-index-url"} or is_url(word):
+        return index_identity(word)
+    if name not in _PATHS:
+        return without_userinfo(word)
+    path = as_path(word)
+    try:
+        return f"sha256:{reader.digest(path)}"
+    except (OSError, ValueError) as error:
+        raise UsageError(f"pip's setting {name} names {path}, which cannot be read: {error}", hint="mend it") from None

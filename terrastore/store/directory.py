@@ -74,7 +74,7 @@ class DirectoryStore:
             with atomic.temporary_beside(path, mode=_MODE) as file:
                 yield file
                 if not atomic.publish_new(file, path):
-                    raise StoreUnreachableError(f"{self} already has {name}, which should be unique")
+                    raise StoreUnreachableError(f"{self} already has {name}, which should be unique", hint="run again")
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._errors("listed"):
