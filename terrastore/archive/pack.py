@@ -82,7 +82,8 @@ def pack(
     tree = prefix.path
     distributions = list(installed(tree))
     drop_stray_bytecode(tree, _hashed_bytecode(distributions))
-    found = survey(tree, prefix)
+    with report.phase("scan", unit="files") as phase:
+        found = survey(tree, prefix, phase)
     _refuse_problems(found.problems)
     for path, strangers in sorted(found.strangers.items()):
         report.warn(f"{path} names a path of another build that nothing can map: {strangers[0]}")

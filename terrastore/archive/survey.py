@@ -16,6 +16,8 @@ from terrastore.archive.layers import source_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from terrastore.report import Phase
+
 _MAP_FROM: Final = 1024 * 1024
 INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
 """Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
@@ -37,10 +39,11 @@ class Survey:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def survey(tree: str, prefix: relocate.StagingPrefix) -> Survey:
-    """Look at every file below ``tree``, which was built under ``prefix``."""
+def survey(tree: str, prefix: relocate.StagingPrefix, phase: Phase) -> Survey:
+    """Look at every file below ``tree``, which was built under ``prefix``; ``phase`` advances by one each."""
     found = Survey()
     for path, entry in _walk(tree, ""):
+        phase.advance(1)
         facts = entry.stat(follow_symlinks=False)
         try:
             if stat.S_ISLNK(facts.st_mode):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RANGE_SIZE: Final = 8 * 1024 * 1024
 """Adjacent frames are read together until they are this many bytes."""
-HEAL: Final = "run without --no-build, or with --rebuild, where building is allowed: it replaces the archive"
+HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
 _READERS: Final = 4
 _DIRECTORY: Final = ".terrastore"
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
