@@ -118,8 +118,10 @@ def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[
     holder between our open and our flock guards nothing, so it is taken again.
     """
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
+            with suppress(PermissionError):  # somebody else's file, with the mode it was given here
+                os.fchmod(fd, 0o666)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -130,11 +131,22 @@ def publish(
     if store.create(layout.pointer(key.text), pointer.to_envelope()):
         return ours
     current = store.read(layout.pointer(key.text))
+    if current is not None and not replace:
+        _refuse_later_schema(store, key, current.data)
     if not replace and (winner := _sound(store, key, refused, report)):
         return winner
     if current is not None and store.replace(layout.pointer(key.text), pointer.to_envelope(), current.version):
         return ours
     return find(store, key, report) or ours
+
+
+def _refuse_later_schema(store: Store, key: EnvKey, data: bytes) -> None:
+    """Leave a pointer alone that a later version wrote; it is sound for those who can read it."""
+    with suppress(PointerError):
+        try:
+            Pointer.from_envelope(data, key=key.text)
+        except UnknownSchemaError as error:
+            raise StoreRefusedError(f"{store} has {key.short}, but {error}", hint="upgrade terrastore here") from None
 
 
 def _sound(store: Store, key: EnvKey, refused: str | None, report: Report) -> Published | None:
@@ -157,7 +169,7 @@ def keys(store: Store) -> list[EnvKey]:
             found.append(EnvKey.parse(name))
         except UsageError:
             continue  # a stranger's file
-    return found
+    return sorted(found, key=str)
 
 
 def resolve(store: Store, text: str) -> EnvKey:
@@ -165,8 +177,11 @@ def resolve(store: Store, text: str) -> EnvKey:
 
     :raises UsageError: when none or several do
     """
-    found = [key for key in keys(store) if key.text == text]
-    found = found or [key for key in keys(store) if key.text.startswith(text) or f"-{text}" in key.text]
+    if not text:
+        raise UsageError("the key is empty", hint="see terrastore list")
+    known = keys(store)
+    found = [key for key in known if key.text == text]
+    found = found or [key for key in known if key.text.startswith(text) or key.digest.startswith(text)]
     if len(found) == 1:
         return found[0]
     if not found:

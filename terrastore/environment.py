@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -66,7 +66,7 @@ class State:
                 inputs=tuple(document["inputs"]),
                 interpreter=Fingerprint(**document["interpreter"]),
             )
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
     def write(self, path: str) -> None:
@@ -195,17 +195,14 @@ class Target:
         self.check_usable()
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
-        if os.path.ismount(self.path):
+        if _is_mount_point(self.path):
             raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
         if not force and not self._is_environment():
             raise UsageError(
                 f"the target {self.path} is a directory that is no environment",
                 hint="name another, or replace it with --force",
             )
-        above = self.parent
-        while not os.path.lexists(above):
-            above = os.path.dirname(above)
-        if not os.path.isdir(above) or not os.access(above, os.W_OK | os.X_OK):
+        if (above := _unwritable(self.parent)) is not None:
             raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
 
     @contextmanager
@@ -247,7 +244,11 @@ class Target:
             else:
                 # Here the target is absent for an instant; whoever comes next puts it back.
                 os.rename(self.path, f"{retired}-swapping")
-                os.rename(staged, self.path)
+                try:
+                    os.rename(staged, self.path)
+                except OSError:
+                    os.rename(f"{retired}-swapping", self.path)
+                    raise
                 os.rename(f"{retired}-swapping", retired)
         except OSError as error:
             if error.errno not in {errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES}:
@@ -256,8 +257,8 @@ class Target:
         atomic.sync_directory(self.parent)
         if not backup:
             return retired
-        older = f"{self._stages}{secrets.token_hex(8)}"
-        if os.path.lexists(self.backup):
+        older = f"{self._stages}{secrets.token_hex(8)}" if os.path.lexists(self.backup) else None
+        if older is not None:
             os.rename(self.backup, older)
         os.rename(retired, self.backup)
         return older
@@ -289,8 +290,12 @@ class Target:
     def _is_environment(self) -> bool:
         try:
             names = set(os.listdir(self.path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
+        except PermissionError as error:
+            raise UsageError(
+                f"the target {self.path} cannot be read: permission denied", hint="name another"
+            ) from error
         return not names or bool({"pyvenv.cfg", ".terrastore"} & names)
 
     def _recover(self) -> None:
@@ -329,9 +334,8 @@ class Releases:
         """
         if os.path.lexists(self.link) and not os.path.islink(self.link):
             raise UsageError(f"{self.link} is not a symbolic link", hint="move it away, or name another --link")
-        parent = os.path.dirname(self.link)
-        if os.path.isdir(parent) and not os.access(parent, os.W_OK | os.X_OK):
-            raise UsageError(f"{parent} cannot be written", hint="name a --link in a directory that can")
+        if (above := _unwritable(os.path.dirname(self.link))) is not None:
+            raise UsageError(f"{above} cannot be written", hint="name a --link in a directory that can")
 
     def current(self) -> str | None:
         """Return the environment that the link points to; None when there is no link."""
@@ -351,8 +355,9 @@ class Releases:
     def rollback(self) -> str:
         """Point the link to what it pointed to before; doing it twice changes nothing.
 
-        :raises UsageError: when that is not known, or is gone
+        :raises UsageError: when that is not known, or is gone, or the link is something else by now
         """
+        self.check_switchable()
         before = os.path.realpath(self._previous) if os.path.islink(self._previous) else None
         if before is None or not os.path.isdir(before):
             raise UsageError(
@@ -371,3 +376,21 @@ class Releases:
 def discard(path: str) -> None:
     """Remove an environment that was replaced; what cannot be removed is left to the next run."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_mount_point(path: str) -> bool:
+    """Whether something is mounted at ``path``; a bind mount of the same filesystem only shows in proc(5)."""
+    if os.path.ismount(path):
+        return True
+    with suppress(OSError):
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        escaped = os.fsencode(re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", path))
+        return any(line.split(b" ")[4] == escaped for line in mounts)
+    return False
+
+
+def _unwritable(folder: str) -> str | None:
+    """Return what keeps ``folder`` from being made or written in, None when nothing does."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return None if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK) else folder

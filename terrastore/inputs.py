@@ -11,8 +11,8 @@ from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.files import as_path
-from terrastore.requirements.lines import index_identity, is_url
+from terrastore.requirements.files import as_path, reason
+from terrastore.requirements.lines import index_identity, is_url, without_userinfo
 from terrastore.requirements.machine import configuration_files, pip_settings
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _digest(place: str) -> str:
     try:
         return Disk().digest(as_path(place))
     except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        shown = without_userinfo(place)
         raise RequirementsError(
-            f"--find-links {place} cannot be read: {reason.lower()}", hint="check the path"
+            f"--find-links {shown} cannot be read: {reason(error)}", hint="check the path"
         ) from None

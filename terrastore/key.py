@@ -103,11 +103,14 @@ class EnvKey:
         return EnvKey(f"{self.text}-{suffix}") if suffix else self
 
     @property
+    def digest(self) -> str:
+        """Its hexadecimal digits."""
+        return self.text.split("-")[2]
+
+    @property
     def short(self) -> str:
-        """The first digits, enough for a person to tell environments apart."""
-        head, _, digest = self.text.partition("-")
-        platform, _, digits = digest.partition("-")
-        return f"{head}-{platform}-{digits[:8]}"
+        """The key with its first digits alone, enough for a person to tell environments apart."""
+        return self.text.replace(self.digest, self.digest[:8])
 
     def __str__(self) -> str:
         return self.text

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from base64 import b64decode, b64encode
@@ -145,7 +144,9 @@ def _payload(data: bytes) -> dict[str, Any]:
             raise PointerError(msg)
         payload = b64decode(envelope["payload"], validate=True)
         document = json.loads(payload) if len(payload) <= PAYLOAD_LIMIT else None
-    except (LookupError, TypeError, RecursionError, binascii.Error, json.JSONDecodeError, UnicodeDecodeError):
+    except PointerError:
+        raise
+    except (LookupError, TypeError, RecursionError, ValueError):
         msg = "the pointer is not a DSSE envelope of JSON"
         raise PointerError(msg) from None
     if not isinstance(document, dict):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+pytest.register_assert_rewrite("tests.store.contract")
+
 COMMAND = os.environ.get("TERRASTORE_COMMAND", f"{sys.executable} -m terrastore").split()
 
 

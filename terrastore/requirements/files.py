@@ -35,6 +35,7 @@ _BOMS: Final = (
 )
 # They decide how an index is reached, not what is found there.
 _WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
+_REMOTE: Final = re.compile(r"(?<!file)://")
 _DEPTH_LIMIT: Final = 50
 
 
@@ -121,11 +122,11 @@ class _Walk:
 
     def _text(self, path: str, trail: tuple[str, ...]) -> str:
         try:
-            data = self._reader.read(path)
+            data = self._reader.read(as_path(path))
         except (OSError, ValueError) as error:
             where = f", included by {trail[-1]}" if trail else ""
             raise RequirementsError(
-                f"{path}{where} cannot be read: {_reason(error)}",
+                f"{path}{where} cannot be read: {reason(error)}",
                 hint="check the path; it is relative to the "
                 + ("file that includes it" if trail else "directory you are in"),
             ) from None
@@ -168,7 +169,7 @@ class _Walk:
             self.requirements.add(f"-e {without_userinfo(option.value)}")
         elif option.name == "--find-links" and not is_url(option.value):
             beside = _beside(path, option.value)
-            value = beside if self._reader.exists(as_path(beside)) else option.value
+            value = without_userinfo(beside if self._reader.exists(as_path(beside)) else option.value)
             self._digest(value)
             self.options.append(f"{option.name} {value}")
         elif option.name in {"--index-url", "--extra-index-url", "--find-links"}:
@@ -181,14 +182,16 @@ class _Walk:
         try:
             self.local[path] = self._reader.digest(path)
         except (OSError, ValueError) as error:
-            msg = f"{path}: {_reason(error)}"
+            msg = f"{path}: {reason(error)}"
             raise LineError(msg) from None
 
     def _expand(self, line: str) -> str:
-        """Expand variables, but in a URL: there they may hold credentials, and enter by their name."""
-        if "://" in line:
-            return line
-        return _VARIABLE.sub(lambda match: self._variables.get(match[1]) or match[0], line)
+        """Expand variables, but in a URL of another machine: there they may hold credentials, and enter by name."""
+        words = re.split(r"(\s+)", line)
+        return "".join(word if _REMOTE.search(word) else self._expand_word(word) for word in words)
+
+    def _expand_word(self, word: str) -> str:
+        return _VARIABLE.sub(lambda match: self._variables.get(match[1]) or match[0], word)
 
 
 def _beside(including: str, included: str) -> str:
@@ -202,12 +205,15 @@ def as_path(local: str) -> str:
 
     :raises LineError: when it is neither
     """
+    if local[:5].lower() != "file:":
+        return os.path.expanduser(local)
     try:
-        return unquote(urlsplit(local).path) if local.startswith("file:") else os.path.expanduser(local)
+        return unquote(urlsplit(local).path)
     except ValueError:
-        msg = f"{local} is no URL"
+        msg = f"{without_userinfo(local)} is no URL"
         raise LineError(msg) from None
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason(error: OSError | ValueError) -> str:
+    """Return in a few words, lower case, why a file cannot be read."""
     return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

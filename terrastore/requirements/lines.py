@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
-_PER_REQUIREMENT: Final = re.compile(r"\s+(--(?:hash|config-settings?|global-option)\b.*)$")
+_PER_REQUIREMENT: Final = re.compile(r"\s+((?:--(?:hash|config-settings?|global-option)\b|-C).*)$")
 _ALIASES: Final = {
     "-r": "--requirement",
     "-c": "--constraint",
@@ -41,7 +41,8 @@ _WITH_VALUE: Final = frozenset(
 )
 _FLAGS: Final = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-require-hashes"})
 _ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tar")
-_USERINFO: Final = re.compile(r"(?<=//)[^/?#\s]*@")
+# A configuration parser that splits at the first colon leaves a URL without its scheme.
+_USERINFO: Final = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s]*@")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -112,6 +113,9 @@ def _options(line: str) -> Iterator[Option]:
         msg = f"the quotes do not match: {error}"
         raise LineError(msg) from None
     for word in words:
+        if not word.startswith("-"):
+            msg = f"{without_userinfo(word)} stands behind an option that takes no value"
+            raise LineError(msg)
         name, equals, value = word.partition("=")
         if not name.startswith("--") and len(name) > 2:  # noqa: PLR2004 -- a value glued to a short option
             name, value, equals = word[:2], word[2:], "="
@@ -134,9 +138,9 @@ def _wanted(line: str) -> Wanted:
     text = line[: match.start()] if match else line
     options = "".join(f" {option}" for option in _per_requirement(match[1])) if match else ""
     head = re.split(r"[\s;\[]", text)[0]
-    if not is_url(head) and (
-        head.startswith((".", "~", "file:")) or "/" in head.partition("@")[0] or _is_archive(head)
-    ):
+    if head[:5].lower() == "file:":
+        return Wanted(without_userinfo(text) + options, without_userinfo(head))
+    if not is_url(head) and (head.startswith((".", "~")) or "/" in head.partition("@")[0] or _is_archive(head)):
         return Wanted(text + options, head)
     if is_url(head):
         return Wanted(without_userinfo(text) + options)
@@ -150,8 +154,8 @@ def _wanted(line: str) -> Wanted:
         name += "[" + ",".join(sorted({canonicalize_name(extra) for extra in requirement.extras})) + "]"
     where = f" @ {without_userinfo(requirement.url)}" if requirement.url else str(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
-    local = requirement.url if requirement.url and requirement.url.startswith("file:") else None
-    return Wanted(name + where + marker + options, local)
+    local = requirement.url if requirement.url and requirement.url[:5].lower() == "file:" else None
+    return Wanted(name + where + marker + options, local and without_userinfo(local))
 
 
 def _is_archive(head: str) -> bool:
@@ -159,5 +163,22 @@ def _is_archive(head: str) -> bool:
 
 
 def _per_requirement(text: str) -> list[str]:
-    """Return a requirement's own options, sorted, each as ``--name=value``."""
-    return sorted(set(re.sub(r"(--[a-z-]+)\s+(?!--)", r"\1=", text).split()))
+    """Return a requirement's own options, each as ``--name=value``: settings in their order, then hashes sorted.
+
+    :raises LineError: when quotes do not match
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        msg = f"the quotes do not match: {error}"
+        raise LineError(msg) from None
+    found: list[str] = []
+    for word in words:
+        name = "--config-settings=" + word[2:].lstrip("=") if word.startswith("-C") else word
+        if found and found[-1].endswith("="):
+            found[-1] += shlex.quote(word)
+        else:
+            option, _, value = name.partition("=")
+            found.append(f"{option}={shlex.quote(value) if value else ''}")
+    hashes = {option for option in found if option.startswith("--hash=")}
+    return [*(option for option in found if option not in hashes), *sorted(hashes)]

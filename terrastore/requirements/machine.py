@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import UsageError
-from terrastore.requirements.files import as_path
+from terrastore.requirements.files import as_path, reason
 from terrastore.requirements.lines import index_identity, is_url, without_userinfo
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # Settings that decide how pip works, not what it installs. Everything else enters the key.
 _WITHOUT_EFFECT: Final = frozenset(
     {
-        "cache-dir", "cert", "client-cert", "compile", "debug", "disable-pip-version-check", "exists-action",
+        "cache-dir", "cert", "client-cert", "compile", "debug", "default-timeout",
+        "disable-pip-version-check", "exists-action",
         "keyring-provider", "log", "log-file", "no-cache-dir", "no-color", "no-compile", "no-input",
         "no-python-version-warning", "no-warn-script-location", "progress-bar", "proxy", "quiet", "report",
         "require-virtualenv", "resume-retries", "retries", "root-user-action", "timeout", "trusted-host", "verbose",
@@ -53,20 +54,17 @@ def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: 
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError, OSError) as error:
-            reason = without_userinfo(str(error).splitlines()[0])
-            raise UsageError(f"pip's configuration file {path} cannot be read: {reason}", hint="mend it") from None
+            problem = without_userinfo(str(error).splitlines()[0])
+            raise UsageError(f"pip's configuration file {path} cannot be read: {problem}", hint="mend it") from None
         for section in filter(parser.has_section, _SECTIONS):
             sections[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
-    settings = sections["global"] | sections["install"]
+    # An empty value clears that of an earlier file in its section, and beats nothing else.
+    settings = {name: value for section in _SECTIONS for name, value in sections[section].items() if value.strip()}
     for name, value in variables.items():
-        if name.startswith("PIP_"):
+        if name.startswith("PIP_") and value.strip():
             settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
     ignored = _WITHOUT_EFFECT | set(INSTALLS_ELSEWHERE) | {"config-file"}
-    return {
-        name: _canonical(name, value, reader)
-        for name, value in sorted(settings.items())
-        if name not in ignored and value.strip()
-    }
+    return {name: _canonical(name, value, reader) for name, value in sorted(settings.items()) if name not in ignored}
 
 
 def configuration_files(variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -91,8 +89,10 @@ def _canonical_word(name: str, word: str, reader: Reader) -> str:
         return index_identity(word)
     if name not in _PATHS:
         return without_userinfo(word)
-    path = as_path(word)
     try:
-        return f"sha256:{reader.digest(path)}"
+        path = as_path(word)
+        # pip only warns of a folder that is not there.
+        return f"sha256:{reader.digest(path)}" if name != "find-links" or reader.exists(path) else "absent"
     except (OSError, ValueError) as error:
-        raise UsageError(f"pip's setting {name} names {path}, which cannot be read: {error}", hint="mend it") from None
+        shown = without_userinfo(word)
+        raise UsageError(f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint="mend it") from None

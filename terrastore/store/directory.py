@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import atomic
@@ -50,7 +50,7 @@ class DirectoryStore:
             if file is None:
                 return None
             file.seek(offset)
-            return file.read(size)
+            return file.read(max(0, min(size, os.fstat(file.fileno()).st_size - offset)))
 
     def create(self, name: str, data: bytes) -> bool:
         with self._errors("written"):
@@ -68,11 +68,13 @@ class DirectoryStore:
         return True
 
     @contextmanager
-    def upload(self, name: str) -> Iterator[BinaryIO]:
-        with self._errors("written"):
-            path = self._make_place(name)
-            with atomic.temporary_beside(path, mode=_MODE) as file:
-                yield file
+    def upload(self, name: str) -> Iterator[_Upload]:
+        with ExitStack() as stack:
+            with self._errors("written"):
+                path = self._make_place(name)
+                file = stack.enter_context(atomic.temporary_beside(path, mode=_MODE))
+            yield _Upload(self, file)
+            with self._errors("written"):
                 if not atomic.publish_new(file, path):
                     raise StoreUnreachableError(f"{self} already has {name}, which should be unique", hint="run again")
 
@@ -86,22 +88,22 @@ class DirectoryStore:
             try:
                 os.unlink(self._place(name))
             except FileNotFoundError:
+                self._check_root()
                 return False
             return True
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
         try:
             entries = sorted(os.scandir(self._place(folder)), key=_listing_order)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or not name.startswith(prefix):
                 continue
-            if entry.is_dir():
-                if name.startswith(prefix) or prefix.startswith(f"{name}/"):
-                    yield from self._walk(name, prefix)
-            elif name.startswith(prefix):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(name, prefix)
+            elif entry.is_file():
                 with suppress(FileNotFoundError):
                     facts = entry.stat()
                     yield Listed(name, facts.st_size, facts.st_mtime)
@@ -115,7 +117,7 @@ class DirectoryStore:
         try:
             file = open(self._place(name), "rb", buffering=0)  # noqa: SIM115 -- closed below
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in {*_ABSENT, errno.ENOTDIR}:
                 raise
             self._check_root()
             yield None
@@ -139,7 +141,8 @@ class DirectoryStore:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             with suppress(FileExistsError):
-                os.mkdir(self.root, 0o755)
+                os.mkdir(self.root)
+                os.chmod(self.root, 0o755)  # noqa: S103 -- whatever the umask: others are to read from it
             permissions = stat.S_IMODE(os.stat(self.root).st_mode)
             place = self.root
             for component in os.path.dirname(name).split("/"):
@@ -173,6 +176,18 @@ class DirectoryStore:
             ) from error
 
 
+class _Upload:
+    """An unfinished file of a store; what goes wrong while it is written is the store's trouble."""
+
+    def __init__(self, store: DirectoryStore, file: BinaryIO) -> None:
+        self._store = store
+        self._file = file
+
+    def write(self, data: bytes, /) -> None:
+        with self._store._errors("written"):  # noqa: SLF001 -- one class in two parts
+            self._file.write(data)
+
+
 def _listing_order(entry: os.DirEntry[str]) -> str:
     """Sort as whole names sort: a directory's children come where its name with ``/`` stands."""
-    return entry.name + "/" if entry.is_dir() else entry.name
+    return entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name

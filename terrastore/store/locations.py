@@ -19,9 +19,16 @@ def open_store(url: str) -> Store:
 
     :raises UsageError: for an unknown kind of store
     """
+    if not url:
+        raise UsageError("--store is empty", hint="name a directory, by its path or by file:///path")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return DirectoryStore(os.path.abspath(os.path.expanduser(url)))
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError(
+            f"--store is no URL: {error}", hint="name a directory, by its path or by file:///path"
+        ) from None
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return DirectoryStore(os.path.normpath(unquote(parts.path)))
     raise UsageError(

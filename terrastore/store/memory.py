@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
@@ -35,7 +37,7 @@ class MemoryStore:
         with self._lock:
             if name in self._objects:
                 return False
-            self._objects[name] = data
+            self._put(name, data)
             return True
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
@@ -43,7 +45,7 @@ class MemoryStore:
             current = self._objects.get(name)
             if current is None or _version(current) != version:
                 return False
-            self._objects[name] = data
+            self._put(name, data)
             return True
 
     @contextmanager
@@ -51,16 +53,19 @@ class MemoryStore:
         upload = _Upload()
         yield upload
         with self._lock:
-            self._objects[name] = b"".join(upload.pieces)
+            self._put(name, b"".join(upload.pieces))
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._lock:
             found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
-        return (Listed(name, len(data), 0.0) for name, data in found)
+        return (Listed(name, len(data), self._written.get(name, 0.0)) for name, data in found)
 
     def remove(self, name: str) -> bool:
         with self._lock:
             return self._objects.pop(name, None) is not None
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._objects[name], self._written[name] = data, time.time()
 
 
 class _Upload:
