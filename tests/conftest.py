@@ -9,16 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
+    from collections.abc import Iterator, Mapping
 pytest.register_assert_rewrite("tests.store.contract")
 
 COMMAND = os.environ.get("TERRASTORE_COMMAND", f"{sys.executable} -m terrastore").split()
@@ -113,6 +114,8 @@ class CommandLine:
         self.cwd = home / "project"
         self.store = home / "store"
         self.cwd.mkdir(parents=True)
+        # Short enough to hold a staging prefix, as a person's is.
+        self.cache = Path(tempfile.mkdtemp(prefix="ts-"))
         self.env = {
             name: value
             for name, value in os.environ.items()
@@ -122,7 +125,7 @@ class CommandLine:
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(wheels),
             "TERRASTORE_STORE": str(self.store),
-            "TERRASTORE_CACHE_DIR": str(home / "cache"),
+            "TERRASTORE_CACHE_DIR": str(self.cache),
         }
 
     def write(self, name: str, text: str) -> Path:
@@ -156,19 +159,30 @@ class CommandLine:
         return result
 
 
+@contextmanager
+def command_line(home: Path, wheels: Path) -> Iterator[CommandLine]:
+    """Yield a command line with an empty store; its cache goes with it."""
+    command = CommandLine(home, wheels)
+    try:
+        yield command
+    finally:
+        shutil.rmtree(command.cache, ignore_errors=True)
+
+
 @pytest.fixture
-def cli(tmp_path: Path, wheels: Path) -> CommandLine:
+def cli(tmp_path: Path, wheels: Path) -> Iterator[CommandLine]:
     """Return a command line with an empty store."""
-    return CommandLine(tmp_path / "home", wheels)
+    with command_line(tmp_path / "home", wheels) as command:
+        yield command
 
 
 @pytest.fixture(scope="session")
 def alpha_home(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     """Return a home whose store holds the environment of ``alpha==1.0``, built once."""
     home = tmp_path_factory.mktemp("alpha") / "home"
-    command = CommandLine(home, wheels)
-    command.write("requirements.txt", "alpha==1.0\n")
-    command.ok("build")
+    with command_line(home, wheels) as command:
+        command.write("requirements.txt", "alpha==1.0\n")
+        command.ok("build")
     return home
 
 

@@ -186,7 +186,7 @@ def test_a_mount_point_is_refused(stored: CommandLine) -> None:
 def test_an_unwritable_parent_is_refused(stored: CommandLine, tmp_path: Path) -> None:
     """A target that cannot be replaced is refused before any work, and --link is named."""
     script = (
-        "import os; from terrastore.environment import Target; "
+        "import os, terrastore.archive.relocate; from terrastore.environment import Target; "
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); "
         f"Target({str(tmp_path / 'env')!r}).check_replaceable(force=False)"
     )
@@ -269,7 +269,8 @@ def test_secrets_reach_nothing(cli: CommandLine) -> None:
         result = cli(*arguments, "--extra-index-url", url)
         assert secret not in result.out + result.err
     (cli.cwd / "bad.txt").unlink()
-    leaks = [path for path in cli.home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    written = [path for folder in (cli.home, cli.cache) for path in folder.rglob("*") if path.is_file()]
+    leaks = [path for path in written if secret.encode() in path.read_bytes()]
     assert [] == leaks
 
 

@@ -29,7 +29,7 @@ SIZE = BIG * 128 * MIB + SMALL * 90_000
 @pytest.fixture(scope="module")
 def archive() -> Iterator[Path]:
     """Return an archive of four files of 128 MiB and six thousand of 90 kB, which compress to about a half."""
-    root = tempfile.mkdtemp(dir="/tmp")  # short enough for a staging prefix
+    root = tempfile.mkdtemp(prefix="ts-")  # short enough for a staging prefix
     try:
         prefix = StagingPrefix.under(os.path.realpath(root), secrets.token_hex(16))
         packages = Path(prefix.path, "lib/python3/site-packages")

@@ -321,19 +321,15 @@ def test_interrupted(cli: CommandLine) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert (130, "") == (process.returncode, out)
-    assert "terrastore: interrupted; nothing was changed" in errors
+    assert "terrastore: interrupted" in errors
     assert "Traceback" not in errors
     assert {"slow", "requirements.txt"} == set(os.listdir(cli.cwd))
-    assert [] == list(cli.home.rglob("terrastore-staging-*"))
+    assert [] == list((cli.cache / "build").iterdir())
 
 
 def test_a_killed_build_is_swept_away(cli: CommandLine) -> None:
     """What a build that was killed left behind, the next one removes."""
-    left = cli.home / "cache/build" / ("terrastore-staging-" + "0" * 32)
-    root = Path(os.path.realpath(left.parent))
-    if len(str(root)) > 44:
-        root = Path(f"/var/tmp/terrastore-{os.getuid()}")
-    left = root / left.name
+    left = cli.cache / "build" / ("terrastore-staging-" + "0" * 32)
     (left / "lib").mkdir(parents=True)
     cli.write("requirements.txt", "beta\n")
     cli.ok("build")

@@ -7,12 +7,15 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from terrastore.archive.unpack import find_manifest
-from tests.conftest import CommandLine, make_wheel
+from tests.conftest import CommandLine, command_line, make_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.network
 
@@ -54,15 +57,15 @@ WITNESS = "import os, sys\nprint(sys.prefix, flush=True)\nos._exit(0)\n"
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> CommandLine:
+def web(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[CommandLine]:
     """Return a command line whose project asks for the set, with ``built`` built and ``fetched`` fetched."""
-    command = CommandLine(tmp_path_factory.mktemp("web") / "home", wheels)
-    del command.env["PIP_NO_INDEX"], command.env["PIP_FIND_LINKS"]
-    command.write("requirements.txt", REQUIREMENTS.read_text())
-    told = command.ok("ensure", "--target", "built", "--json").json
-    assert ("built", []) == (told["outcome"], told["warnings"])
-    assert "fetched" == command.ok("ensure", "--target", "fetched", "--no-build", "--json").json["outcome"]
-    return command
+    with command_line(tmp_path_factory.mktemp("web") / "home", wheels) as command:
+        del command.env["PIP_NO_INDEX"], command.env["PIP_FIND_LINKS"]
+        command.write("requirements.txt", REQUIREMENTS.read_text())
+        told = command.ok("ensure", "--target", "built", "--json").json
+        assert ("built", []) == (told["outcome"], told["warnings"])
+        assert "fetched" == command.ok("ensure", "--target", "fetched", "--no-build", "--json").json["outcome"]
+        yield command
 
 
 def examine(environment: Path) -> Any:
