@@ -42,7 +42,10 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.cache_dir
 @options.common
 def ensure(**values: Any) -> None:
-    """Make sure that an environment is there: keep it, fetch it, or build and publish it."""
+    """Make sure that an environment is there.
+
+    It is kept when it is what was asked for, fetched when the store has it, else built, published and installed.
+    """
     from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
 
     inputs, started = options.inputs(values), time.perf_counter()
@@ -80,7 +83,10 @@ def ensure(**values: Any) -> None:
 @options.cache_dir
 @options.common
 def build(**values: Any) -> None:
-    """Make sure that the store has an environment, without making it here."""
+    """Make sure that a store has an environment.
+
+    It is built and published when the store has it not, and not made here.
+    """
     from terrastore.ensure import Policy, build  # noqa: PLC0415
 
     inputs, started = options.inputs(values), time.perf_counter()
@@ -122,7 +128,7 @@ def key(**values: Any) -> None:
 @options.replacing
 @options.common
 def unpack(**values: Any) -> None:
-    """Make an environment from an archive file, without a store."""
+    """Make an environment from an archive file."""
     from terrastore import interpreter  # noqa: PLC0415
     from terrastore.environment import Target, discard  # noqa: PLC0415
     from terrastore.install import install_file  # noqa: PLC0415
@@ -149,7 +155,10 @@ def unpack(**values: Any) -> None:
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
 @options.common
 def relocate(**values: Any) -> None:
-    """Make an environment work where it stands, after it was moved, copied or unpacked by tar."""
+    """Make an environment work where it stands.
+
+    It may have been moved, copied, or unpacked by tar.
+    """
     from terrastore import interpreter  # noqa: PLC0415
     from terrastore.install import relocate  # noqa: PLC0415
 
@@ -167,7 +176,10 @@ def relocate(**values: Any) -> None:
 @options.place
 @options.common
 def rollback(**values: Any) -> None:
-    """Go back to the release before, or to the backup of a target."""
+    """Go back to the release or backup before.
+
+    Done twice it changes nothing.
+    """
     from terrastore.environment import Releases  # noqa: PLC0415
 
     place, shown = _place(values)

@@ -55,7 +55,7 @@ def list_(**values: Any) -> None:
 @options.store
 @options.common
 def show(**values: Any) -> None:
-    """Say what an environment in a store consists of."""
+    """Say what an environment consists of."""
     found, manifest = _published(values)
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": asdict(manifest)})
@@ -69,7 +69,10 @@ def show(**values: Any) -> None:
 @options.store
 @options.common
 def verify(**values: Any) -> None:
-    """Check an environment on disk against its RECORDs, or one in a store against its digests."""
+    """Check an environment on disk or in a store.
+
+    On disk its files are compared with the RECORDs of its packages, in a store with every digest of its archive.
+    """
     subject = values["subject"]
     if os.path.isdir(subject):
         _verify_environment(subject, as_json=values["as_json"])
@@ -95,7 +98,7 @@ def verify(**values: Any) -> None:
 @options.store
 @options.common
 def remove(**values: Any) -> None:
-    """Remove an environment from a store: its pointer, then its archives."""
+    """Remove an environment from a store."""
     from terrastore import catalogue  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
