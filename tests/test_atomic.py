@@ -392,7 +392,6 @@ def test_a_lock_whose_file_was_removed_is_taken_again(tmp_path: Path) -> None:
     assert [] == names(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="locked tries for ever when its path is a link")
 def test_a_lock_that_is_a_link_is_no_endless_loop(tmp_path: Path) -> None:
     """A link that somebody put in the lock's place, who may write there, does not keep us busy for ever."""
     (tmp_path / "counter").write_text("0")

@@ -125,8 +125,8 @@ def test_credentials_stay_in_the_recipe() -> None:
     """The installer gets the URL as it was said; the request and its key do not."""
     inputs = Inputs(
         index_url=SECRET_URL,
-        extra_index_url=("https://secret@b.example/",),
-        find_links=("https://u:secret@c.example/",),
+        extra_index_url=("https://secret@b.example/?token=secret",),
+        find_links=("https://u:secret@c.example/#secret",),
     )
     request = inputs.request()
     assert (
@@ -136,8 +136,8 @@ def test_credentials_stay_in_the_recipe() -> None:
     ) == request.options
     assert (
         f"--index-url {SECRET_URL}",
-        "--extra-index-url https://secret@b.example/",
-        "--find-links https://u:secret@c.example/",
+        "--extra-index-url https://secret@b.example/?token=secret",
+        "--find-links https://u:secret@c.example/#secret",
     ) == inputs.recipe(request).options
     assert "secret" not in json.dumps(request.canonical())
 
@@ -169,9 +169,12 @@ def test_missing_find_links_are_named() -> None:
         Inputs(find_links=("nowhere",)).request()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="inputs._canonical_options: a file URL of --find-links counts by name, not content"
-)
+def test_malformed_find_links_are_named() -> None:
+    """A file URL that is none is an error that names it."""
+    with pytest.raises(RequirementsError, match=r"^--find-links file://\[ cannot be read"):
+        Inputs(find_links=("file://[",)).request()
+
+
 def test_find_links_by_file_url_by_content(project: Path) -> None:
     """A folder by its file URL counts by its content too."""
     wheels("wheels")
@@ -196,9 +199,6 @@ def test_pips_settings_count(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("PIP_CONSTRAINT", lambda: Path("limits.txt").write_text("one<2\n"), id="constraints"),
         pytest.param("PIP_FIND_LINKS", lambda: Path("wheels/two.whl").touch(), id="find-links"),
     ],
-)
-@pytest.mark.xfail(
-    strict=True, reason="machine.pip_settings: files and folders that pip's settings name count by name, not content"
 )
 def test_files_that_pips_settings_name_count(
     monkeypatch: pytest.MonkeyPatch, variable: str, change: Callable[[], Any]

@@ -96,10 +96,8 @@ def test_digests_stay_what_they_are(tmp_path: Path) -> None:
         ".pytest_cache/README.md",
         ".tox/x/y",
         ".nox/x/y",
-        pytest.param(
-            ".ruff_cache/x",
-            marks=pytest.mark.xfail(strict=True, reason="disk._NOT_CONTENT lacks .ruff_cache; caches are not content"),
-        ),
+        ".ruff_cache/x",
+        ".hypothesis/x",
     ],
 )
 def test_what_does_not_count(project: Path, name: str) -> None:
@@ -138,9 +136,6 @@ def test_what_counts(project: Path, change: Callable[[Path], object]) -> None:
     assert before != digest(project)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="disk._content leaves out build at every depth, so a package of that name never counts"
-)
 def test_a_package_named_build_counts(project: Path) -> None:
     """Only the project's own build directory is what a build writes; a package of that name is content."""
     before = digest(project)
@@ -149,13 +144,24 @@ def test_a_package_named_build_counts(project: Path) -> None:
 
 
 def test_a_linked_file_counts_by_content(project: Path, tmp_path: Path) -> None:
-    """A link to a file counts as the file it leads to; a link to nowhere is passed over."""
+    """A link to a file counts as the file it leads to; a link to nowhere beside it does no harm."""
     write(tmp_path, "outside.txt", "one")
     (project / "broken").symlink_to("nowhere")
     (project / "linked.txt").symlink_to(tmp_path / "outside.txt")
     before = digest(project)
     write(tmp_path, "outside.txt", "two")
     assert before != digest(project)
+
+
+@pytest.mark.parametrize("places", [("nowhere", "elsewhere"), ("src", "src/one")], ids=["nowhere", "a directory"])
+def test_a_link_to_no_file_counts_by_where_it_leads(project: Path, places: tuple[str, str]) -> None:
+    """A link to a directory, or to nowhere, counts by the path in it."""
+    digests = {digest(project)}
+    for place in places:
+        (project / "link").unlink(missing_ok=True)
+        (project / "link").symlink_to(place)
+        digests.add(digest(project))
+    assert 3 == len(digests)
 
 
 def test_names_that_are_no_text(project: Path) -> None:

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from terrastore.errors import RequirementsError
 from terrastore.requirements import RequirementSet, read_requirements
+from terrastore.requirements.files import as_path
+from terrastore.requirements.lines import LineError
+from tests.requirements.shelf import Shelf, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-class Shelf:
-    """A reader of the files in a dictionary; a directory is a file there."""
-
-    def __init__(self, files: Mapping[str, str | bytes]) -> None:
-        self._files = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-
-    def read(self, path: str) -> bytes:
-        if path not in self._files:
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-        return self._files[path]
-
-    def exists(self, path: str) -> bool:
-        return path in self._files
-
-    def digest(self, path: str) -> str:
-        return digest(self.read(path))
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def read(
@@ -142,13 +121,22 @@ def test_requirements_within_constraints() -> None:
     assert ((), ("one<2", "two<3")) == (wanted.requirements, wanted.constraints)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="files._Walk._option: -r below -c is followed as a constraint; for pip it is a requirement"
-)
 def test_a_requirements_file_inside_a_constraints_file() -> None:
     """-r inside a -c file makes requirements, as pip has it."""
     wanted = read({"a.txt": "-c b.txt\n", "b.txt": "one<2\n-r c.txt\n", "c.txt": "two\n"})
     assert (("two",), ("one<2",)) == (wanted.requirements, wanted.constraints)
+
+
+def test_includes_on_one_line() -> None:
+    """Options of one line are followed as if each stood on a line of its own."""
+    wanted = read({"a.txt": "-c limits.txt -r b.txt --pre\n", "b.txt": "one\n", "limits.txt": "one<2\n"})
+    assert (("one",), ("one<2",), ("--pre",)) == (wanted.requirements, wanted.constraints, wanted.options)
+
+
+def test_includes_that_are_nested_too_deep() -> None:
+    """Includes without an end are refused as that, not as a cycle."""
+    files = {f"{number}.txt": f"-r {number + 1}.txt\n" for number in range(99)}
+    assert "nested more than 50 deep" in refused(files)
 
 
 def test_a_missing_file_is_named() -> None:
@@ -171,10 +159,6 @@ def test_a_file_by_url_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("including", ["a.txt", "deploy/a.txt"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="files._beside joins and normalises a URL: https:/user:secret@… is no URL to without_userinfo any more",
-)
 def test_an_include_by_url_is_refused_without_its_secret(including: str) -> None:
     """A URL that a file includes is refused as one, and its credentials are not told."""
     message = refused({including: "-r https://user:secret@files.example/b.txt\n"})
@@ -203,12 +187,7 @@ def test_an_undecodable_file_is_named(data: bytes, encoding: str) -> None:
         pytest.param(b"\xff\xfe", "utf-16-le", id="UTF-16 LE"),
         pytest.param(b"\xfe\xff", "utf-16-be", id="UTF-16 BE"),
         pytest.param(b"\xff\xfe\x00\x00", "utf-32-le", id="UTF-32 LE"),
-        pytest.param(
-            b"\x00\x00\xfe\xff",
-            "utf-32-be",
-            id="UTF-32 BE",
-            marks=pytest.mark.xfail(strict=True, reason="files._BOMS lacks the mark of UTF-32 BE, which pip knows"),
-        ),
+        pytest.param(b"\x00\x00\xfe\xff", "utf-32-be", id="UTF-32 BE"),
     ],
 )
 def test_byte_order_marks(mark: bytes, encoding: str) -> None:
@@ -281,12 +260,21 @@ def test_editables_from_version_control_are_accepted(line: str, expected: str) -
         pytest.param("one @ https://${V}@f.example/a.zip", "one @ https://f.example/a.zip", id="credentials"),
         pytest.param("https://f.example/${V}/a.zip", "https://f.example/${V}/a.zip", id="never inside a URL"),
         pytest.param("git+https://g.example/${NAME}@1", "git+https://g.example/${NAME}@1", id="nor of a repository"),
+        pytest.param("${NAME} @ https://f.example/${V}.zip", "two @ https://f.example/${V}.zip", id="beside a URL"),
     ],
 )
 def test_variables(line: str, expected: str) -> None:
-    """${NAME} is replaced in upper case, when it is set to something, and outside of URLs."""
+    """${NAME} is replaced in upper case, when it is set to something, and outside of URLs of other machines."""
     variables = {"V": "1", "V_2": "2", "NAME": "two", "EMPTY": "", "lower": "secret"}
     assert (expected,) == read({"a.txt": line}, variables=variables).requirements
+
+
+@pytest.mark.parametrize("line", ["file://${WHERE}/one.whl", "one @ file://${WHERE}/one.whl", "${WHERE}/one.whl"])
+def test_variables_in_paths(line: str) -> None:
+    """What is named by path, or by a file URL, is looked at where the values of variables say."""
+    wanted = read({"a.txt": line, "/srv/one.whl": b"wheel"}, variables={"WHERE": "/srv"})
+    assert (line.replace("${WHERE}", "/srv"),) == wanted.requirements
+    assert {"/srv/one.whl": digest(b"wheel")} == wanted.local
 
 
 def test_variables_in_options() -> None:
@@ -312,6 +300,9 @@ def test_variables_in_options() -> None:
         ("../one.whl", "../one.whl"),
         ("one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl"),
         ("./one[extra] ; python_version < '4'", "./one"),
+        ("./one;python_version<'4'", "./one"),
+        ("libs/one", "libs/one"),
+        (".[extra]", "."),
         ("file:///srv/one.whl", "/srv/one.whl"),
         ("file:///srv/with%20space.whl", "/srv/with space.whl"),
         ("one @ file:///srv/one.whl", "/srv/one.whl"),
@@ -339,12 +330,30 @@ def test_a_missing_local_file_is_named() -> None:
 
 
 @pytest.mark.parametrize("line", ["one @ file://[srv/one.whl", "-f file://[srv"])
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="files._as_path: urlsplit's ValueError for a malformed URL is not caught"
-)
 def test_a_malformed_file_url_is_named(line: str) -> None:
     """A file URL that is none is refused with file and line."""
     assert refused({"a.txt": f"{line}\n"}).startswith("a.txt, line 1: ")
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [
+        ("libs/one", "libs/one"),
+        ("~/one", "/home/me/one"),
+        ("file:///srv/with%20space.whl", "/srv/with space.whl"),
+        ("file:one.whl", "one.whl"),
+    ],
+)
+def test_as_path(monkeypatch: pytest.MonkeyPatch, local: str, expected: str) -> None:
+    """A path is itself, below home where it says so; a file URL names one."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expected == as_path(local)
+
+
+def test_what_names_no_path() -> None:
+    """A malformed file URL names nothing."""
+    with pytest.raises(LineError):
+        as_path("file://[srv")
 
 
 def test_options_keep_their_order() -> None:
@@ -364,14 +373,19 @@ def test_options_keep_their_order() -> None:
     ) == wanted.options
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="files.read_requirements keeps the first of equal options: of A, B, A the last index URL becomes B",
-)
 def test_the_last_index_url_stays_last() -> None:
     """The last of several index URLs is the one pip uses, so it decides, even when it was said before."""
     a, b = "-i https://a.example/\n", "-i https://b.example/\n"
     assert read({"a.txt": a + b}).options != read({"a.txt": a + b + a}).options
+    first, second = "--index-url https://a.example/", "--index-url https://b.example/"
+    assert (first, second, first) == read({"a.txt": a + b + a}).options
+
+
+@pytest.mark.parametrize("option", ["--index-url", "--extra-index-url", "--find-links"])
+def test_the_query_of_an_index_is_dropped(option: str) -> None:
+    """What stands behind a question mark or a hash tells who asks, not which index."""
+    wanted = read({"a.txt": f"{option} https://user:secret@index.example/simple?token=secret#secret\n"})
+    assert (f"{option} https://index.example/simple",) == wanted.options
 
 
 @pytest.mark.parametrize(
@@ -385,13 +399,11 @@ def test_the_last_index_url_stays_last() -> None:
         ("--no-binary one --no-binary two", ("--no-binary one", "--no-binary two")),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="lines._option takes the first option of a line and drops the others silently")
 def test_several_options_on_one_line(line: str, expected: tuple[str, ...]) -> None:
     """pip follows every option of a line, so every one counts."""
     assert expected == read({"a.txt": line}).options
 
 
-@pytest.mark.xfail(strict=True, reason="files._Walk._option keeps --trusted-host, which machine.py ignores")
 def test_a_trusted_host_does_not_count() -> None:
     """How a host is trusted does not change what is installed."""
     assert () == read({"a.txt": "--trusted-host index.example\n"}).options

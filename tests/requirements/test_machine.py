@@ -8,19 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore.errors import UsageError
+from terrastore.requirements import Disk
 from terrastore.requirements.machine import INSTALLS_ELSEWHERE, configuration_files, pip_settings
+from tests.requirements.shelf import Shelf, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 
+SHELF = Shelf({"a": "A", "b": "B", "1": "one", "/srv/with space": "C"})
+A, B, ONE, C = (f"sha256:{digest(content)}" for content in (b"A", b"B", b"one", b"C"))
+
+
 def settings(folder: Path, *texts: str, **variables: str) -> dict[str, str]:
-    """Return the settings of files with these texts, the weakest first, and of variables."""
+    """Return the settings of files with these texts, the weakest first, and of variables; they name what SHELF has."""
     paths = [folder / f"{number}.conf" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text)
-    return pip_settings(variables, map(str, paths))
+    return pip_settings(variables, map(str, paths), reader=SHELF)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +37,14 @@ def settings(folder: Path, *texts: str, **variables: str) -> dict[str, str]:
         pytest.param({"PIP_NO_INDEX": "1"}, {"no-index": "1"}, id="underscores"),
         pytest.param({"PIP_NO_INDEX": ""}, {}, id="empty"),
         pytest.param({"PIPX_HOME": "/srv", "MY_PIP_PRE": "1", "pip_pre": "1"}, {}, id="not pip's"),
-        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": "a b"}, id="white space"),
+        pytest.param({"PIP_NO_BINARY": " a\n  b "}, {"no-binary": "a b"}, id="white space"),
+        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": f"{A} {B}"}, id="white space between paths"),
         pytest.param({"PIP_CONFIG_FILE": "/srv/pip.conf"}, {}, id="where the settings stand"),
     ],
 )
 def test_variables(variables: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """PIP_* variables are settings by the long names of options; an empty one is none."""
-    assert expected == pip_settings(variables, ())
+    assert expected == pip_settings(variables, (), reader=SHELF)
 
 
 def test_variables_beat_files(tmp_path: Path) -> None:
@@ -66,19 +73,22 @@ def test_install_beats_global(tmp_path: Path, order: tuple[str, str]) -> None:
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="machine.pip_settings: a later file's [global] beats an earlier one's [install]; not so in pip"
-)
 def test_install_beats_global_of_a_later_file(tmp_path: Path) -> None:
     """The section of the command beats the one for all commands in whichever file, as pip has it."""
     found = settings(tmp_path, "[install]\nno-binary = install\n", "[global]\nno-binary = global\n")
     assert {"no-binary": "install"} == found
 
 
-@pytest.mark.xfail(strict=True, reason="machine.pip_settings keeps empty settings of files, which pip takes for none")
 def test_an_empty_setting_is_none(tmp_path: Path) -> None:
     """An empty setting of a file says nothing, as pip has it."""
     assert {} == settings(tmp_path, "[global]\nno-binary =\n")
+
+
+def test_an_empty_setting_clears_its_section(tmp_path: Path) -> None:
+    """An empty setting takes back what an earlier file says in the same section, and nothing else, as pip has it."""
+    assert {} == settings(tmp_path, "[global]\npre = 1\n", "[global]\npre =\n")
+    assert {"pre": "1"} == settings(tmp_path, "[global]\npre = 1\n", "[install]\npre =\n")
+    assert {"pre": "1"} == settings(tmp_path, "[install]\npre = 1\n", "[global]\npre =\n")
 
 
 def test_other_sections_do_not_count(tmp_path: Path) -> None:
@@ -96,6 +106,7 @@ def test_other_sections_do_not_count(tmp_path: Path) -> None:
         "proxy",
         "retries",
         "timeout",
+        "default-timeout",
         "trusted-host",
         "quiet",
         "verbose",
@@ -106,12 +117,6 @@ def test_other_sections_do_not_count(tmp_path: Path) -> None:
         "disable-pip-version-check",
         "keyring-provider",
         "require-virtualenv",
-        pytest.param(
-            "default-timeout",
-            marks=pytest.mark.xfail(
-                strict=True, reason="machine._WITHOUT_EFFECT lacks pip's second name of --timeout, default-timeout"
-            ),
-        ),
         *INSTALLS_ELSEWHERE,
     ],
 )
@@ -122,20 +127,70 @@ def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["index-url", "extra-index-url", "find-links", "no-index", "pre", "constraint", "no-binary", "only-binary"]
+    ("name", "expected"),
+    [
+        ("index-url", "1"),
+        ("extra-index-url", "1"),
+        ("find-links", ONE),
+        ("no-index", "1"),
+        ("pre", "1"),
+        ("constraint", ONE),
+        ("build-constraint", ONE),
+        ("requirement", ONE),
+        ("requirements-from-script", ONE),
+        ("no-binary", "1"),
+        ("only-binary", "1"),
+    ],
 )
-def test_settings_with_effect_count(tmp_path: Path, name: str) -> None:
-    """What shapes a resolution counts, by variable as by file."""
-    assert {name: "1"} == settings(tmp_path, f"[global]\n{name} = 1\n")
-    assert {name: "1"} == settings(tmp_path, **{"PIP_" + name.upper().replace("-", "_"): "1"})
+def test_settings_with_effect_count(tmp_path: Path, name: str, expected: str) -> None:
+    """What shapes a resolution counts, by variable as by file; what it names by path counts by content."""
+    assert {name: expected} == settings(tmp_path, f"[global]\n{name} = 1\n")
+    assert {name: expected} == settings(tmp_path, **{"PIP_" + name.upper().replace("-", "_"): "1"})
+
+
+def test_links_of_every_kind(tmp_path: Path) -> None:
+    """A path and a file URL count by content, a page of distributions by its URL."""
+    found = settings(tmp_path, PIP_FIND_LINKS="file:///srv/with%20space b https://user:secret@a.example/links?x=secret")
+    assert {"find-links": f"{C} {B} https://a.example/links"} == found
+
+
+def test_links_that_are_not_there(tmp_path: Path) -> None:
+    """A folder of distributions that is not there is no error, for pip only warns; it counts as absent."""
+    assert {"find-links": f"{A} absent absent"} == settings(tmp_path, PIP_FIND_LINKS="a nowhere file:///nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PIP_CONSTRAINT", "a nowhere"),
+        ("PIP_CONSTRAINT", "file:///nowhere"),
+        ("PIP_REQUIREMENT", "a nowhere"),
+        ("PIP_FIND_LINKS", "a file://[nowhere"),
+    ],
+)
+def test_what_a_setting_names_has_to_be_readable(tmp_path: Path, name: str, value: str) -> None:
+    """A setting that names what cannot be read is a usage error that names both."""
+    with pytest.raises(UsageError) as raised:
+        settings(tmp_path, **{name: value})
+    assert name.removeprefix("PIP_").lower().replace("_", "-") in raised.value.message
+    assert "nowhere" in raised.value.message
+    assert raised.value.hint
+
+
+def test_content_is_read_from_the_disk(tmp_path: Path) -> None:
+    """The files of this machine are those that a setting names."""
+    path = tmp_path / "limits.txt"
+    path.write_text("one<2\n")
+    found = pip_settings({"PIP_CONSTRAINT": str(path)}, (), reader=Disk())
+    assert {"constraint": f"sha256:{digest(path.read_bytes())}"} == found
 
 
 def test_credentials_are_dropped(tmp_path: Path) -> None:
-    """No URL keeps its user and password, wherever it stands."""
+    """No URL keeps its user, its password and its query, wherever it stands."""
     found = settings(
         tmp_path,
-        "[global]\nextra-index-url =\n  https://user:secret@a.example/\n  https://secret@b.example/\n",
-        PIP_INDEX_URL="https://user:secret@c.example/simple",
+        "[global]\nextra-index-url =\n  https://user:secret@a.example/\n  https://secret@b.example/?token=secret\n",
+        PIP_INDEX_URL="https://user:secret@c.example/simple?token=secret#secret",
     )
     assert {
         "extra-index-url": "https://a.example/ https://b.example/",
@@ -152,7 +207,7 @@ def test_a_percent_sign_is_one(tmp_path: Path) -> None:
 
 def test_files_that_are_not_there() -> None:
     """A configuration file need not exist."""
-    assert {} == pip_settings({}, ["/nowhere/pip.conf"])
+    assert {} == pip_settings({}, ["/nowhere/pip.conf"], reader=SHELF)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +224,7 @@ def test_an_unparsable_file_is_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "pip.conf"
     path.write_bytes(data)
     with pytest.raises(UsageError) as raised:
-        pip_settings({}, [str(path)])
+        pip_settings({}, [str(path)], reader=SHELF)
     assert str(path) in raised.value.message
     assert raised.value.hint
     assert "\n" not in raised.value.message
@@ -202,13 +257,16 @@ def test_where_pip_looks(
 
 def test_a_named_file_comes_last(tmp_path: Path) -> None:
     """The file of PIP_CONFIG_FILE beats all others."""
-    path = str(tmp_path / "pip.conf")
-    assert path == configuration_files({"PIP_CONFIG_FILE": path})[-1]
+    path = tmp_path / "pip.conf"
+    path.touch()
+    assert str(path) == configuration_files({"PIP_CONFIG_FILE": str(path)})[-1]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="machine.configuration_files keeps the user's files, which pip skips for a PIP_CONFIG_FILE"
-)
+def test_a_named_file_that_is_not_there(tmp_path: Path) -> None:
+    """A PIP_CONFIG_FILE that leads nowhere changes nothing, as pip has it."""
+    assert configuration_files({}) == configuration_files({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
+
+
 def test_a_named_file_stands_for_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the file of PIP_CONFIG_FILE is there, the user's own are not read, as pip has it."""
     monkeypatch.setenv("HOME", "/home/me")

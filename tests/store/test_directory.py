@@ -36,18 +36,6 @@ class TestDirectoryStore(StoreContract):
     def everything(self) -> set[str]:
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
 
-    @pytest.mark.xfail(strict=True, reason="DirectoryStore.upload takes the body's own OSError for the store's")
-    def test_what_fails_in_an_upload_is_not_blamed_on_the_store(self, store: WholeStore) -> None:
-        super().test_what_fails_in_an_upload_is_not_blamed_on_the_store(store)
-
-    @pytest.mark.xfail(strict=True, raises=MemoryError, reason="DirectoryStore.read_range allocates what is asked for")
-    def test_a_range_takes_no_more_memory_than_the_object(self, store: WholeStore) -> None:
-        super().test_a_range_takes_no_more_memory_than_the_object(store)
-
-    @pytest.mark.xfail(strict=True, raises=StoreRefusedError, reason="DirectoryStore takes ENOTDIR for a refusal")
-    def test_nothing_lies_below_an_object(self, store: WholeStore) -> None:
-        super().test_nothing_lies_below_an_object(store)
-
 
 def read(store: WholeStore) -> object:
     return store.read(NAME)
@@ -138,19 +126,7 @@ def test_directories_that_are_there_stay_as_they_are(root: Path) -> None:
     assert 0o711 == (root / "v1").stat().st_mode & 0o7777
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        *READERS,
-        create,
-        replace,
-        upload,
-        pytest.param(
-            remove,
-            marks=pytest.mark.xfail(strict=True, reason="DirectoryStore.remove takes a missing share for a miss"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("use", [*READERS, *WRITERS])
 def test_a_missing_share_is_no_miss(use: Callable[[WholeStore], object], tmp_path: Path) -> None:
     """When the root's parent is not there either, a share is not mounted: that is refused, and nothing is made."""
     store = DirectoryStore(str(tmp_path / "not-mounted" / "store"))
@@ -193,7 +169,6 @@ def test_strangers_are_not_listed(prefix: str, expected: list[str], root: Path) 
     assert expected == [listed.name for listed in DirectoryStore(str(root)).list(prefix)]
 
 
-@pytest.mark.xfail(strict=True, reason="DirectoryStore._walk follows links to directories, and fails with ELOOP")
 def test_a_link_upwards_does_not_break_a_listing(root: Path) -> None:
     """A stranger's link to a folder above does not list everything over and over."""
     (root / "v1/pointers/up").symlink_to("..")

@@ -75,7 +75,6 @@ def test_an_unknown_kind_is_refused(url: str) -> None:
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 
-@pytest.mark.xfail(strict=True, reason="open_store lets urlsplit's ValueError through")
 @pytest.mark.parametrize("url", ["file://[", "s3://[bucket/envs"])
 def test_a_malformed_url_is_refused(url: str) -> None:
     """What is no URL at all is a usage error as well."""

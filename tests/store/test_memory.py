@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from terrastore.store.memory import MemoryStore
-from tests.store.contract import NAME, THREADS, StoreContract, WholeStore
+from tests.store.contract import NAME, THREADS, StoreContract
 
 
 class TestMemoryStore(StoreContract):
@@ -23,10 +23,6 @@ class TestMemoryStore(StoreContract):
 
     def everything(self) -> set[str]:
         return set(self.made._objects)
-
-    @pytest.mark.xfail(strict=True, reason="MemoryStore.list says that everything was written in 1970")
-    def test_a_listing_knows_when_objects_were_written(self, store: WholeStore) -> None:
-        super().test_a_listing_knows_when_objects_were_written(store)
 
     def test_a_race_to_replace_has_one_winner(self, store: MemoryStore) -> None:
         """Of twenty that replace the same version at once, one is told it won, and its bytes are there."""
