@@ -134,7 +134,8 @@ def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[
             try:
                 yield
             finally:
-                with suppress(FileNotFoundError):
+                # In a sticky directory only its maker can remove it.
+                with suppress(FileNotFoundError, PermissionError):
                     os.unlink(path)
             return
         finally:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic
 from terrastore.archive.layers import normalised
-from terrastore.archive.relocate import MARKER, StagingPrefix
+from terrastore.archive.relocate import MARKER
+from terrastore.archive.staging import StagingPrefix
 from terrastore.errors import BuildError, HostError
 from terrastore.requirements.lines import without_userinfo
 from terrastore.requirements.machine import INSTALLS_ELSEWHERE

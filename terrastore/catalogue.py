@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from terrastore import __version__
 from terrastore.archive.unpack import HEAL, read_manifest
-from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
+from terrastore.errors import ArchiveRefusedError, StoreRefusedError, StoreUnreachableError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from terrastore.report import Report
     from terrastore.store.protocol import Store
 
+_TRIES: Final = 5
 _COPY_SIZE: Final = 8 * 1024 * 1024
 
 
@@ -109,11 +109,10 @@ def publish(
 
     A pointer that is malformed, or names the archive ``refused``, is replaced; with ``replace`` any other is too.
     """
+    if not replace:
+        _refuse_later_schema(store, key)
     name = layout.archive_name(secrets.token_hex(16))
-    with (
-        report.phase("publish", total=packed.size) as phase,
-        store.upload(layout.archive(key.text, name)) as upload,
-    ):
+    with report.phase("publish", total=packed.size) as phase, store.upload(layout.archive(key.text, name)) as upload:
         while piece := archive.read(_COPY_SIZE):
             upload.write(piece)
             phase.advance(len(piece))
@@ -127,26 +126,30 @@ def publish(
         builder=f"terrastore {__version__} on {socket.gethostname()}",
         needs=packed.manifest.needs,
     )
-    ours = Published(store=store, key=key, pointer=pointer)
-    if store.create(layout.pointer(key.text), pointer.to_envelope()):
-        return ours
-    current = store.read(layout.pointer(key.text))
-    if current is not None and not replace:
-        _refuse_later_schema(store, key, current.data)
-    if not replace and (winner := _sound(store, key, refused, report)):
-        return winner
-    if current is not None and store.replace(layout.pointer(key.text), pointer.to_envelope(), current.version):
-        return ours
-    return find(store, key, report) or ours
+    place, envelope = layout.pointer(key.text), pointer.to_envelope()
+    for _ in range(_TRIES):
+        if store.create(place, envelope):
+            break
+        current = store.read(place)
+        if not replace and (winner := _sound(store, key, refused, report)):
+            return winner
+        if current is not None and store.replace(place, envelope, current.version):
+            break
+    else:
+        raise StoreUnreachableError(f"the pointer of {key.short} in {store} changes all the time", hint="run again")
+    return Published(store=store, key=key, pointer=pointer)
 
 
-def _refuse_later_schema(store: Store, key: EnvKey, data: bytes) -> None:
+def _refuse_later_schema(store: Store, key: EnvKey) -> None:
     """Leave a pointer alone that a later version wrote; it is sound for those who can read it."""
-    with suppress(PointerError):
-        try:
-            Pointer.from_envelope(data, key=key.text)
-        except UnknownSchemaError as error:
-            raise StoreRefusedError(f"{store} has {key.short}, but {error}", hint="upgrade terrastore here") from None
+    current = store.read(layout.pointer(key.text))
+    try:
+        if current is not None:
+            Pointer.from_envelope(current.data, key=key.text)
+    except UnknownSchemaError as error:
+        raise StoreRefusedError(f"{store} has {key.short}, but {error}", hint="upgrade terrastore here") from None
+    except PointerError:
+        return  # it is replaced
 
 
 def _sound(store: Store, key: EnvKey, refused: str | None, report: Report) -> Published | None:
@@ -181,7 +184,9 @@ def resolve(store: Store, text: str) -> EnvKey:
         raise UsageError("the key is empty", hint="see terrastore list")
     known = keys(store)
     found = [key for key in known if key.text == text]
-    found = found or [key for key in known if key.text.startswith(text) or key.digest.startswith(text)]
+    found = found or [
+        key for key in known if text == key.short or key.text.startswith(text) or key.digits.startswith(text)
+    ]
     if len(found) == 1:
         return found[0]
     if not found:

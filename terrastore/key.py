@@ -103,14 +103,14 @@ class EnvKey:
         return EnvKey(f"{self.text}-{suffix}") if suffix else self
 
     @property
-    def digest(self) -> str:
-        """Its hexadecimal digits."""
-        return self.text.split("-")[2]
+    def digits(self) -> str:
+        """What follows interpreter and platform: 40 hexadecimal digits, and the distribution if there is one."""
+        return self.text.split("-", 2)[2]
 
     @property
     def short(self) -> str:
         """The key with its first digits alone, enough for a person to tell environments apart."""
-        return self.text.replace(self.digest, self.digest[:8])
+        return self.text.replace(self.digits[:_DIGITS], self.digits[:8])
 
     def __str__(self) -> str:
         return self.text

@@ -124,7 +124,7 @@ class Pointer:
             packages=_number(document, "packages", _SIZE_LIMIT),
             builder=_text(document, "builder"),
             needs=_object(document, "needs"),
-            realm=document["realm"] if isinstance(document.get("realm"), str) else "",
+            realm=_text(document, "realm"),
             expires=expires,
         )
         if pointer.manifest.offset + pointer.manifest.packed > pointer.archive.size:
@@ -144,6 +144,7 @@ def _payload(data: bytes) -> dict[str, Any]:
             raise PointerError(msg)
         payload = b64decode(envelope["payload"], validate=True)
         document = json.loads(payload) if len(payload) <= PAYLOAD_LIMIT else None
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate is no text
     except PointerError:
         raise
     except (LookupError, TypeError, RecursionError, ValueError):

@@ -79,22 +79,24 @@ def plan(
             claims.setdefault(records.location(distribution.record, row), []).append((distribution, row.digest))
     by_info = {distribution.info: distribution for distribution in ordered}
     disputes = []
-    members: dict[Distribution | str, list[str]] = {BASE: [], REST: []} | {each: [] for each in ordered}
+    # By name of the layer, or by .dist-info: a distribution itself is too large to be hashed for every file.
+    members: dict[str, list[str]] = {name: [] for name in (BASE, REST, *(each.info for each in ordered))}
     for path in sorted(paths):
         claimed = source_of(path) or path
-        claimants = claims.get(path) or claims.get(claimed, [])
-        owner: Distribution | str | None
+        claimants = claims.get(claimed) or claims.get(path, [])
         if len({each.info for each, _ in claimants}) > 1:
             owner = _rightful(claimants, digest(claimed) if claimed in paths else "")
+            members[owner.info].append(path)
             if claimed == path:
                 disputes.append(Dispute(path, tuple(each.name for each, _ in claimants), owner.name))
         elif claimants:
-            owner = claimants[0][0]
+            members[claimants[0][0].info].append(path)
+        elif (holder := _holder(path, by_info)) is not None:
+            members[holder.info].append(path)
         else:
-            owner = _holder(path, by_info) or (BASE if path in skeleton or claimed in skeleton else REST)
-        members[owner].append(path)
+            members[BASE if path in skeleton or claimed in skeleton else REST].append(path)
     plans = [LayerPlan(name=BASE, version=None, paths=tuple(members[BASE]))]
-    plans += [LayerPlan(name=each.name, version=each.version, paths=tuple(members[each])) for each in ordered]
+    plans += [LayerPlan(name=each.name, version=each.version, paths=tuple(members[each.info])) for each in ordered]
     plans += [LayerPlan(name=REST, version=None, paths=tuple(members[REST]))]
     return plans, disputes
 

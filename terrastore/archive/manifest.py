@@ -128,6 +128,7 @@ class Manifest:
             raise ManifestError(msg)
         try:
             document = json.loads(data)
+            json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate is no text
         except (ValueError, RecursionError):
             msg = "the manifest is not JSON"
             raise ManifestError(msg) from None
@@ -192,9 +193,12 @@ def _frame(item: dict[str, Any]) -> Frame:
 
 def _package(item: dict[str, Any]) -> Package:
     sha256, built = item.get("sha256"), item.get("built", False)
+    if not isinstance(built, bool):
+        msg = "a package's built is neither true nor false"
+        raise ManifestError(msg)
     if sha256 is not None:
         sha256 = _digest(item, "sha256")
-    return Package(name=_text(item, "name"), version=_text(item, "version"), built=built is True, sha256=sha256)
+    return Package(name=_text(item, "name"), version=_text(item, "version"), built=built, sha256=sha256)
 
 
 def _totals(item: dict[str, Any]) -> Totals:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from terrastore.archive import bytecode, layers, record, relocate, ustar
+from terrastore.archive import bytecode, layers, record, relocate, staging, ustar
 from terrastore.archive.frames import compress, describe, trailer
 from terrastore.archive.installed import installed, libc_needed, read
 from terrastore.archive.manifest import FRAME_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
@@ -64,7 +64,7 @@ class Packed:
 
 
 def pack(
-    prefix: relocate.StagingPrefix,
+    prefix: staging.StagingPrefix,
     sink: Sink,
     *,
     skeleton: Collection[str],

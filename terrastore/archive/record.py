@@ -27,7 +27,11 @@ def parse(data: bytes) -> tuple[Row, ...]:
     :raises ValueError: when it is not UTF-8 CSV of three columns
     """
     rows = []
-    for fields in csv.reader(io.StringIO(data.decode(), newline="")):
+    try:
+        lines = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    for fields in lines:
         if not fields:
             continue
         if len(fields) > len(Row._fields):

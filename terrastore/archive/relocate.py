@@ -1,9 +1,7 @@
-"""Rewriting the paths of an environment: bytes in, bytes out.
+"""From the placeholder that archives hold to the prefix where an environment stands: bytes in, bytes out.
 
-An environment is built under a *staging prefix* of exactly 96 bytes whose last component begins with
-a marker that nothing else contains. :func:`canonicalise` turns every spelling of it into the placeholder that
-archives hold; :func:`rewrite` turns the placeholder into the prefix where the environment will stand, quoted as
-the file's syntax demands. Needs the standard library alone, and touches no disk.
+:func:`rewrite` puts the prefix in as the file's syntax demands. ``FORMAT.md`` section 7 is the specification. Needs
+the standard library alone, and touches no disk.
 """
 
 from __future__ import annotations
@@ -11,33 +9,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote as quote_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MARKER: Final = b"terrastore-staging-"
-PREFIX_SIZE: Final = 96
-_HEX_SIZE: Final = 32
-_COMPONENT_SIZE: Final = len(MARKER) + _HEX_SIZE
-ROOT_LIMIT: Final = PREFIX_SIZE - _COMPONENT_SIZE - 1
-"""Longest directory, in bytes, that can hold a staging prefix."""
-
-PLACEHOLDER_NAME: Final = MARKER + b"0" * _HEX_SIZE
-PLACEHOLDER: Final = b"/" + b"_" * (ROOT_LIMIT - 1) + b"/" + PLACEHOLDER_NAME
+PLACEHOLDER_NAME: Final = MARKER + b"0" * 32
+PLACEHOLDER: Final = b"/" + b"_" * 43 + b"/" + PLACEHOLDER_NAME
 
 SHEBANG_LIMIT: Final = 127
 """Longest ``#!`` line that every supported kernel runs (execve(2): 127 bytes before Linux 5.1)."""
 
 # No byte of these needs quoting in sh, fish, csh, nushell, PowerShell, Python, JSON or a URL.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@+=,./-]+")
-_ROOT: Final = re.compile(r"(/[A-Za-z0-9._-]+)+")
-_SPELLINGS: Final = re.compile(b"(" + PLACEHOLDER + b"|" + PLACEHOLDER_NAME + b")")
-_STRANGER: Final = re.compile(rb"[A-Za-z0-9/._-]*" + MARKER + rb"[A-Za-z0-9/._-]*")
-_PLAIN_SHEBANG: Final = re.compile(rb"#!(?P<interpreter>" + PLACEHOLDER + rb"/[^\s]+)(?P<arguments>[^\r\n]*)\r?\n")
-_SH_SHEBANG: Final = re.compile(
+SPELLINGS: Final = re.compile(b"(" + PLACEHOLDER + b"|" + PLACEHOLDER_NAME + b")")
+PLAIN_SHEBANG: Final = re.compile(rb"#!(?P<interpreter>" + PLACEHOLDER + rb"/[^\s]+)(?P<arguments>[^\r\n]*)\r?\n")
+SH_SHEBANG: Final = re.compile(
     rb"#!/bin/sh\n'''exec' (?P<quote>[\"']?)(?P<interpreter>" + PLACEHOLDER + rb"/[^\"'\s]+)(?P=quote)"
     rb"(?P<arguments>[^\n]*?) \"\$0\" \"\$@\"\n' '''\n",
 )
@@ -45,104 +34,6 @@ _SH_SHEBANG: Final = re.compile(
 
 class NotRelocatableError(ValueError):
     """This file holds the prefix in a form that cannot be rewritten; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class StagingPrefix:
-    """The directory an environment is built under: ``<root>/terrastore-staging-<32 hex><padding>``, 96 bytes."""
-
-    path: str
-
-    @classmethod
-    def under(cls, root: str, token: str) -> StagingPrefix:
-        """Return the prefix below ``root`` for a ``token`` of 32 hexadecimal digits.
-
-        :raises ValueError: when ``root`` is too long, or holds a character that some syntax would escape
-        """
-        if not _ROOT.fullmatch(root) or len(root) > ROOT_LIMIT:
-            msg = f"{root} cannot hold a staging prefix: at most {ROOT_LIMIT} of the characters A-Z a-z 0-9 / . _ -"
-            raise ValueError(msg)
-        name = f"{MARKER.decode()}{token}"
-        return cls(f"{root}/{name}".ljust(PREFIX_SIZE, "_"))
-
-    @property
-    def root(self) -> str:
-        """The directory above it."""
-        return self.path.rpartition("/")[0]
-
-    def spellings(self) -> re.Pattern[bytes]:
-        """Match this prefix, and that of any other build under the same root, whole or its last component alone.
-
-        A cached wheel or a project's ``build`` directory can carry the prefix of an earlier build.
-        """
-        padding = b"_" * (ROOT_LIMIT - len(self.root))
-        component = re.escape(MARKER) + rb"[0-9a-f]{%d}" % _HEX_SIZE + padding
-        return re.compile(rb"(?P<root>" + re.escape(self.root.encode()) + rb"/)?" + component)
-
-
-@dataclass(frozen=True, slots=True)
-class Canonical:
-    """A file with every spelling of the prefix replaced.
-
-    ``hits`` counts them; ``strangers`` are other paths that bear the marker, such as a staging prefix of
-    another root, which nothing can map.
-    """
-
-    data: bytes
-    hits: int
-    strangers: tuple[str, ...]
-
-
-def canonicalise(data: bytes, prefix: StagingPrefix) -> Canonical:
-    """Replace every spelling of ``prefix`` in ``data`` by the placeholder."""
-
-    def placeholder(match: re.Match[bytes]) -> bytes:
-        return PLACEHOLDER if match["root"] else PLACEHOLDER_NAME
-
-    canonical, hits = prefix.spellings().subn(placeholder, data)
-    strangers = {found.group().decode() for found in _STRANGER.finditer(_SPELLINGS.sub(b"", canonical))}
-    return Canonical(canonical, hits, tuple(sorted(strangers)))
-
-
-def classify(path: str, canonical: bytes) -> str:
-    """Return the relocation kind of a file that holds the placeholder.
-
-    ``path`` is relative to the environment. The kind names the syntax that decides how a path is quoted.
-
-    :raises NotRelocatableError: when the file is binary
-    """
-    if b"\0" in canonical:
-        reason = "it is a binary file"
-        raise NotRelocatableError(reason)
-    name = path.rpartition("/")[2]
-    if _PLAIN_SHEBANG.match(canonical) or _SH_SHEBANG.match(canonical):
-        return "script"
-    if name == "direct_url.json":
-        return "url"
-    if name in _KIND_BY_NAME:
-        return _KIND_BY_NAME[name]
-    suffix = "." + name.rpartition(".")[2]
-    if suffix in _KIND_BY_SUFFIX:
-        return _KIND_BY_SUFFIX[suffix]
-    if re.match(rb"#![^\n]*\b(ba|da|z|k)?sh\b", canonical):
-        return "sh"
-    return "text"
-
-
-_KIND_BY_NAME: Final[Mapping[str, str]] = {"activate": "sh"}
-_KIND_BY_SUFFIX: Final[Mapping[str, str]] = {
-    ".sh": "sh",
-    ".bash": "sh",
-    ".zsh": "sh",
-    ".fish": "fish",
-    ".csh": "csh",
-    ".nu": "nu",
-    ".ps1": "powershell",
-    ".py": "python",
-    ".xsh": "python",
-    ".json": "json",
-    ".ipynb": "json",
-}
 
 
 def needs_quoting(prefix: str) -> bool:
@@ -179,7 +70,7 @@ def rewrite(kind: str, canonical: bytes, prefix: str) -> bytes:
 
 def _script(canonical: bytes, prefix: str) -> bytes:
     """Derive the first line anew: plain where a kernel takes it, else the ``/bin/sh`` form for Python."""
-    match = _PLAIN_SHEBANG.match(canonical) or _SH_SHEBANG.match(canonical)
+    match = PLAIN_SHEBANG.match(canonical) or SH_SHEBANG.match(canonical)
     if match is None:
         reason = "its first line does not name the environment's interpreter"
         raise NotRelocatableError(reason)
@@ -187,7 +78,7 @@ def _script(canonical: bytes, prefix: str) -> bytes:
     arguments = match["arguments"].rstrip()
     shebang = b"#!" + interpreter + arguments
     if len(shebang) > SHEBANG_LIMIT or re.search(rb"\s", interpreter):
-        if b"/python" not in match["interpreter"]:
+        if not match["interpreter"].rpartition(b"/")[2].startswith(b"python"):
             reason = "its interpreter is not Python, and its first line would be too long or hold a space"
             raise NotRelocatableError(reason)
         _refuse_moved_code(canonical[match.end() :])
@@ -227,11 +118,21 @@ def _json(canonical: bytes, prefix: str) -> bytes:
 
 
 def _python(canonical: bytes, prefix: str) -> bytes:
+    if re.search(r"['\"]", prefix) and re.search(rb"\b[bBfF]?[rR][bBfF]?[\"'][^\"'\n]*" + MARKER, canonical):
+        reason = "it names the environment in a raw string, which cannot hold a quote"
+        raise NotRelocatableError(reason)
     return _replace(canonical, prefix, lambda text: text.replace("'", r"\'").replace('"', r"\""))
 
 
 def _powershell(canonical: bytes, prefix: str) -> bytes:
-    return _replace(canonical, prefix, lambda text: text.replace("'", "''"))
+    def escape(text: str, quote: str) -> str:
+        if quote == '"':
+            return re.sub(r'(["$`])', r"`\1", text)
+        # PowerShell takes typographic single quotes for plain ones.
+        doubled = re.sub("(['\u2018-\u201b])", r"\1\1", text)
+        return doubled if quote == "'" else f"'{doubled}'"
+
+    return _replace_in_shell(canonical, prefix, escape, _Quotes(escape="`"))
 
 
 def _sh(canonical: bytes, prefix: str) -> bytes:
@@ -240,7 +141,7 @@ def _sh(canonical: bytes, prefix: str) -> bytes:
             return text.replace("'", r"'\''")
         return re.sub(r'(["\\$`])', r"\\\1", text) if state == '"' else shlex.quote(text)
 
-    return _replace_in_shell(canonical, prefix, escape)
+    return _replace_in_shell(canonical, prefix, escape, _Quotes(nests=True))
 
 
 def _fish(canonical: bytes, prefix: str) -> bytes:
@@ -250,7 +151,7 @@ def _fish(canonical: bytes, prefix: str) -> bytes:
         escaped = re.sub(r"(['\\])", r"\\\1", text)
         return escaped if state == "'" else f"'{escaped}'"
 
-    return _replace_in_shell(canonical, prefix, escape)
+    return _replace_in_shell(canonical, prefix, escape, _Quotes(nests=True, escapes_in_single=True))
 
 
 def _csh(canonical: bytes, prefix: str) -> bytes:
@@ -261,7 +162,7 @@ def _csh(canonical: bytes, prefix: str) -> bytes:
             return single
         return f"\"'{single}'\"" if state == '"' else f"'{single}'"
 
-    return _replace_in_shell(canonical, prefix, escape)
+    return _replace_in_shell(canonical, prefix, escape, _Quotes(over_lines=False))
 
 
 def _nu(canonical: bytes, prefix: str) -> bytes:
@@ -276,7 +177,7 @@ def _nu(canonical: bytes, prefix: str) -> bytes:
 
     raw_string = rb"r(?P<fence>#+)'(?P<content>[^'\n]*" + MARKER + rb"[^'\n]*)'(?P=fence)"
     widest = re.sub(raw_string, widened, canonical)
-    if needs_quoting(prefix) and re.search(_SPELLINGS, re.sub(raw_string, b"", canonical)):
+    if needs_quoting(prefix) and re.search(SPELLINGS, re.sub(raw_string, b"", canonical)):
         reason = "it names the environment outside of a raw string"
         raise NotRelocatableError(reason)
     return widest if needs_quoting(prefix) else _text(canonical, prefix)
@@ -303,40 +204,95 @@ KINDS: Final = frozenset(_REWRITERS) | {RECORD_KIND}
 
 def _replace(data: bytes, prefix: str, escape: Callable[[str], str]) -> bytes:
     """Replace every spelling in one pass: what is put in may hold a spelling itself."""
-    return _SPELLINGS.sub(lambda match: escape(_meant(match.group(), prefix)).encode(), data)
+    return SPELLINGS.sub(lambda match: escape(_meant(match.group(), prefix)).encode(), data)
 
 
 def _meant(spelling: bytes, prefix: str) -> str:
     return prefix if spelling == PLACEHOLDER else prefix.rpartition("/")[2]
 
 
-def _replace_in_shell(data: bytes, prefix: str, escape: Callable[[str, str], str]) -> bytes:
+def _replace_in_shell(data: bytes, prefix: str, escape: Callable[[str, str], str], quotes: _Quotes) -> bytes:
     """Replace each spelling, escaped for the quotes it stands in; ``escape`` takes the text and the open quote."""
     if not needs_quoting(prefix):
         return _text(data, prefix)
-    lines = data.splitlines(keepends=True)
-    return b"".join(_replace_in_line(line, prefix, escape) if MARKER in line else line for line in lines)
-
-
-def _replace_in_line(line: bytes, prefix: str, escape: Callable[[str, str], str]) -> bytes:
-    quote, result = "", b""
-    for piece in _SPELLINGS.split(line):
+    result = b""
+    for piece in SPELLINGS.split(data):
         if piece in {PLACEHOLDER, PLACEHOLDER_NAME}:
-            result += escape(_meant(piece, prefix), quote).encode()
+            result += escape(_meant(piece, prefix), quotes.open).encode()
+            quotes.read("x")
         else:
-            quote = _quote_after(piece.decode("latin-1"), quote)
+            quotes.read(piece.decode("latin-1"))
             result += piece
     return result
 
 
-def _quote_after(text: str, quote: str) -> str:
-    """Return the quote character that is open after ``text``, or "", given the one open before it."""
-    characters = iter(text)
-    for character in characters:
-        if character == "\\" and quote != "'":
-            next(characters, None)
-        elif quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-    return quote
+class _Quotes:
+    """Follows the text of a shell script and knows in which quote it stands.
+
+    ``escape`` takes the next character's meaning; ``nests``: ``$(…)`` within double quotes begins anew;
+    ``escapes_in_single``: the escape counts within single quotes too; ``over_lines``: a quote may go on in the next
+    line.
+    """
+
+    def __init__(
+        self, *, escape: str = "\\", nests: bool = False, escapes_in_single: bool = False, over_lines: bool = True
+    ) -> None:
+        self._escape = escape
+        self._nests = nests
+        self._escapes_in_single = escapes_in_single
+        self._over_lines = over_lines
+        self._contexts = [""]
+        self._parentheses = [0]
+        self._before = "\n"
+
+    @property
+    def open(self) -> str:
+        """The quote that is open, "" for none."""
+        return self._contexts[-1]
+
+    def read(self, text: str) -> None:
+        """Go on through ``text``."""
+        characters = iter(text)
+        for character in characters:
+            if character == self._escape and (self.open != "'" or self._escapes_in_single):
+                next(characters, None)
+            elif character == "\n" and not self._over_lines:
+                self._contexts, self._parentheses = [""], [0]
+            elif self.open == "'":
+                self._close_at(character)
+            elif self.open == '"':
+                if character == "(" and self._before == "$" and self._nests:
+                    self._contexts.append("")
+                    self._parentheses.append(0)
+                else:
+                    self._close_at(character)
+            elif character == "#" and self._before.isspace():
+                self._skip_comment(characters)
+                character = "\n"  # noqa: PLW2901 -- what stands before the next one
+            else:
+                self._read_unquoted(character)
+            self._before = character
+
+    def _read_unquoted(self, character: str) -> None:
+        if character in "'\"":
+            self._contexts.append(character)
+            self._parentheses.append(0)
+        elif len(self._contexts) > 1 and character in "()":
+            self._parentheses[-1] += 1 if character == "(" else -1
+            if self._parentheses[-1] < 0:
+                self._leave()
+
+    def _close_at(self, character: str) -> None:
+        if character == self.open:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._contexts.pop()
+        self._parentheses.pop()
+
+    def _skip_comment(self, characters: Iterator[str]) -> None:
+        for character in characters:
+            if character == "\n":
+                if not self._over_lines:
+                    self._contexts, self._parentheses = [""], [0]
+                return

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import relocate, ustar
+from terrastore.archive import relocate, staging, ustar
 from terrastore.archive.layers import source_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Survey:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def survey(tree: str, prefix: relocate.StagingPrefix, phase: Phase) -> Survey:
+def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
     """Look at every file below ``tree``, which was built under ``prefix``; ``phase`` advances by one each."""
     found = Survey()
     for path, entry in _walk(tree, ""):
@@ -97,19 +97,19 @@ def _holds_marker(path: str, size: int) -> bool:
             return content.find(relocate.MARKER) >= 0
 
 
-def _canonicalise(place: str, member: ustar.Member, prefix: relocate.StagingPrefix, found: Survey) -> ustar.Member:
+def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
     with open(place, "rb") as file:
-        canonical = relocate.canonicalise(file.read(), prefix)
+        canonical = staging.canonicalise(file.read(), prefix)
     if canonical.strangers:
         found.strangers[member.path] = canonical.strangers
     if not canonical.hits:
         return member
-    found.kinds[member.path] = relocate.classify(member.path, canonical.data)
+    found.kinds[member.path] = staging.classify(member.path, canonical.data)
     found.contents[member.path] = canonical.data
     return ustar.Member(member.path, member.type, member.mode, len(canonical.data))
 
 
-def _inward(path: str, target: str, prefix: relocate.StagingPrefix) -> str:
+def _inward(path: str, target: str, prefix: staging.StagingPrefix) -> str:
     """Return the relative form of a symbolic link's target; one that leaves stays as it is, to be refused."""
     folder = posixpath.dirname(path)
     if target.startswith(prefix.path + "/"):

@@ -27,6 +27,7 @@ _PREFIX_SIZE: Final = 155
 _SIZE_LIMIT: Final = 8**11
 _PAX_LIMIT: Final = 64 * 1024
 _PAX_NAME: Final = b"././@PaxHeader"
+_PAX_MODE: Final = 0o644
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_NORMAL: Final = re.compile(r"(^|/)(\.{0,2})(/|$)")
 _MODES: Final = {REGULAR: (0o644, 0o755), SYMLINK: (0o777,), DIRECTORY: (0o755,)}
@@ -76,7 +77,7 @@ def header(member: Member) -> bytes:
     block = _block(split, member.type, member.mode, size, target)
     if not records:
         return block
-    pax = _block((b"", _PAX_NAME), _PAX, 0o644, len(records), b"")
+    pax = _block((b"", _PAX_NAME), _PAX, _PAX_MODE, len(records), b"")
     return pax + records + bytes(padding(len(records))) + block
 
 
@@ -86,6 +87,11 @@ def check_member(member: Member) -> None:
     :raises MalformedError: for a name that is absolute, not normal or holds control characters, another mode
         than 0644 or 0755, a symbolic link that leaves the environment
     """
+    try:
+        (member.path + member.target).encode()
+    except UnicodeEncodeError:
+        msg = f"the name {member.path!r} is not UTF-8"
+        raise MalformedError(msg) from None
     if _NOT_NORMAL.search(member.path) or _CONTROL.search(member.path):
         msg = f"the name {member.path!r} is not a plain relative path"
         raise MalformedError(msg)
@@ -156,14 +162,16 @@ class Reader:
             raise MalformedError(msg)
 
     def _begin(self, block: bytes) -> Member:
-        member = _parse_header(block)
+        member = _parse_header(block, self._pax)
         if member.type == _PAX:
-            if self._pax or not 0 < member.size <= _PAX_LIMIT:
-                msg = "a pax header follows another or has an absurd size"
+            if self._pax or member.path != _PAX_NAME.decode() or member.mode != _PAX_MODE:
+                msg = "an extended header is not as this format writes it"
+                raise MalformedError(msg)
+            if not 0 < member.size <= _PAX_LIMIT:
+                msg = f"an extended header has {member.size} bytes"
                 raise MalformedError(msg)
             return member
-        path, target = self._pax.pop("path", member.path), self._pax.pop("linkpath", member.target)
-        member = Member(path, member.type, member.mode, member.size, target)
+        self._pax = {}
         check_member(member)
         return member
 
@@ -175,7 +183,8 @@ def _block(split: tuple[bytes, bytes], kind: bytes, mode: int, size: int, target
     return head + b"%06o\0 " % (sum(head) + sum(tail) + 8 * ord(" ")) + tail
 
 
-def _parse_header(block: bytes) -> Member:
+def _parse_header(block: bytes, extended: dict[str, str]) -> Member:
+    """Return the member of a header; what an extended header said before it stands for the fields it replaces."""
     checksum, kind = block[148:156], block[156:157]
     if checksum != b"%06o\0 " % (sum(block) - sum(checksum) + 8 * ord(" ")):
         msg = "a header's checksum is wrong"
@@ -190,14 +199,14 @@ def _parse_header(block: bytes) -> Member:
         msg = f"a header of type {kind!r} is not as this format writes it"
         raise MalformedError(msg)
     try:
-        name, prefix = _text(block[:100]), _text(block[345:500])
-        path = f"{prefix}/{name}" if prefix else name
-        member = Member(path, kind, _octal(block[100:108]), _octal(block[124:136]), _text(block[157:257]))
+        path = extended["path"] if "path" in extended else _joined(_text(block[345:500]), _text(block[:100]))
+        target = extended["linkpath"] if "linkpath" in extended else _text(block[157:257])
+        member = Member(path, kind, _octal(block[100:108]), _octal(block[124:136]), target)
     except ValueError as error:
         msg = f"a header cannot be read: {error}"
         raise MalformedError(msg) from None
-    if member.size and kind in {SYMLINK, DIRECTORY}:
-        msg = f"{path} is no file and has content"
+    if (member.size and kind in {SYMLINK, DIRECTORY}) or (kind != SYMLINK and (target or "linkpath" in extended)):
+        msg = f"{path} has content or a target that its type does not have"
         raise MalformedError(msg)
     return member
 
@@ -216,6 +225,10 @@ def _text(field: bytes) -> str:
         msg = "a name holds NUL"
         raise ValueError(msg)
     return text.decode()
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}/{name}" if prefix else name
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:

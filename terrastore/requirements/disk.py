@@ -60,7 +60,7 @@ def _content(root: str, folder: str) -> Iterator[tuple[str, bytes]]:
             if entry.is_dir(follow_symlinks=False):
                 if not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
                     yield from _content(root, f"{folder}{entry.name}/")
-            elif entry.is_file():
+            elif os.path.isfile(entry.path):
                 yield folder + entry.name, Path(entry.path).read_bytes()
             elif entry.is_symlink():
                 yield folder + entry.name, os.fsencode(os.readlink(entry.path))

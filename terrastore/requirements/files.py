@@ -35,7 +35,7 @@ _BOMS: Final = (
 )
 # They decide how an index is reached, not what is found there.
 _WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
-_REMOTE: Final = re.compile(r"(?<!file)://")
+_REMOTE: Final = re.compile(r"(?<!file)://", re.IGNORECASE)
 _DEPTH_LIMIT: Final = 50
 
 
@@ -122,7 +122,8 @@ class _Walk:
 
     def _text(self, path: str, trail: tuple[str, ...]) -> str:
         try:
-            data = self._reader.read(as_path(path))
+            place = as_path(path) if _is_file_url(path) else path
+            data = self._reader.read(place)
         except (OSError, ValueError) as error:
             where = f", included by {trail[-1]}" if trail else ""
             raise RequirementsError(
@@ -130,7 +131,7 @@ class _Walk:
                 hint="check the path; it is relative to the "
                 + ("file that includes it" if trail else "directory you are in"),
             ) from None
-        self.sources[path] = Source(path, hashlib.sha256(data).hexdigest())
+        self.sources[path] = Source(place, hashlib.sha256(data).hexdigest())
         encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
         try:
             return data.decode(encoding).removeprefix("\ufeff")
@@ -195,7 +196,7 @@ class _Walk:
 
 
 def _beside(including: str, included: str) -> str:
-    if is_url(included) or included.startswith("file:"):
+    if is_url(included) or _is_file_url(included):
         return included
     return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))
 
@@ -205,13 +206,17 @@ def as_path(local: str) -> str:
 
     :raises LineError: when it is neither
     """
-    if local[:5].lower() != "file:":
+    if not _is_file_url(local):
         return os.path.expanduser(local)
     try:
         return unquote(urlsplit(local).path)
     except ValueError:
         msg = f"{without_userinfo(local)} is no URL"
         raise LineError(msg) from None
+
+
+def _is_file_url(text: str) -> bool:
+    return text[:5].lower() == "file:"
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -23,6 +23,7 @@ _ALIASES: Final = {
     "--pypi-url": "--index-url",
     "-f": "--find-links",
 }
+_PER_REQUIREMENT_ALIASES: Final = {"--config-setting": "--config-settings"}
 _WITH_VALUE: Final = frozenset(
     {
         "--requirement",
@@ -168,17 +169,16 @@ def _per_requirement(text: str) -> list[str]:
     :raises LineError: when quotes do not match
     """
     try:
-        words = shlex.split(text)
+        words = iter(shlex.split(text))
     except ValueError as error:
         msg = f"the quotes do not match: {error}"
         raise LineError(msg) from None
-    found: list[str] = []
+    found = []
     for word in words:
-        name = "--config-settings=" + word[2:].lstrip("=") if word.startswith("-C") else word
-        if found and found[-1].endswith("="):
-            found[-1] += shlex.quote(word)
-        else:
-            option, _, value = name.partition("=")
-            found.append(f"{option}={shlex.quote(value) if value else ''}")
+        name, equals, value = word.partition("=")
+        if word.startswith("-C"):
+            name, equals, value = "--config-settings", word[2:], word[2:].removeprefix("=")
+        value = value if equals else next(words, "")
+        found.append(f"{_PER_REQUIREMENT_ALIASES.get(name, name)}={shlex.quote(value)}")
     hashes = {option for option in found if option.startswith("--hash=")}
     return [*(option for option in found if option not in hashes), *sorted(hashes)]

@@ -103,7 +103,7 @@ class DirectoryStore:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(name, prefix)
-            elif entry.is_file():
+            elif os.path.isfile(entry.path):
                 with suppress(FileNotFoundError):
                     facts = entry.stat()
                     yield Listed(name, facts.st_size, facts.st_mtime)

@@ -1,0 +1,136 @@
+"""The prefix that environments are built under, and how it is taken out of what was built: bytes in, bytes out.
+
+A *staging prefix* has exactly 96 bytes, and its last component begins with a marker that nothing else contains.
+:func:`canonicalise` turns every spelling of it into the placeholder, :func:`classify` says how the placeholder is to be
+replaced where the environment will stand.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from terrastore.archive.relocate import (
+    MARKER,
+    PLACEHOLDER,
+    PLACEHOLDER_NAME,
+    PLAIN_SHEBANG,
+    SH_SHEBANG,
+    SPELLINGS,
+    NotRelocatableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX_SIZE: Final = len(PLACEHOLDER)
+_HEX_SIZE: Final = 32
+ROOT_LIMIT: Final = PREFIX_SIZE - len(PLACEHOLDER_NAME) - 1
+"""Longest directory, in bytes, that can hold a staging prefix."""
+
+_ROOT: Final = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_STRANGER: Final = re.compile(rb"(?<![A-Za-z0-9/._-])[A-Za-z0-9/._-]*" + MARKER + rb"[A-Za-z0-9/._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class StagingPrefix:
+    """The directory an environment is built under: ``<root>/terrastore-staging-<32 hex><padding>``, 96 bytes."""
+
+    path: str
+
+    @classmethod
+    def under(cls, root: str, token: str) -> StagingPrefix:
+        """Return the prefix below ``root`` for a ``token`` of 32 hexadecimal digits.
+
+        :raises ValueError: when ``root`` is too long, or holds a character that some syntax would escape
+        """
+        if not _ROOT.fullmatch(root) or len(root) > ROOT_LIMIT:
+            msg = f"{root} cannot hold a staging prefix: at most {ROOT_LIMIT} of the characters A-Z a-z 0-9 / . _ -"
+            raise ValueError(msg)
+        if not re.fullmatch(r"[0-9a-f]{32}", token):
+            msg = f"{token!r} is not 32 hexadecimal digits"
+            raise ValueError(msg)
+        name = f"{MARKER.decode()}{token}"
+        return cls(f"{root}/{name}".ljust(PREFIX_SIZE, "_"))
+
+    @property
+    def root(self) -> str:
+        """The directory above it."""
+        return self.path.rpartition("/")[0]
+
+    def spellings(self) -> re.Pattern[bytes]:
+        """Match this prefix, and that of any other build under the same root, whole or its last component alone.
+
+        A cached wheel or a project's ``build`` directory can carry the prefix of an earlier build.
+        """
+        padding = b"_" * (ROOT_LIMIT - len(self.root))
+        component = re.escape(MARKER) + rb"[0-9a-f]{%d}" % _HEX_SIZE + padding
+        # The name alone has neither another root before it nor more padding behind it.
+        root = rb"(?P<root>" + re.escape(self.root.encode()) + rb"/)"
+        return re.compile(rb"(?:" + root + rb"|(?<!/))" + component + rb"(?!_)")
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """A file with every spelling of the prefix replaced.
+
+    ``hits`` counts them; ``strangers`` are other paths that bear the marker, such as a staging prefix of
+    another root, which nothing can map.
+    """
+
+    data: bytes
+    hits: int
+    strangers: tuple[str, ...]
+
+
+def canonicalise(data: bytes, prefix: StagingPrefix) -> Canonical:
+    """Replace every spelling of ``prefix`` in ``data`` by the placeholder."""
+
+    def placeholder(match: re.Match[bytes]) -> bytes:
+        return PLACEHOLDER if match["root"] else PLACEHOLDER_NAME
+
+    canonical, hits = prefix.spellings().subn(placeholder, data)
+    strangers = {found.group().decode() for found in _STRANGER.finditer(SPELLINGS.sub(b"", canonical))}
+    return Canonical(canonical, hits, tuple(sorted(strangers)))
+
+
+def classify(path: str, canonical: bytes) -> str:
+    """Return the relocation kind of a file that holds the placeholder.
+
+    ``path`` is relative to the environment. The kind names the syntax that decides how a path is quoted.
+
+    :raises NotRelocatableError: when the file is binary
+    """
+    if b"\0" in canonical:
+        reason = "it is a binary file"
+        raise NotRelocatableError(reason)
+    name = path.rpartition("/")[2]
+    if PLAIN_SHEBANG.match(canonical) or SH_SHEBANG.match(canonical):
+        return "script"
+    if name == "direct_url.json":
+        return "url"
+    if name in _KIND_BY_NAME:
+        return _KIND_BY_NAME[name]
+    _, dot, suffix = name.rpartition(".")
+    if dot and suffix in _KIND_BY_SUFFIX:
+        return _KIND_BY_SUFFIX[suffix]
+    if re.match(rb"#![^\n]*\b(ba|da|z|k)?sh\b", canonical):
+        return "sh"
+    return "text"
+
+
+_KIND_BY_NAME: Final[Mapping[str, str]] = {"activate": "sh"}
+_KIND_BY_SUFFIX: Final[Mapping[str, str]] = {
+    "sh": "sh",
+    "bash": "sh",
+    "zsh": "sh",
+    "fish": "fish",
+    "csh": "csh",
+    "nu": "nu",
+    "ps1": "powershell",
+    "py": "python",
+    "xsh": "python",
+    "json": "json",
+    "ipynb": "json",
+}
