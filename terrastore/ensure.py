@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment
-from terrastore.environment import Releases, State, Target
+from terrastore.environment import State
 from terrastore.errors import (
     ArchiveRefusedError,
     HostError,
@@ -17,6 +17,7 @@ from terrastore.errors import (
 )
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
+from terrastore.place import Releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from terrastore.archive.unpack import ReadRange
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.place import Target
     from terrastore.report import Report
     from terrastore.store.protocol import Store
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from terrastore import environment, interpreter
 from terrastore.archive import originals
 from terrastore.archive.unpack import find_manifest, unpack
-from terrastore.environment import State, Target
+from terrastore.environment import State
 from terrastore.errors import HostError, UsageError
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
+from terrastore.place import Target
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest

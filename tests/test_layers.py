@@ -12,7 +12,7 @@ ROWS = (
     ("cli",),
     ("ensure", "settings"),
     ("inputs", "install", "catalogue"),
-    ("build", "environment"),
+    ("build", "environment", "place"),
     ("archive", "store"),
     ("key", "pointer"),
     ("requirements", "interpreter", "host"),

@@ -17,8 +17,8 @@ from terrastore.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from terrastore.environment import Releases, Target
     from terrastore.inputs import Inputs
+    from terrastore.place import Releases, Target
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def ensure(**values: Any) -> None:
     else:
         print(messages.outcome_line(outcome, shown=shown, asked=_asked(inputs), seconds=seconds), flush=True)
     if outcome.retired is not None:
-        from terrastore.environment import discard  # noqa: PLC0415
+        from terrastore.place import discard  # noqa: PLC0415
 
         discard(outcome.retired)
 
@@ -130,8 +130,8 @@ def key(**values: Any) -> None:
 def unpack(**values: Any) -> None:
     """Make an environment from an archive file."""
     from terrastore import interpreter  # noqa: PLC0415
-    from terrastore.environment import Target, discard  # noqa: PLC0415
     from terrastore.install import install_file  # noqa: PLC0415
+    from terrastore.place import Target, discard  # noqa: PLC0415
 
     started, target = time.perf_counter(), Target.at(values["target"])
     target.check_replaceable(force=values["force"])
@@ -180,7 +180,7 @@ def rollback(**values: Any) -> None:
 
     Done twice it changes nothing.
     """
-    from terrastore.environment import Releases  # noqa: PLC0415
+    from terrastore.place import Releases  # noqa: PLC0415
 
     place, shown = _place(values)
     with reporting(values["quiet"]) as report:
@@ -198,7 +198,7 @@ def rollback(**values: Any) -> None:
 
 def _place(values: dict[str, Any]) -> tuple[Target | Releases, str]:
     """Return where the environment is to stand, and how a person would name that."""
-    from terrastore.environment import Releases, Target  # noqa: PLC0415
+    from terrastore.place import Releases, Target  # noqa: PLC0415
 
     if values["link"] is None:
         if values["releases"] is not None:

@@ -186,7 +186,7 @@ def test_a_mount_point_is_refused(stored: CommandLine) -> None:
 def test_an_unwritable_parent_is_refused(stored: CommandLine, tmp_path: Path) -> None:
     """A target that cannot be replaced is refused before any work, and --link is named."""
     script = (
-        "import os, terrastore.archive.relocate; from terrastore.environment import Target; "
+        "import os, terrastore.archive.relocate; from terrastore.place import Target; "
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); "
         f"Target({str(tmp_path / 'env')!r}).check_replaceable(force=False)"
     )

@@ -14,7 +14,7 @@ import pytest
 
 from terrastore import interpreter
 from terrastore.archive.pack import Origin, pack
-from terrastore.archive.relocate import StagingPrefix
+from terrastore.archive.staging import StagingPrefix
 from terrastore.report import Report
 from tests.conftest import COMMAND
 

@@ -1,0 +1,267 @@
+"""Where an environment stands, a target or one of several releases, and how a new one takes its place.
+
+A new environment is staged beside its place, on the same filesystem, complete and checked; then it is exchanged with
+the old one in a single step. Killed at any instruction, the place holds the old environment or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from terrastore import atomic
+from terrastore.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from terrastore.key import EnvKey
+    from terrastore.report import Report
+
+_LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The directory that an environment is to stand in; ``path`` is absolute, with no link left in it."""
+
+    path: str
+
+    @classmethod
+    def at(cls, path: str) -> Target:
+        """Return the target at ``path``, following links."""
+        return cls(os.path.realpath(path))
+
+    @property
+    def parent(self) -> str:
+        """The directory it is in."""
+        return os.path.dirname(self.path)
+
+    def check_usable(self) -> None:
+        """Refuse a path that no script or ``PATH`` could name.
+
+        :raises UsageError: when it holds such a character
+        """
+        from terrastore.archive.relocate import NotRelocatableError, check_prefix  # noqa: PLC0415 -- a kept one needs none
+
+        try:
+            check_prefix(self.path)
+        except NotRelocatableError as error:
+            raise UsageError(
+                f"the target {self.path!r} cannot hold an environment: {error}", hint="name another"
+            ) from None
+
+    def check_replaceable(self, *, force: bool) -> None:
+        """Refuse what must not or cannot be replaced, before any work is done.
+
+        :raises UsageError: for a file, a foreign directory (unless ``force``), a mount point, an unwritable parent
+        """
+        self.check_usable()
+        if os.path.lexists(self.path) and not os.path.isdir(self.path):
+            raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
+        if _is_mount_point(self.path):
+            raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
+        if not force and not self._is_environment():
+            raise UsageError(
+                f"the target {self.path} is a directory that is no environment",
+                hint="name another, or replace it with --force",
+            )
+        if (above := _unwritable(self.parent)) is not None:
+            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
+
+    @contextmanager
+    def locked(self, report: Report) -> Iterator[None]:
+        """Keep other runs away from this target, and remove what killed ones left."""
+        os.makedirs(self.parent, exist_ok=True)
+        lock = os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-lock")
+        with atomic.locked(lock, waiting=lambda: report.remark(f"waiting for another run to finish with {self.path}")):
+            self._recover()
+            yield
+
+    @contextmanager
+    def stage(self) -> Iterator[str]:
+        """Yield a new empty directory beside the target; what is left of it when the body ends is removed."""
+        staged = f"{self._stages}{secrets.token_hex(8)}"
+        os.mkdir(staged, 0o755)
+        os.chmod(staged, 0o755)  # noqa: S103 -- whatever the umask, as pip's own directories are
+        try:
+            yield staged
+        finally:
+            if os.path.lexists(staged):
+                shutil.rmtree(staged, ignore_errors=True)
+
+    def swap(self, staged: str, *, backup: bool) -> str | None:
+        """Put ``staged`` in the target's place; return where the old environment is now, to be removed, if anywhere.
+
+        With ``backup`` it becomes ``<target>.bak``, replacing an older one.
+
+        :raises UsageError: when the target cannot be renamed
+        """
+        retired = f"{self._stages}{secrets.token_hex(8)}"
+        if not os.path.lexists(self.path):
+            os.rename(staged, self.path)
+            atomic.sync_directory(self.parent)
+            return None
+        try:
+            if atomic.exchange(staged, self.path):
+                os.rename(staged, retired)
+            else:
+                # Here the target is absent for an instant; whoever comes next puts it back.
+                os.rename(self.path, f"{retired}-swapping")
+                try:
+                    os.rename(staged, self.path)
+                except OSError:
+                    os.rename(f"{retired}-swapping", self.path)
+                    raise
+                os.rename(f"{retired}-swapping", retired)
+        except OSError as error:
+            if error.errno not in {errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES}:
+                raise
+            raise UsageError(f"the target {self.path} cannot be renamed: {error.strerror}", hint=_LINK_HINT) from error
+        atomic.sync_directory(self.parent)
+        if not backup:
+            return retired
+        older = f"{self._stages}{secrets.token_hex(8)}" if os.path.lexists(self.backup) else None
+        if older is not None:
+            os.rename(self.backup, older)
+        os.rename(retired, self.backup)
+        return older
+
+    @property
+    def backup(self) -> str:
+        """Where ``--backup`` keeps the environment that was replaced."""
+        return f"{self.path}.bak"
+
+    def rollback(self) -> None:
+        """Exchange the target with its backup; doing it twice changes nothing.
+
+        :raises UsageError: when there is no backup
+        """
+        if not os.path.isdir(self.backup):
+            raise UsageError(f"there is no {self.backup} to go back to", hint="run ensure with --backup to keep one")
+        if not os.path.lexists(self.path):
+            os.rename(self.backup, self.path)
+        elif not atomic.exchange(self.backup, self.path):
+            between = f"{self._stages}{secrets.token_hex(8)}-swapping"
+            os.rename(self.path, between)
+            os.rename(self.backup, self.path)
+            os.rename(between, self.backup)
+
+    @property
+    def _stages(self) -> str:
+        return os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-")
+
+    def _is_environment(self) -> bool:
+        try:
+            names = set(os.listdir(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except PermissionError as error:
+            raise UsageError(
+                f"the target {self.path} cannot be read: permission denied", hint="name another"
+            ) from error
+        return not names or bool({"pyvenv.cfg", ".terrastore"} & names)
+
+    def _recover(self) -> None:
+        """Put back a target that a killed run had moved aside, and remove stages: nobody else holds the lock."""
+        stage = re.compile(re.escape(os.path.basename(self._stages)) + r"[0-9a-f]{16}(-swapping)?")
+        for name in os.listdir(self.parent):
+            if match := stage.fullmatch(name):
+                place = os.path.join(self.parent, name)
+                if match[1] and not os.path.lexists(self.path):
+                    os.rename(place, self.path)
+                else:
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """Environments side by side in ``directory``, named by key, and a symbolic link to the current one."""
+
+    link: str
+    directory: str
+
+    @classmethod
+    def at(cls, link: str, directory: str) -> Releases:
+        """Return the releases in ``directory`` that ``link`` points into; links in their parents are followed."""
+        parent, name = os.path.split(os.path.abspath(link))
+        return cls(os.path.join(os.path.realpath(parent), name), os.path.realpath(directory))
+
+    def target(self, key: EnvKey) -> Target:
+        """Return where the environment of ``key`` belongs."""
+        return Target(os.path.join(self.directory, key.text))
+
+    def check_switchable(self) -> None:
+        """Refuse a link that is something else, before any work is done.
+
+        :raises UsageError: when it is no link, or its directory cannot be written
+        """
+        if os.path.lexists(self.link) and not os.path.islink(self.link):
+            raise UsageError(f"{self.link} is not a symbolic link", hint="move it away, or name another --link")
+        if (above := _unwritable(os.path.dirname(self.link))) is not None:
+            raise UsageError(f"{above} cannot be written", hint="name a --link in a directory that can")
+
+    def current(self) -> str | None:
+        """Return the environment that the link points to; None when there is no link."""
+        return os.path.realpath(self.link) if os.path.islink(self.link) else None
+
+    def switch(self, path: str) -> bool:
+        """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
+        before = self.current()
+        if before == path:
+            return False
+        os.makedirs(os.path.dirname(self.link), exist_ok=True)
+        if before is not None:
+            atomic.switch_link(self._previous, before)
+        atomic.switch_link(self.link, path)
+        return True
+
+    def rollback(self) -> str:
+        """Point the link to what it pointed to before; doing it twice changes nothing.
+
+        :raises UsageError: when that is not known, or is gone, or the link is something else by now
+        """
+        self.check_switchable()
+        before = os.path.realpath(self._previous) if os.path.islink(self._previous) else None
+        if before is None or not os.path.isdir(before):
+            raise UsageError(
+                f"there is no release before the one that {self.link} points to",
+                hint="a release to go back to is there once --link was switched from one to another",
+            )
+        self.switch(before)
+        return before
+
+    @property
+    def _previous(self) -> str:
+        parent, name = os.path.split(self.link)
+        return os.path.join(parent, f".{name}.previous")
+
+
+def discard(path: str) -> None:
+    """Remove an environment that was replaced; what cannot be removed is left to the next run."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_mount_point(path: str) -> bool:
+    """Whether something is mounted at ``path``; a bind mount of the same filesystem only shows in proc(5)."""
+    if os.path.ismount(path):
+        return True
+    with suppress(OSError):
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        escaped = os.fsencode(re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", path))
+        return any(line.split(b" ")[4] == escaped for line in mounts)
+    return False
+
+
+def _unwritable(folder: str) -> str | None:
+    """Return what keeps ``folder`` from being made or written in, None when nothing does."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return None if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK) else folder
