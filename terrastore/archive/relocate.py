@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote as quote_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 MARKER: Final = b"terrastore-staging-"
 PLACEHOLDER_NAME: Final = MARKER + b"0" * 32
@@ -24,6 +24,16 @@ SHEBANG_LIMIT: Final = 127
 
 # No byte of these needs quoting in sh, fish, csh, nushell, PowerShell, Python, JSON or a URL.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@+=,./-]+")
+_SUBSTITUTION: Final = re.compile(rb"(`[^\n]*|\"[^\n]*\$\{[^}\n]*)" + MARKER)
+# Literals of Python whose letters change what a path in them means, and the characters that they cannot hold.
+_LITERALS: Final = tuple(
+    (kind, re.compile(unfit), re.compile(rb"(?<![\w/])" + letters + rb"[\"'][^\n]*" + MARKER))
+    for kind, unfit, letters in (
+        ("a raw string", r"['\"]", rb"(?:[bBfFtT]?[rR]|[rR][bBfFtT])"),
+        ("an f-string", r"[{}]", rb"(?:[rR]?[fFtT]|[fFtT][rR])"),
+        ("bytes", r"[^\x00-\x7f]", rb"(?:[rR]?[bB]|[bB][rR])"),
+    )
+)
 SPELLINGS: Final = re.compile(b"(" + PLACEHOLDER + b"|" + PLACEHOLDER_NAME + b")")
 PLAIN_SHEBANG: Final = re.compile(rb"#!(?P<interpreter>" + PLACEHOLDER + rb"/[^\s]+)(?P<arguments>[^\r\n]*)\r?\n")
 SH_SHEBANG: Final = re.compile(
@@ -118,21 +128,22 @@ def _json(canonical: bytes, prefix: str) -> bytes:
 
 
 def _python(canonical: bytes, prefix: str) -> bytes:
-    if re.search(r"['\"]", prefix) and re.search(rb"\b[bBfF]?[rR][bBfF]?[\"'][^\"'\n]*" + MARKER, canonical):
-        reason = "it names the environment in a raw string, which cannot hold a quote"
-        raise NotRelocatableError(reason)
+    for kind, unfit, literal in _LITERALS:
+        if unfit.search(prefix) and literal.search(canonical):
+            reason = f"it names the environment in {kind}, which cannot hold this path"
+            raise NotRelocatableError(reason)
     return _replace(canonical, prefix, lambda text: text.replace("'", r"\'").replace('"', r"\""))
 
 
 def _powershell(canonical: bytes, prefix: str) -> bytes:
     def escape(text: str, quote: str) -> str:
         if quote == '"':
-            return re.sub(r'(["$`])', r"`\1", text)
+            return re.sub('(["$`\u201c-\u201e])', r"`\1", text)
         # PowerShell takes typographic single quotes for plain ones.
         doubled = re.sub("(['\u2018-\u201b])", r"\1\1", text)
         return doubled if quote == "'" else f"'{doubled}'"
 
-    return _replace_in_shell(canonical, prefix, escape, _Quotes(escape="`"))
+    return _replace_in_shell(canonical, prefix, escape, lambda: _Quotes(escape="`", nests=True))
 
 
 def _sh(canonical: bytes, prefix: str) -> bytes:
@@ -141,7 +152,7 @@ def _sh(canonical: bytes, prefix: str) -> bytes:
             return text.replace("'", r"'\''")
         return re.sub(r'(["\\$`])', r"\\\1", text) if state == '"' else shlex.quote(text)
 
-    return _replace_in_shell(canonical, prefix, escape, _Quotes(nests=True))
+    return _replace_in_shell(canonical, prefix, escape, lambda: _Quotes(nests=True))
 
 
 def _fish(canonical: bytes, prefix: str) -> bytes:
@@ -151,7 +162,7 @@ def _fish(canonical: bytes, prefix: str) -> bytes:
         escaped = re.sub(r"(['\\])", r"\\\1", text)
         return escaped if state == "'" else f"'{escaped}'"
 
-    return _replace_in_shell(canonical, prefix, escape, _Quotes(nests=True, escapes_in_single=True))
+    return _replace_in_shell(canonical, prefix, escape, lambda: _Quotes(nests=True, escapes_in_single=True))
 
 
 def _csh(canonical: bytes, prefix: str) -> bytes:
@@ -162,7 +173,7 @@ def _csh(canonical: bytes, prefix: str) -> bytes:
             return single
         return f"\"'{single}'\"" if state == '"' else f"'{single}'"
 
-    return _replace_in_shell(canonical, prefix, escape, _Quotes(over_lines=False))
+    return _replace_in_shell(canonical, prefix, escape, lambda: _Quotes(escapes_in_double=False))
 
 
 def _nu(canonical: bytes, prefix: str) -> bytes:
@@ -211,36 +222,53 @@ def _meant(spelling: bytes, prefix: str) -> str:
     return prefix if spelling == PLACEHOLDER else prefix.rpartition("/")[2]
 
 
-def _replace_in_shell(data: bytes, prefix: str, escape: Callable[[str, str], str], quotes: _Quotes) -> bytes:
-    """Replace each spelling, escaped for the quotes it stands in; ``escape`` takes the text and the open quote."""
+def _replace_in_shell(
+    data: bytes, prefix: str, escape: Callable[[str, str], str], quotes: Callable[[], _Quotes]
+) -> bytes:
+    """Replace each spelling, escaped for the quotes it stands in; ``escape`` takes the text and the open quote.
+
+    Which quote is open is found twice, from the start of the file and from that of the line. A here-document, or a
+    quote that goes on over lines, makes them differ, and then nothing is guessed.
+    """
     if not needs_quoting(prefix):
         return _text(data, prefix)
-    result = b""
-    for piece in SPELLINGS.split(data):
-        if piece in {PLACEHOLDER, PLACEHOLDER_NAME}:
-            result += escape(_meant(piece, prefix), quotes.open).encode()
-            quotes.read("x")
-        else:
-            quotes.read(piece.decode("latin-1"))
-            result += piece
+    if _SUBSTITUTION.search(data):
+        reason = "it names the environment in a substitution, whose quotes are not followed"
+        raise NotRelocatableError(reason)
+    result, from_file = b"", quotes()
+    for line in data.splitlines(keepends=True):
+        from_line = quotes()
+        for piece in SPELLINGS.split(line):
+            if piece in {PLACEHOLDER, PLACEHOLDER_NAME}:
+                if from_file.open != from_line.open:
+                    reason = "it is not certain in which quotes it names the environment"
+                    raise NotRelocatableError(reason)
+                result += escape(_meant(piece, prefix), from_line.open).encode()
+            else:
+                result += piece
+            from_file.read(piece)
+            from_line.read(piece)
     return result
 
 
 class _Quotes:
     """Follows the text of a shell script and knows in which quote it stands.
 
-    ``escape`` takes the next character's meaning; ``nests``: ``$(…)`` within double quotes begins anew;
-    ``escapes_in_single``: the escape counts within single quotes too; ``over_lines``: a quote may go on in the next
-    line.
+    ``escape`` takes the next character's meaning, also within single quotes with ``escapes_in_single``, and not within
+    double ones without ``escapes_in_double``; ``nests``: ``$(…)`` within double quotes begins anew.
     """
 
     def __init__(
-        self, *, escape: str = "\\", nests: bool = False, escapes_in_single: bool = False, over_lines: bool = True
+        self,
+        *,
+        escape: str = "\\",
+        nests: bool = False,
+        escapes_in_single: bool = False,
+        escapes_in_double: bool = True,
     ) -> None:
         self._escape = escape
         self._nests = nests
-        self._escapes_in_single = escapes_in_single
-        self._over_lines = over_lines
+        self._escaping = {"": True, "'": escapes_in_single, '"': escapes_in_double}
         self._contexts = [""]
         self._parentheses = [0]
         self._before = "\n"
@@ -250,24 +278,20 @@ class _Quotes:
         """The quote that is open, "" for none."""
         return self._contexts[-1]
 
-    def read(self, text: str) -> None:
+    def read(self, text: bytes) -> None:
         """Go on through ``text``."""
-        characters = iter(text)
+        characters = iter(text.decode("latin-1"))
         for character in characters:
-            if character == self._escape and (self.open != "'" or self._escapes_in_single):
+            if character == self._escape and self._escaping[self.open]:
                 next(characters, None)
-            elif character == "\n" and not self._over_lines:
-                self._contexts, self._parentheses = [""], [0]
-            elif self.open == "'":
-                self._close_at(character)
-            elif self.open == '"':
-                if character == "(" and self._before == "$" and self._nests:
-                    self._contexts.append("")
-                    self._parentheses.append(0)
-                else:
-                    self._close_at(character)
-            elif character == "#" and self._before.isspace():
-                self._skip_comment(characters)
+            elif self.open == '"' and character == "(" and self._before == "$" and self._nests:
+                self._enter("")
+            elif self.open:
+                if character == self.open:
+                    self._leave()
+            elif character == "#" and self._before in " \t\n;(&|":
+                while next(characters, "\n") != "\n":
+                    pass
                 character = "\n"  # noqa: PLW2901 -- what stands before the next one
             else:
                 self._read_unquoted(character)
@@ -275,24 +299,16 @@ class _Quotes:
 
     def _read_unquoted(self, character: str) -> None:
         if character in "'\"":
-            self._contexts.append(character)
-            self._parentheses.append(0)
+            self._enter(character)
         elif len(self._contexts) > 1 and character in "()":
             self._parentheses[-1] += 1 if character == "(" else -1
             if self._parentheses[-1] < 0:
                 self._leave()
 
-    def _close_at(self, character: str) -> None:
-        if character == self.open:
-            self._leave()
+    def _enter(self, quote: str) -> None:
+        self._contexts.append(quote)
+        self._parentheses.append(0)
 
     def _leave(self) -> None:
         self._contexts.pop()
         self._parentheses.pop()
-
-    def _skip_comment(self, characters: Iterator[str]) -> None:
-        for character in characters:
-            if character == "\n":
-                if not self._over_lines:
-                    self._contexts, self._parentheses = [""], [0]
-                return

@@ -66,9 +66,9 @@ class StagingPrefix:
         """
         padding = b"_" * (ROOT_LIMIT - len(self.root))
         component = re.escape(MARKER) + rb"[0-9a-f]{%d}" % _HEX_SIZE + padding
-        # The name alone has neither another root before it nor more padding behind it.
         root = rb"(?P<root>" + re.escape(self.root.encode()) + rb"/)"
-        return re.compile(rb"(?:" + root + rb"|(?<!/))" + component + rb"(?!_)")
+        # The name alone has neither another root before it nor more padding behind it.
+        return re.compile(root + component + rb"|(?<!/)" + component + rb"(?!_)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,6 @@ def test_a_disputed_file_goes_where_its_digest_fits(names: str, digest: str, own
     assert set(asked) == {SHARED}
 
 
-@pytest.mark.xfail(strict=True, reason="bytecode that one RECORD lists goes to that one, whoever has the source")
 @pytest.mark.parametrize("listed", ["", "sha256=pyc"], ids=["without digest", "with digest"])
 def test_listed_bytecode_goes_with_its_disputed_source(listed: str) -> None:
     """A layer would else hold bytecode of a module that another one holds."""
@@ -219,7 +218,6 @@ def test_a_dist_info_without_a_distribution_is_nobodys() -> None:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="a distribution is hashed with all its rows for each of its files")
 def test_large_distributions_are_divided_in_linear_time() -> None:
     """Twelve thousand files, half of what the largest have, take no noticeable time."""
     files = [f"pkg/m{number}.py" for number in range(12_000)]

@@ -142,7 +142,7 @@ WRONG_DIGEST: Final = [
 WRONG_NUMBER: Final = [ABSENT, None, "1", 1.0, True, [1], -1, 2**63]
 WRONG_LIST: Final = [ABSENT, None, "x", 5, {}, {"0": {}}, [None], ["x"], [[]], [{}, 5]]
 WRONG_OBJECT: Final = [ABSENT, None, "x", 5, True, [], [{}]]
-WRONG: Final = {
+WRONG: Final[dict[str, list[object]]] = {
     "schema": [ABSENT, None, "1", 1.0, True, [1], {}],
     "key": WRONG_TEXT,
     "prefix": [*WRONG_TEXT, PREFIX + "0", PREFIX.replace("_", "-"), "/srv/env"],
@@ -161,6 +161,7 @@ WRONG: Final = {
     "packages": WRONG_LIST,
     "packages.0.name": WRONG_TEXT,
     "packages.0.version": WRONG_TEXT,
+    "packages.0.built": [None, "no", 1, [], {}],
     "packages.0.sha256": WRONG_DIGEST,
     "totals": WRONG_OBJECT,
     "totals.members": WRONG_NUMBER,
@@ -173,20 +174,9 @@ WRONG: Final = {
     "needs": WRONG_OBJECT,
     "features": [None, "x", 5, {}, [5], [["x"]], ["telepathy"]],
 }
-UNNOTICED: Final[dict[str, list[object]]] = {"packages.0.built": [None, "no", 1, [], {}]}
 CASES = [
     pytest.param(place, value, id=f"{place}: {'absent' if value is ABSENT else json.dumps(value)}"[:60])
     for place, values in WRONG.items()
-    for value in values
-]
-CASES += [
-    pytest.param(
-        place,
-        value,
-        id=f"{place}: {json.dumps(value)}",
-        marks=pytest.mark.xfail(strict=True, reason="whatever is not true is taken for false"),
-    )
-    for place, values in UNNOTICED.items()
     for value in values
 ]
 
@@ -288,7 +278,6 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
         Manifest.parse(data)
 
 
-@pytest.mark.xfail(strict=True, reason="half a surrogate pair is taken for text, which to_json() cannot write")
 @pytest.mark.parametrize("place", ["key", "layers.1.version", "relocations.0.path", "packages.0.name", "request.x"])
 def test_text_that_no_utf_8_can_hold_is_refused(place: str) -> None:
     """JSON can escape half a surrogate pair; a manifest that is read can be written."""
