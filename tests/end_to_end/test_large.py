@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,14 +72,27 @@ def archive() -> Iterator[Path]:
         shutil.rmtree(root)
 
 
+def peak_memory(process: subprocess.Popen[bytes]) -> int:
+    """Return the most bytes that a process had resident, watched until it ends.
+
+    Not from getrusage(2): that counts what the process that started it had before exec.
+    """
+    peak = 0
+    while process.poll() is None:
+        with suppress(OSError, StopIteration):
+            status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            peak = max(peak, next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")))
+        time.sleep(0.005)
+    return peak
+
+
 def test_a_gigabyte_is_unpacked_in_little_memory(archive: Path) -> None:
     """Fetching and unpacking more than 1 GB stays below 250 MB of memory, and every byte arrives."""
     target = archive.parent / "env"
-    child = os.posix_spawnp(COMMAND[0], [*COMMAND, "unpack", "-q", str(archive), "--target", str(target)], os.environ)
-    _, status, usage = os.wait4(child, 0)
-    peak = usage.ru_maxrss * 1024
+    process = subprocess.Popen([*COMMAND, "unpack", "-q", str(archive), "--target", str(target)])
+    peak = peak_memory(process)
     unpacked = sum(path.stat().st_size for path in target.rglob("*.bin"))
     print(f"{unpacked / 1e6:.0f} MB unpacked, peak memory {peak / 1e6:.0f} MB")
-    assert 0 == os.waitstatus_to_exitcode(status)
+    assert 0 == process.returncode
     assert SIZE == unpacked > 1_000_000_000
-    assert peak < 250_000_000
+    assert 20_000_000 < peak < 250_000_000
