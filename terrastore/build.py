@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _STAGING: Final = MARKER.decode()
 _TAIL_LINES: Final = 15
+_LINE_LIMIT: Final = 400
 _LOGS_KEPT: Final = 20
 _EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
 _ELSEWHERE: Final = frozenset("PIP_" + name.upper().replace("-", "_") for name in INSTALLS_ELSEWHERE)
@@ -86,7 +87,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
     prefix = StagingPrefix.under(root, secrets.token_hex(16))
     # The marker is in the work directory's name too: what a package notes of where it was compiled is found.
     work = f"{root}/{_STAGING}work-{secrets.token_hex(8)}"
-    with _held(prefix.path), _held(work):
+    with _held(prefix.path, report), _held(work, report):
         tools = _Tools(recipe, cache, work)
         python = f"{prefix.path}/bin/python"
         outcome = f"{work}/report.json"
@@ -203,7 +204,7 @@ class _Tools:
                 hint="check that terrastore is installed whole, and the disk",
             ) from error
         if process.returncode:
-            tail = "\n".join(f"  {line}" for line in deque((line for line in lines if line.strip()), _TAIL_LINES))
+            tail = "\n".join(f"  {_cut(line)}" for line in deque((line for line in lines if line.strip()), _TAIL_LINES))
             raise BuildError(
                 f"{title} failed with exit code {process.returncode}:\n{tail}",
                 hint=f"the whole output is in {self._log}",
@@ -215,7 +216,12 @@ def _status(line: str) -> str:
     """Return what a line of pip's output says of what it is doing, "" for other lines."""
     if line.startswith(_LISTING):
         return f"Installing {line.count(',') + 1} packages"
-    return line.strip() if line.lstrip().startswith(_STATUS) else ""
+    return line.strip().partition(" (from ")[0] if line.lstrip().startswith(_STATUS) else ""
+
+
+def _cut(line: str) -> str:
+    """Return a line of an error short enough to be read; what matters of a list of versions is its end."""
+    return line if len(line) <= _LINE_LIMIT else f"{line[: _LINE_LIMIT // 2]} … {line[-_LINE_LIMIT // 2 :]}"
 
 
 @contextmanager
@@ -255,7 +261,7 @@ def _staging_root(cache: Path) -> str:
 
 
 @contextmanager
-def _held(path: str) -> Iterator[None]:
+def _held(path: str, report: Report) -> Iterator[None]:
     """Make a directory, lock it against being swept away by another build, and remove it afterwards."""
     fd = None
     while fd is None:
@@ -264,7 +270,8 @@ def _held(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with report.phase("clean", unit="steps"):
+            shutil.rmtree(path, ignore_errors=True)
         os.close(fd)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment
@@ -55,7 +56,8 @@ class Outcome:
 
     ``outcome`` is ``kept``, ``fetched`` or ``built``; ``target`` None when no environment was asked for; ``store``
     where it came from or went to, None when neither; ``bytes_fetched`` packed bytes read from the store;
-    ``retired`` the environment that was replaced, which the caller removes once the result is told.
+    ``switched`` whether a link of releases now leads somewhere else; ``retired`` the environment that was replaced,
+    which the caller removes once the result is told.
     """
 
     outcome: str
@@ -66,7 +68,8 @@ class Outcome:
     bytes_fetched: int = 0
     layers_fetched: int = 0
     layers_total: int = 0
-    retired: str | None = field(default=None)
+    switched: bool = False
+    retired: str | None = None
 
 
 def ensure(
@@ -88,12 +91,12 @@ def ensure(
         place.check_switchable()
     outcome = run.kept(target)
     if outcome is None:
-        target.check_replaceable(force=policy.force)
+        target.check_replaceable(force=policy.force, needed=_needed(inputs, store, cache))
         with target.locked(report):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built(target)
     if isinstance(place, Releases):
-        place.switch(target.path)
+        outcome = replace(outcome, switched=place.switch(target.path))
     return outcome
 
 
@@ -152,7 +155,8 @@ class Run:
         if not self._policy.build:
             raise NotInStoreError(
                 f"{self._store or 'no store'} has no {self.key.short}, and building is off",
-                hint="publish it with terrastore build where building is allowed, or run without --no-build",
+                hint="publish it with terrastore build where building is allowed; "
+                "if that was done, compare terrastore key --explain there and here",
             )
         return None
 
@@ -217,8 +221,7 @@ class Run:
         from terrastore.build import built  # noqa: PLC0415
         from terrastore.install import cores  # noqa: PLC0415
 
-        where = f"no {self.key.short} in {self._store}" if self._store is not None else "no store is used"
-        self._report.remark(f"miss  {where}; building it here")
+        self._report.remark(self._why_built())
         request = self._request
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
@@ -244,6 +247,13 @@ class Run:
                 )
                 archive.flush()
                 yield packed, archive
+
+    def _why_built(self) -> str:
+        if self._store is None:
+            return f"build  {self.key.short}, without a store"
+        if self._policy.rebuild:
+            return f"build  {self.key.short}, though {self._store} may have it"
+        return f"miss  no {self.key.short} in {self._store}; building it here"
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
@@ -291,3 +301,8 @@ class Run:
             layers_total=len(manifest.layers),
             retired=retired,
         )
+
+
+def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:
+    """Return what must not be in a directory that is replaced."""
+    return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), str(store or cache))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore import interpreter
-from terrastore.errors import RequirementsError, UsageError
+from terrastore.errors import RequirementsError
 from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
@@ -46,12 +46,12 @@ class Inputs:
     def files(self) -> tuple[str, ...]:
         """The requirements files; ``requirements.txt`` is taken when none is named.
 
-        :raises UsageError: when that is not there either
+        :raises RequirementsError: when that is not there either
         """
         if self.requirements:
             return self.requirements
         if not os.path.exists(DEFAULT_FILE):
-            raise UsageError(
+            raise RequirementsError(
                 f"there is no {DEFAULT_FILE} here, and no other file is named", hint="name one with -r FILE"
             )
         return (DEFAULT_FILE,)

@@ -39,6 +39,8 @@ def install(
     :raises ArchiveRefusedError: when the archive is not as its manifest says
     :raises HostError: when the environment's interpreter does not run as it should
     """
+    if target.foreign and not backup:
+        report.warn(f"{target.path} was not made by terrastore, and is replaced; --backup keeps such an environment")
     with target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
         environment.bind(staged, python)

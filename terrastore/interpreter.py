@@ -108,7 +108,7 @@ def find(request: str | None) -> Interpreter:
     interpreter = probe(sys.executable if request is None else _discover(request))
     if interpreter.implementation != "cpython" or interpreter.version < _OLDEST:
         raise HostError(
-            f"{interpreter.executable} is {interpreter.implementation} {interpreter.version_text}",
+            f"{interpreter.executable}, {interpreter.implementation} {interpreter.version_text}, is not supported",
             hint="choose CPython 3.9 or later with --python",
         )
     return interpreter

@@ -20,7 +20,7 @@ from terrastore import atomic
 from terrastore.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from terrastore.key import EnvKey
     from terrastore.report import Report
@@ -58,22 +58,28 @@ class Target:
                 f"the target {self.path!r} cannot hold an environment: {error}", hint="name another"
             ) from None
 
-    def check_replaceable(self, *, force: bool) -> None:
-        """Refuse what must not or cannot be replaced, before any work is done.
+    def check_replaceable(self, *, force: bool, needed: Iterable[str] = ()) -> None:
+        """Refuse what must not or cannot be replaced, before any work is done; ``needed`` are paths that must survive.
 
-        :raises UsageError: for a file, a foreign directory (unless ``force``), a mount point, an unwritable parent
+        :raises UsageError: for a file, a foreign directory (unless ``force``), what holds anything that is needed, a
+            mount point, an unwritable parent
         """
         self.check_usable()
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
         if _is_mount_point(self.path):
             raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
+        for path in map(os.path.realpath, needed):
+            if path == self.path or path.startswith(f"{self.path}/"):
+                raise UsageError(f"the target {self.path} holds {path}, which would be gone", hint="name another")
         if not force and not self._is_environment():
             raise UsageError(
                 f"the target {self.path} is a directory that is no environment",
-                hint="name another, or replace it with --force",
+                hint="name another, or --force to delete what is there",
             )
         if (above := _unwritable(self.parent)) is not None:
+            if not os.path.isdir(above):
+                raise UsageError(f"the target's parent {above} is no directory", hint="name another")
             raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
 
     @contextmanager
@@ -158,6 +164,11 @@ class Target:
     def _stages(self) -> str:
         return os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-")
 
+    @property
+    def foreign(self) -> bool:
+        """Whether an environment stands here that terrastore did not make."""
+        return os.path.exists(f"{self.path}/pyvenv.cfg") and not os.path.isdir(f"{self.path}/.terrastore")
+
     def _is_environment(self) -> bool:
         try:
             names = set(os.listdir(self.path))
@@ -230,7 +241,9 @@ class Releases:
         """
         self.check_switchable()
         before = os.path.realpath(self._previous) if os.path.islink(self._previous) else None
-        if before is None or not os.path.isdir(before):
+        if before is not None and not os.path.isdir(before):
+            raise UsageError(f"the release before, {before}, was removed", hint="ensure what it was made from")
+        if before is None:
             raise UsageError(
                 f"there is no release before the one that {self.link} points to",
                 hint="a release to go back to is there once --link was switched from one to another",

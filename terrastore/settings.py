@@ -67,7 +67,7 @@ def _table(source: SettingsFile) -> Mapping[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{source.path} cannot be read: {error}", hint="mend it") from None
+        raise UsageError(f"{source.path} cannot be read: {error}", hint="correct it, or take it away") from None
     for name in source.table:
         document = document.get(name, {})
         if not isinstance(document, dict):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore import interpreter
-from terrastore.errors import HostError, RequirementsError, UsageError
+from terrastore.errors import HostError, RequirementsError
 from terrastore.host import Host
 from terrastore.inputs import Inputs
 from terrastore.key import EnvKey
@@ -63,7 +63,7 @@ def test_named_files_are_taken_instead() -> None:
 def test_nothing_to_read() -> None:
     """Without a named file and without requirements.txt there is nothing to do; the error says what to type."""
     Path("requirements.txt").unlink()
-    with pytest.raises(UsageError, match=r"requirements\.txt") as raised:
+    with pytest.raises(RequirementsError, match=r"requirements\.txt") as raised:
         Inputs().request()
     assert "-r" in raised.value.hint
 

@@ -110,8 +110,8 @@ def test_what_may_be_replaced(place: str, force: bool, tmp_path: Path) -> None:
         ("link-to-file", False, "is a file"),
         ("foreign", False, "is a directory that is no environment"),
         ("link-to-foreign", False, "is a directory that is no environment"),
-        ("file/below", False, "parent .*/file cannot be written"),
-        ("file/below", True, "parent .*/file cannot be written"),
+        ("file/below", False, "parent .*/file is no directory"),
+        ("file/below", True, "parent .*/file is no directory"),
     ],
 )
 def test_what_may_not_be_replaced(place: str, force: bool, message: str, tmp_path: Path) -> None:
@@ -620,7 +620,7 @@ def test_rolling_back_to_a_release_that_is_gone(releases: Releases) -> None:
     for name in ("one", "two"):
         releases.switch(f"{releases.directory}/{name}")
     os.rmdir(f"{releases.directory}/one")
-    with pytest.raises(UsageError, match="no release before"):
+    with pytest.raises(UsageError, match="releases/one, was removed"):
         releases.rollback()
     assert f"{releases.directory}/two" == releases.current()
 
@@ -694,3 +694,12 @@ def test_discarding_what_is_gone_is_fine(tmp_path: Path) -> None:
     for _ in range(2):
         discard(str(tmp_path / "old"))
     assert [] == names(tmp_path)
+
+
+@pytest.mark.parametrize("needed", ["env", "env/project", "env/store/deep"])
+def test_what_holds_something_needed_is_not_replaced(needed: str, tmp_path: Path) -> None:
+    """Not even by force is a directory replaced that holds the home, the store, or the requirements."""
+    (tmp_path / "env").mkdir()
+    with pytest.raises(UsageError, match="which would be gone"):
+        Target.at(str(tmp_path / "env")).check_replaceable(force=True, needed=[str(tmp_path / needed)])
+    Target.at(str(tmp_path / "env")).check_replaceable(force=True, needed=[str(tmp_path / "env2"), str(tmp_path)])

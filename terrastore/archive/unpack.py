@@ -48,7 +48,7 @@ def read_manifest(read: ReadRange, location: ManifestLocation) -> Manifest:
     :raises ArchiveRefusedError: when its bytes are not those the pointer names
     """
     frame = Frame(packed=location.packed, size=location.size, sha256=location.sha256)
-    return _parse_manifest(lambda: verified(read(location.offset, location.packed), frame))
+    return _parse_manifest(lambda: verified(read(location.offset, location.packed), frame), HEAL)
 
 
 def find_manifest(read: ReadRange, size: int) -> Manifest:
@@ -64,7 +64,7 @@ def find_manifest(read: ReadRange, size: int) -> Manifest:
             raise ustar.MalformedError(msg)
         return decompress(read(offset, packed))
 
-    return _parse_manifest(raw)
+    return _parse_manifest(raw, "name a .tar.zst that terrastore made, whole")
 
 
 def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, workers: int, report: Report) -> None:
@@ -99,7 +99,7 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
         raise ArchiveRefusedError(f"the archive is corrupt: {error}", hint=HEAL) from error
 
 
-def _parse_manifest(raw: Callable[[], bytes]) -> Manifest:
+def _parse_manifest(raw: Callable[[], bytes], hint: str) -> Manifest:
     try:
         reader = ustar.Reader()
         pieces = list(reader.feed(raw()))
@@ -109,7 +109,7 @@ def _parse_manifest(raw: Callable[[], bytes]) -> Manifest:
             raise ustar.MalformedError(msg)
         return Manifest.parse(bytes(pieces[0][2]))
     except (ustar.MalformedError, ManifestError) as error:
-        raise ArchiveRefusedError(f"the archive's manifest is refused: {error}", hint=HEAL) from error
+        raise ArchiveRefusedError(f"the archive's manifest is refused: {error}", hint=hint) from error
 
 
 def _ranges(manifest: Manifest) -> Iterator[tuple[int, list[Frame]]]:

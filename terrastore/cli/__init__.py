@@ -17,8 +17,6 @@ from terrastore.errors import INTERRUPTED, HostError, TerrastoreError, UsageErro
 if TYPE_CHECKING:
     from types import FrameType
 
-_ENVIRONMENT = ("TERRASTORE_JSON", "TERRASTORE_VERBOSE")
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="terrastore %(version)s")
@@ -42,8 +40,11 @@ def main() -> NoReturn:
         code = 0
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_:
+        print(help_.format_message(), file=sys.stderr)
+        code = UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("\nterrastore: interrupted", file=sys.stderr)
+        print("terrastore: interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

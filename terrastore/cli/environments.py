@@ -178,7 +178,7 @@ def relocate(**values: Any) -> None:
 def rollback(**values: Any) -> None:
     """Go back to the release or backup before.
 
-    Done twice it changes nothing.
+    Run twice, it returns to where it started.
     """
     from terrastore.place import Releases  # noqa: PLC0415
 

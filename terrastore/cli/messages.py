@@ -50,7 +50,8 @@ def outcome_line(outcome: Outcome, *, shown: str, asked: str, seconds: float) ->
     if outcome.outcome == "kept":
         if outcome.target is None:
             return f"kept     {outcome.store} has what {asked} asks for  ({short})"
-        return f"kept     {shown} is what {asked} asks for  ({short})"
+        is_it = "now leads to" if outcome.switched else "is"
+        return f"kept     {shown} {is_it} what {asked} asks for  ({short})"
     packages, place = number(outcome.packages, "package"), f" → {shown}" if outcome.target else ""
     if outcome.outcome == "fetched":
         amount = size(outcome.bytes_fetched)
@@ -71,6 +72,7 @@ def outcome_json(outcome: Outcome, report: Report) -> dict[str, Any]:
         "bytes_fetched": outcome.bytes_fetched,
         "layers_fetched": outcome.layers_fetched,
         "layers_total": outcome.layers_total,
+        "switched": outcome.switched,
         "seconds": {phase: round(value, 3) for phase, value in report.seconds.items()},
         "warnings": report.warnings,
     }

@@ -90,9 +90,9 @@ class TerminalReport(Report):
 
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len("virtualenv"))),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True, justify="right")),
+            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True, justify="right", min_width=19)),
             TimeElapsedColumn(),
             TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
         )

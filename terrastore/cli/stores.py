@@ -13,6 +13,8 @@ import click
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
+from terrastore.key import EnvKey
+from terrastore.store import layout
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
@@ -45,7 +47,7 @@ def list_(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), "environments": described})
         return
     for name, pointer in sorted(rows, key=lambda row: row[1].created if row[1] else "", reverse=True):
-        print(f"{name}  {_summary(pointer)}".rstrip())
+        print(f"{EnvKey(name).short}  {_summary(pointer)}".rstrip() if values["detailed"] else name)
     if not rows:
         print(f"{store} has no environments", file=sys.stderr)
 
@@ -138,7 +140,7 @@ def _verify_environment(path: str, *, as_json: bool) -> None:
             print(f"{what:8} {name}", file=sys.stderr)
         raise ArchiveRefusedError(
             f"{path} is not as it was made: {messages.number(len(found), 'file')} missing or changed",
-            hint="remove the directory and run ensure again",
+            hint="move it away and run ensure again, or run ensure --rebuild",
         )
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": True})
@@ -167,13 +169,15 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
         f"  needs      {libc['family']} {libc['version']} or later" if libc else "  needs      nothing of the host",
         f"  relocates  {messages.number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
+    width = max((len(f"{package.name} {package.version}") for package in manifest.packages), default=0)
     for package in manifest.packages:
         layer = layers.get(package.name)
         weight = messages.size(layer.size) if layer else ""
         built = "  built here" if package.built else ""
-        lines.append(f"    {package.name + ' ' + package.version:48} {weight:>10}{built}")
+        lines.append(f"    {package.name + ' ' + package.version:{width}}  {weight:>9}{built}")
     return lines
 
 

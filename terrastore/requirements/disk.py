@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,10 @@ _NOT_CONTENT: Final = frozenset(
         ".nox",
     }
 )
+
+
+# Locks and stages beside a target that stands in the project.
+_OURS: Final = re.compile(r"\..*\.terrastore-.*")
 
 
 class Disk:
@@ -55,7 +60,7 @@ def _content(root: str, folder: str) -> Iterator[tuple[str, bytes]]:
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in sorted(entries, key=lambda each: each.name):
             written_by_a_build = entry.name.endswith(".egg-info") or (entry.name == "build" and not folder)
-            if entry.name in _NOT_CONTENT or written_by_a_build:
+            if entry.name in _NOT_CONTENT or written_by_a_build or _OURS.fullmatch(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):

@@ -125,7 +125,7 @@ class _Walk:
             place = as_path(path) if _is_file_url(path) else path
             data = self._reader.read(place)
         except (OSError, ValueError) as error:
-            where = f", included by {trail[-1]}" if trail else ""
+            where = f" (included by {trail[-1]})" if trail else ""
             raise RequirementsError(
                 f"{path}{where} cannot be read: {reason(error)}",
                 hint="check the path; it is relative to the "
@@ -154,7 +154,7 @@ class _Walk:
         except LineError as error:
             raise RequirementsError(
                 f"{path}, line {number}: {without_userinfo(line)!r} cannot be used: {error}",
-                hint="write one requirement (PEP 508), path, URL or option on a line",
+                hint=error.hint,
             ) from None
 
     def _option(self, path: str, option: Option, *, trail: tuple[str, ...]) -> None:
@@ -166,7 +166,7 @@ class _Walk:
         elif option.name == "--editable":
             if not re.match(r"(git|hg|svn|bzr)\+", option.value):
                 msg = "an editable install points outside of the environment, so it would not work elsewhere"
-                raise LineError(msg)
+                raise LineError(msg, hint="leave out -e: the project is then installed as it is now")
             self.requirements.add(f"-e {without_userinfo(option.value)}")
         elif option.name == "--find-links" and not is_url(option.value):
             beside = _beside(path, option.value)
@@ -184,7 +184,7 @@ class _Walk:
             self.local[path] = self._reader.digest(path)
         except (OSError, ValueError) as error:
             msg = f"{path}: {reason(error)}"
-            raise LineError(msg) from None
+            raise LineError(msg, hint="check the path; it is relative to the directory you are in") from None
 
     def _expand(self, line: str) -> str:
         """Expand variables, but in a URL of another machine: there they may hold credentials, and enter by name."""

@@ -48,7 +48,13 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class LineError(ValueError):
-    """A line pip could not use either; the text says why."""
+    """A line that cannot be used; the text says why, ``hint`` what to do."""
+
+    def __init__(
+        self, message: str, hint: str = "write one requirement (PEP 508), path, URL or option on a line"
+    ) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

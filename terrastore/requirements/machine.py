@@ -55,7 +55,9 @@ def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: 
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError, OSError) as error:
             problem = without_userinfo(str(error).splitlines()[0])
-            raise UsageError(f"pip's configuration file {path} cannot be read: {problem}", hint="mend it") from None
+            raise UsageError(
+                f"pip's configuration file {path} cannot be read: {problem}", hint="correct it, or take it away"
+            ) from None
         for section in filter(parser.has_section, _SECTIONS):
             sections[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
     # An empty value clears that of an earlier file in its section, and beats nothing else.
@@ -95,4 +97,6 @@ def _canonical_word(name: str, word: str, reader: Reader) -> str:
         return f"sha256:{reader.digest(path)}" if name != "find-links" or reader.exists(path) else "absent"
     except (OSError, ValueError) as error:
         shown = without_userinfo(word)
-        raise UsageError(f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint="mend it") from None
+        raise UsageError(
+            f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint="correct it, or take it away"
+        ) from None

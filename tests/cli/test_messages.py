@@ -157,6 +157,7 @@ def test_outcome_json() -> None:
         "bytes_fetched": 68_600_000,
         "layers_fetched": 3,
         "layers_total": 76,
+        "switched": False,
         "seconds": {"fetch": 0.123, "unpack": 2.0},
         "warnings": ["a lease could not be taken"],
     } == json.loads(json.dumps(outcome_json(outcome, report)))
@@ -165,7 +166,9 @@ def test_outcome_json() -> None:
 @pytest.mark.parametrize("outcome", [KEPT, FETCHED, BUILT])
 def test_outcome_json_has_every_key_every_time(outcome: str) -> None:
     """No key is left out because there is nothing to say."""
-    promised = "schema outcome key target store packages bytes_fetched layers_fetched layers_total seconds warnings"
+    promised = (
+        "schema outcome key target store packages bytes_fetched layers_fetched layers_total switched seconds warnings"
+    )
     found = outcome_json(Outcome(outcome=outcome, key=KEY, target=None), Report())
     assert promised.split() == list(found)
     assert (outcome, None, None) == (found["outcome"], found["target"], found["store"])

@@ -50,6 +50,7 @@ def test_json_says_what_happened(stored: CommandLine) -> None:
     told = stored.ok("ensure", "--json").json
     assert {
         "schema", "outcome", "key", "target", "store", "packages", "bytes_fetched", "layers_fetched", "layers_total",
+        "switched",
         "seconds", "warnings",
     } == told.keys()  # fmt: skip
     assert (1, "fetched", str(stored.cwd / ".venv"), str(stored.store)) == (
@@ -111,9 +112,12 @@ def test_releases_and_rollback(stored: CommandLine) -> None:
     stored.ok(*arguments)
     assert "alpha 2.0" == run(stored.cwd / "current/bin/alpha")
     assert "alpha 1.0" == run(first / "bin/alpha")
-    assert "kept" == stored.ok(*arguments, "--json").json["outcome"]
+    again = stored.ok(*arguments, "--json").json
+    assert ("kept", False) == (again["outcome"], again["switched"])
     stored.ok("rollback", "--link", "current", "--releases", "releases")
     assert "alpha 1.0" == run(stored.cwd / "current/bin/alpha")
+    assert "current now leads to what requirements.txt asks for" in stored.ok(*arguments).out
+    assert "alpha 2.0" == run(stored.cwd / "current/bin/alpha")
 
 
 def test_two_runs_for_one_target(stored: CommandLine) -> None:
@@ -223,7 +227,7 @@ def test_build_then_list_show_verify_remove(cli: CommandLine) -> None:
     key = cli.ok("key").out.strip()
     assert key == cli.ok("list").out.strip()
     assert re.match(
-        key + r"  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  Python \S+ +3 packages +\d\.\d MB\n", cli.ok("list", "-l").out
+        key[:-32] + r"  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  Python \S+ +3 packages +\d\.\d MB\n", cli.ok("list", "-l").out
     )
     short = key.rpartition("-")[2][:6]
     shown = cli.ok("show", short).out
@@ -278,6 +282,23 @@ def test_settings_come_from_files_and_the_environment(stored: CommandLine) -> No
     stored.write("pyproject.toml", "[tool.terrastore]\ntarger = 1\n")
     wrong = stored("ensure")
     assert (2, True, True) == (wrong.code, "'targer'" in wrong.err, "did you mean target?" in wrong.err)
+
+
+def test_a_project_beside_its_environment(cli: CommandLine) -> None:
+    """A project directory that is asked for may hold the environment, its lock and its stage."""
+    wheel = make_wheel(cli.home, "here", "1.0", {"here.py": ""})
+    shutil.rmtree(cli.cwd)
+    make_project(cli.cwd, f"import shutil\nshutil.copy({str(wheel)!r}, folder)\nreturn {wheel.name!r}")
+    cli.write("requirements.txt", ".\n")
+    assert "built" == cli.ok("ensure", "--json").json["outcome"]
+    assert "kept" == cli.ok("ensure", "--json").json["outcome"]
+
+
+def test_an_environment_of_others_is_replaced_with_a_word(stored: CommandLine) -> None:
+    """A virtual environment that terrastore did not make is replaced, and that is told."""
+    run(sys.executable, "-m", "venv", "--without-pip", stored.cwd / ".venv")
+    (warning,) = stored.ok("ensure", "--json").json["warnings"]
+    assert "was not made by terrastore" in warning
 
 
 def test_ignore_store_touches_none(cli: CommandLine) -> None:

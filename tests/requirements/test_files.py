@@ -147,7 +147,7 @@ def test_a_missing_file_is_named() -> None:
 def test_a_missing_include_is_named_with_who_includes_it() -> None:
     """An included file that is not there is named, and so is the file that wants it."""
     message = refused({"deploy/a.txt": "one\n-r nowhere.txt\n"})
-    assert "deploy/nowhere.txt, included by deploy/a.txt cannot be read: no such file or directory" == message
+    assert "deploy/nowhere.txt (included by deploy/a.txt) cannot be read: no such file or directory" == message
 
 
 @pytest.mark.parametrize("url", ["https://user:secret@files.example/a.txt", "http://files.example/a.txt"])
