@@ -153,6 +153,9 @@ def hold_directory(path: str) -> int | None:
     except BlockingIOError:
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     if not _is_named(fd, path):
         os.close(fd)
         return None

@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,8 +22,8 @@ from terrastore.archive.layers import normalised
 from terrastore.archive.relocate import MARKER
 from terrastore.archive.staging import StagingPrefix
 from terrastore.errors import BuildError, HostError
-from terrastore.requirements.lines import without_userinfo
-from terrastore.requirements.machine import INSTALLS_ELSEWHERE
+from terrastore.requirements.lines import without_secrets
+from terrastore.requirements.machine import configuration_files, effective_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,6 @@ _TAIL_LINES: Final = 15
 _LINE_LIMIT: Final = 400
 _LOGS_KEPT: Final = 20
 _EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
-_ELSEWHERE: Final = frozenset("PIP_" + name.upper().replace("-", "_") for name in INSTALLS_ELSEWHERE)
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
 _LISTING: Final = "Installing collected packages: "
 
@@ -45,13 +45,15 @@ class Recipe:
     """What is to be installed and how.
 
     ``files`` and ``constraints`` are paths of requirements files; ``options`` are lines of such a file, and may hold
-    credentials. Without ``files`` nothing is installed; without ``seed`` not even pip stays.
+    credentials; ``secrets`` are texts that must not be written anywhere. Without ``files`` nothing is installed;
+    without ``seed`` not even pip stays.
     """
 
     interpreter: Interpreter
     files: Sequence[str]
     constraints: Sequence[str] = ()
     options: Sequence[str] = ()
+    secrets: Sequence[str] = ()
     seed: bool = True
 
 
@@ -150,9 +152,12 @@ class _Tools:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PYTHON", "VIRTUALENV_", "__PYVENV"))
-            and name not in {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PIP_REQUIRE_VIRTUALENV", "PIP_REPORT"} | _ELSEWHERE
+            if not name.startswith(("PIP_", "PYTHON", "VIRTUALENV_", "__PYVENV"))
+            and name not in {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"}
         }
+        # pip gets the settings that the key was made of, and reads none by itself.
+        settings = effective_settings(os.environ, configuration_files(os.environ))
+        environment |= {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()}
         ldflags = environment.get("LDFLAGS", "")
         if sys.platform == "linux":
             # Debug sections and build ids hold the build directory's random name: no two builds would be equal.
@@ -160,11 +165,11 @@ class _Tools:
         return environment | {
             "LDFLAGS": ldflags,
             "PIP_CACHE_DIR": str(self._cache / "pip"),
+            "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_COLOR": "1",
             "PIP_NO_INPUT": "1",
             "PIP_PROGRESS_BAR": "off",
-            "PIP_USER": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONIOENCODING": "utf-8",
@@ -174,12 +179,17 @@ class _Tools:
             "VIRTUALENV_CONFIG_FILE": os.devnull,
         }
 
+    def _redacted(self, text: str) -> str:
+        for secret in self._recipe.secrets:
+            text = text.replace(secret, "****")
+        return without_secrets(text)
+
     def _run(self, command: Sequence[str], title: str, phase: Phase) -> str:
         """Run a command, its output in the log without credentials, and return that output."""
         lines: list[str] = []
         try:
             with self._log.open("a") as log:
-                log.write(f"$ {without_userinfo(' '.join(command))}\n")
+                log.write(f"$ {self._redacted(' '.join(command))}\n")
                 process = subprocess.Popen(
                     command,
                     env=self._environment,
@@ -190,10 +200,11 @@ class _Tools:
                     encoding="utf-8",
                     errors="replace",
                     umask=0o022,
+                    start_new_session=True,
                 )
                 with _ended(process):
                     for raw in process.stdout or ():
-                        line = without_userinfo(raw.rstrip())
+                        line = self._redacted(raw.rstrip())
                         lines.append(line)
                         log.write(line + "\n")
                         if status := _status(line):
@@ -231,12 +242,18 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            process.terminate()
+            # The whole group: a build backend must not outlive the installer that started it.
+            _signal_group(process, signal.SIGTERM)
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
-                process.kill()
+                _signal_group(process, signal.SIGKILL)
             raise
+
+
+def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _staging_root(cache: Path) -> str:
@@ -265,7 +282,7 @@ def _held(path: str, report: Report) -> Iterator[None]:
     """Make a directory, lock it against being swept away by another build, and remove it afterwards."""
     fd = None
     while fd is None:
-        os.mkdir(path, 0o755)
+        os.makedirs(path, 0o755, exist_ok=True)
         fd = atomic.hold_directory(path)
     try:
         yield

@@ -73,6 +73,13 @@ class Published:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
         return manifest
 
+    def check_end(self) -> None:
+        """Read the last byte of the archive, to see that it is not cut off.
+
+        :raises ArchiveRefusedError: when it is
+        """
+        self.read(self.pointer.archive.size - 1, 1)
+
 
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
     """Return the environment that ``key`` names; None when the store has none that this version can read.

@@ -121,37 +121,32 @@ class Run:
         self._request = inputs.request()
         self.key = EnvKey.of(self._request)
         self._publish_as = self.key
-        self._refused: str | None = None
+        self._found: Published | None = None
+        self._heal = False
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
         if self._policy.rebuild or not environment.holds(target.path, self.key):
             return None
-        return Outcome(outcome=KEPT, key=self.key, target=target.path)
+        state = State.read(target.path)
+        return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages if state else 0)
 
     def in_store(self) -> Outcome | None:
-        """Return the outcome when the store has a sound manifest for what was asked for."""
-        found = self._find()
-        if found is None:
-            return None
-        manifest = found.manifest()
-        return Outcome(
-            outcome=KEPT, key=found.key, target=None, store=str(found.store), packages=len(manifest.packages)
-        )
+        """Return the outcome when the store has what was asked for; None when it has not, or nothing sound."""
+        with self._refusing():
+            if (found := self._find()) is not None:
+                manifest = found.manifest()
+                found.check_end()
+                return self._outcome(KEPT, manifest, None, str(found.store), None)
+        return None
 
     def fetched(self, target: Target) -> Outcome | None:
         """Install what the store has; None when it has nothing, or nothing sound, and building is allowed."""
-        try:
-            found = self._find()
-            if found is not None:
-                self._refused = found.pointer.archive.name
+        with self._refusing():
+            if (found := self._find()) is not None:
                 manifest = found.manifest()
                 retired = self._install(manifest, found.read, found.pointer.archive.sha256, target)
                 return self._outcome(FETCHED, manifest, target, str(found.store), retired)
-        except ArchiveRefusedError as error:
-            if not self._policy.build:
-                raise
-            self._report.warn(f"{error.message}; it is built anew")
         if not self._policy.build:
             raise NotInStoreError(
                 f"{self._store or 'no store'} has no {self.key.short}, and building is off",
@@ -159,6 +154,17 @@ class Run:
                 "if that was done, compare terrastore key --explain there and here",
             )
         return None
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what the store has and cannot be used into a warning where building is allowed."""
+        try:
+            yield
+        except (ArchiveRefusedError, NotInStoreError) as error:
+            if not self._policy.build:
+                raise
+            self._heal = isinstance(error, ArchiveRefusedError) and not error.later
+            self._report.warn(f"{error.message}; it is built {'anew' if self._heal else 'for this machine alone'}")
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
@@ -177,11 +183,11 @@ class Run:
 
         if self._store is None or self._policy.rebuild:
             return None
-        found = catalogue.find(self._store, self.key, self._report)
+        self._found = found = catalogue.find(self._store, self.key, self._report)
         if found is None or not (lack := self._request.host.lacks(found.pointer.needs)):
             return found
         self._publish_as = self.key.for_distribution(self._request.host.distribution)
-        special = catalogue.find(self._store, self._publish_as, self._report)
+        self._found = special = catalogue.find(self._store, self._publish_as, self._report)
         if special is not None and not self._request.host.lacks(special.pointer.needs):
             return special
         if not self._policy.build:
@@ -201,6 +207,7 @@ class Run:
             key=self.key.text,
             archive=digest,
             prefix=target.path,
+            packages=len(manifest.packages),
             inputs=environment.inputs(self._request.requirements.sources),
             interpreter=Fingerprint.of(python.executable),
         )
@@ -251,13 +258,15 @@ class Run:
     def _why_built(self) -> str:
         if self._store is None:
             return f"build  {self.key.short}, without a store"
-        if self._policy.rebuild:
-            return f"build  {self.key.short}, though {self._store} may have it"
+        if self._policy.rebuild or self._heal:
+            return f"build  {self.key.short} anew"
         return f"miss  no {self.key.short} in {self._store}; building it here"
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
-        if EnvKey.of(self._inputs.request()) != self.key:
+        before, after = self._request.canonical(), self._inputs.request().canonical()
+        # A build may write into the project that it builds, such as a file with its version.
+        if before | {"local": None} != after | {"local": None}:
             raise RequirementsError(
                 "the requirements changed while they were installed",
                 hint="run again once they are as they should be",
@@ -277,7 +286,7 @@ class Run:
                 packed,
                 archive,
                 replace=self._policy.rebuild,
-                refused=self._refused,
+                refused=self._found.pointer.archive.name if self._heal and self._found else None,
                 report=self._report,
             )
         except TerrastoreError as error:

@@ -24,20 +24,20 @@ STATE_PATH: Final = ".terrastore/state.json"
 _SCHEMA: Final = 1
 _CHECK_TIMEOUT: Final = 30
 _PROBE: Final = "import sys; print(sys.version_info[:3], sys.prefix, sys.base_prefix, sep='\\n')"
-_LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """What an environment was made from, and for where.
 
-    ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``inputs`` the files that
-    asked for it, ``interpreter`` the base interpreter as it was on disk.
+    ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``packages`` how many there
+    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk.
     """
 
     key: str
     archive: str
     prefix: str
+    packages: int
     inputs: tuple[dict[str, Any], ...]
     interpreter: Fingerprint
     schema: int = _SCHEMA
@@ -53,6 +53,7 @@ class State:
                 key=document["key"],
                 archive=document["archive"],
                 prefix=document["prefix"],
+                packages=document["packages"],
                 inputs=tuple(document["inputs"]),
                 interpreter=Fingerprint(**document["interpreter"]),
             )
@@ -63,6 +64,7 @@ class State:
         """Write it into the environment at ``path``, whole or not at all."""
         temporary = Path(path, f"{STATE_PATH}.new")
         temporary.write_text(json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
+        temporary.chmod(0o644)  # as everything in an environment, whatever the umask
         temporary.rename(Path(path, STATE_PATH))
 
 
@@ -117,7 +119,11 @@ def bind(path: str, interpreter: Interpreter) -> None:
         "base-executable": interpreter.executable,
         "terrastore": __version__,
     }
-    Path(path, "pyvenv.cfg").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    configuration = Path(path, "pyvenv.cfg")
+    configuration.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    configuration.chmod(0o644)
+    # Without packages it has no member below it.
+    os.makedirs(os.path.join(path, "lib", names[-1], "site-packages"), exist_ok=True)
 
 
 def check(path: str, interpreter: Interpreter) -> None:

@@ -80,10 +80,17 @@ class StoreRefusedError(TerrastoreError):
 
 
 class ArchiveRefusedError(TerrastoreError):
-    """A pointer or an archive was there and does not verify."""
+    """A pointer or an archive was there and does not verify.
+
+    ``later``: it is of a later version, sound for those who can read it, and must not be replaced.
+    """
 
     exit_code = 8
     kind = "archive-refused"
+
+    def __init__(self, message: str, *, hint: str = "", later: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.later = later
 
 
 class HostError(TerrastoreError):

@@ -12,7 +12,7 @@ from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
 from terrastore.requirements.files import as_path, reason
-from terrastore.requirements.lines import index_identity, is_url, without_userinfo
+from terrastore.requirements.lines import index_identity, is_url, without_secrets
 from terrastore.requirements.machine import configuration_files, pip_settings
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Inputs:
             files=self.files if request.requirements.requirements else (),
             constraints=self.constraints,
             options=tuple(self._options()),
+            secrets=tuple(filter(None, map(os.environ.get, sorted(request.requirements.url_variables)))),
             seed=self.seed,
         )
 
@@ -115,7 +116,7 @@ def _digest(place: str) -> str:
     try:
         return Disk().digest(as_path(place))
     except (OSError, ValueError) as error:
-        shown = without_userinfo(place)
+        shown = without_secrets(place)
         raise RequirementsError(
             f"--find-links {shown} cannot be read: {reason(error)}", hint="check the path"
         ) from None

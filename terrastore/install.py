@@ -74,6 +74,7 @@ def install_file(
             key=manifest.key,
             archive=hashlib.file_digest(file, "sha256").hexdigest(),
             prefix=target.path,
+            packages=len(manifest.packages),
             inputs=(),
             interpreter=Fingerprint.of(python.executable),
         )
@@ -115,7 +116,14 @@ def relocate(path: str, *, python: Interpreter | None, report: Report) -> tuple[
         state = (
             replace(before, prefix=target.path, interpreter=here)
             if before is not None
-            else State(key=manifest.key, archive="", prefix=target.path, inputs=(), interpreter=here)
+            else State(
+                key=manifest.key,
+                archive="",
+                prefix=target.path,
+                packages=len(manifest.packages),
+                inputs=(),
+                interpreter=here,
+            )
         )
         state.write(target.path)
     return state, len(there)

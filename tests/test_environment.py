@@ -35,6 +35,7 @@ def state(tmp_path: Path) -> State:
         key=KEY.text,
         archive="ab" * 32,
         prefix=str(env),
+        packages=3,
         inputs=({"path": "/ü\udcff", "sha256": "cd" * 32, "size": 1, "mtime_ns": 2**62, "inode": 2**63},),
         interpreter=Fingerprint.of(str(base / "python3")),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore.archive.layers import BASE, REST
 from terrastore.archive.relocate import PLACEHOLDER
+from terrastore.archive.ustar import REGULAR, MalformedError, Member, check_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,10 @@ class ManifestError(ValueError):
 
 class UnknownSchemaError(ManifestError):
     """The manifest is of a later version than this reader knows."""
+
+
+class UnknownFeatureError(ManifestError):
+    """The archive needs something that this reader does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,8 @@ class Manifest:
     needs: Mapping[str, Any]
     features: tuple[str, ...] = field(default=())
     schema: int = SCHEMA
+    raw: bytes = field(default=b"", repr=False, compare=False)
+    """The bytes it was read from, with fields of later versions; empty for one that was made here."""
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
         """Yield (offset in the archive, frame) of every frame of every layer, in order."""
@@ -113,8 +120,10 @@ class Manifest:
                 offset += frame.packed
 
     def to_json(self) -> bytes:
-        """Return the canonical bytes: sorted keys, no spaces, UTF-8."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        """Return the bytes it was read from, else the canonical ones: sorted keys, no spaces, UTF-8."""
+        document = asdict(self)
+        made = document.pop("raw")
+        return made or json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -142,10 +151,7 @@ class Manifest:
         manifest = cls(
             key=_text(document, "key"),
             layers=tuple(_layer(item) for item in _items(document, "layers")),
-            relocations=tuple(
-                Relocation(path=_text(item, "path"), kind=_text(item, "kind"))
-                for item in _items(document, "relocations")
-            ),
+            relocations=tuple(_relocation(item) for item in _items(document, "relocations")),
             packages=tuple(_package(item) for item in _items(document, "packages")),
             totals=_totals(_object(document, "totals")),
             prefix=_text(document, "prefix"),
@@ -155,6 +161,7 @@ class Manifest:
             request=_object(document, "request"),
             needs=_object(document, "needs"),
             features=tuple(_strings(document, "features")),
+            raw=data,
         )
         names = [(layer.name, layer.version) for layer in manifest.layers]
         if len(names) < len((BASE, REST)) or names[0] != (BASE, None) or names[-1] != (REST, None):
@@ -165,7 +172,7 @@ class Manifest:
             raise ManifestError(msg)
         if manifest.features:
             msg = f"the archive needs features this version does not have: {', '.join(manifest.features)}"
-            raise ManifestError(msg)
+            raise UnknownFeatureError(msg)
         if manifest.totals.packed != sum(layer.packed for layer in manifest.layers) or manifest.totals.size != sum(
             layer.size for layer in manifest.layers
         ):
@@ -181,6 +188,15 @@ def _layer(item: dict[str, Any]) -> Layer:
         raise ManifestError(msg)
     frames = tuple(_frame(frame) for frame in _items(item, "frames"))
     return Layer(name=_text(item, "name"), version=version, digest=_digest(item, "digest"), frames=frames)
+
+
+def _relocation(item: dict[str, Any]) -> Relocation:
+    path = _text(item, "path")
+    try:
+        check_member(Member(path, REGULAR))
+    except MalformedError as error:
+        raise ManifestError(str(error)) from None
+    return Relocation(path=path, kind=_text(item, "kind"))
 
 
 def _frame(item: dict[str, Any]) -> Frame:

@@ -56,9 +56,12 @@ def write_relocated(
                 f"{member.path} cannot be made to work at {prefix}: {error}",
                 hint="choose a shorter target without special characters",
             ) from None
-        _write(os.path.join(root, member.path), contents[member.path], member.mode)
+    modes = {member.path: member.mode for member in originals}
+    # Written once all can be: a file that refuses the prefix leaves the others as they were.
+    for path, content in contents.items():
+        _write(_inside(root, path), content, modes[path])
     for path in (path for path, kind in kinds.items() if kind == relocate.RECORD_KIND):
-        place = os.path.join(root, path)
+        place = _inside(root, path)
         try:
             with open(place, "rb") as file:
                 rows = record.parse(file.read())
@@ -80,7 +83,7 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
     except FileNotFoundError:
         originals = {}
         for entry in manifest.relocations:
-            place = os.path.join(root, entry.path)
+            place = _inside(root, entry.path)
             if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
                 with open(place, "rb") as file:
                     data = file.read()
@@ -103,6 +106,18 @@ def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:
     """Keep the canonical form of the files that hold paths, so that the environment can move again."""
     parts = [ustar.header(member) + data + bytes(ustar.padding(member.size)) for member, data in originals.items()]
     _write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
+
+
+def _inside(root: str, path: str) -> str:
+    """Return the place of a file of the environment at ``root``, which is not reached through a link that leaves it.
+
+    :raises UsageError: when it is
+    """
+    place = os.path.join(root, path)
+    real = os.path.realpath(os.path.dirname(place))
+    if os.path.islink(place) or not f"{real}/".startswith(f"{os.path.realpath(root)}/"):
+        raise UsageError(f"{place} lies behind a link", hint="make the environment anew")
+    return place
 
 
 def _write(path: str, data: bytes, mode: int) -> None:

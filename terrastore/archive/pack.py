@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _READ_SIZE: Final = 1024 * 1024
 _LISTED: Final = 12
+_AHEAD: Final = 8
+"""Most frames that are compressed ahead, whatever the processors."""
 
 
 class Sink(Protocol):
@@ -92,7 +94,7 @@ def pack(
     _refuse_problems(found.problems)
     with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
         output = _Output(sink)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(min(workers, _AHEAD)) as pool:
             packed_layers = [
                 _write_layer(each, _raw_layer(tree, each.paths, found, phase.advance), output, pool, workers)
                 for each in plans
@@ -150,7 +152,7 @@ def _finish(output: _Output, manifest: Manifest) -> ManifestLocation:
 def _write_layer(
     plan: layers.LayerPlan, raw: Iterable[bytes], output: _Output, pool: ThreadPoolExecutor, workers: int
 ) -> Layer:
-    """Write one layer in frames that the pool compresses ahead; at most ``workers`` + 2 are in memory."""
+    """Write one layer in frames that the pool compresses ahead; two more than it has threads are in memory."""
     digest, frames = hashlib.sha256(), []
     pending: deque[Future[tuple[bytes, Frame]]] = deque()
 
@@ -163,7 +165,7 @@ def _write_layer(
     for piece in raw:
         digest.update(piece)
         pending.append(pool.submit(_pack_frame, piece))
-        drain(workers + 2)
+        drain(min(workers, _AHEAD) + 2)
     drain(0)
     return Layer(name=plan.name, version=plan.version, digest=digest.hexdigest(), frames=tuple(frames))
 

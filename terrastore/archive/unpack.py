@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from terrastore.archive import relocate, ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
-from terrastore.archive.manifest import FRAME_LIMIT, Frame, Manifest, ManifestError
+from terrastore.archive.manifest import (
+    FRAME_LIMIT,
+    Frame,
+    Manifest,
+    ManifestError,
+    UnknownFeatureError,
+    UnknownSchemaError,
+)
 from terrastore.archive.originals import MANIFEST_PATH, write_originals, write_relocated
 from terrastore.archive.survey import INTERPRETERS
-from terrastore.errors import ArchiveRefusedError
+from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +36,11 @@ if TYPE_CHECKING:
 RANGE_SIZE: Final = 8 * 1024 * 1024
 """Adjacent frames are read together until they are this many bytes."""
 HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
+_UPGRADE: Final = "upgrade terrastore on this machine"
 _READERS: Final = 4
+_AHEAD: Final = 4
+"""Most frames that are in memory decompressed, and as many again while they are written, whatever the processors."""
+_KEPT_LIMIT: Final = 256 * 1024 * 1024
 _DIRECTORY: Final = ".terrastore"
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RESERVED: Final = re.compile(r"pyvenv\.cfg(/.*)?|\.terrastore(/.*)?|" + INTERPRETERS.pattern + r"(/.*)?")
@@ -45,7 +56,8 @@ class ReadRange(Protocol):
 def read_manifest(read: ReadRange, location: ManifestLocation) -> Manifest:
     """Return the manifest that a verified pointer locates.
 
-    :raises ArchiveRefusedError: when its bytes are not those the pointer names
+    :raises ArchiveRefusedError: when its bytes are not those the pointer names, or need a feature of a later version
+    :raises NotInStoreError: when its schema is of a later version
     """
     frame = Frame(packed=location.packed, size=location.size, sha256=location.sha256)
     return _parse_manifest(lambda: verified(read(location.offset, location.packed), frame), HEAL)
@@ -77,7 +89,8 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
     if unknown:
         raise ArchiveRefusedError(
             f"the archive has relocations of a kind this version does not know: {', '.join(unknown)}",
-            hint="upgrade terrastore on this machine",
+            hint=_UPGRADE,
+            later=True,
         )
     try:
         with ExitStack() as stack:
@@ -85,11 +98,11 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
             progress = stack.enter_context(report.phase("unpack", total=manifest.totals.size))
             # Left first of all: a failure cancels what has not begun, so that nobody writes into a removed stage.
             readers = stack.enter_context(ThreadPoolExecutor(_READERS))
-            pool = stack.enter_context(ThreadPoolExecutor(workers))
+            pool = stack.enter_context(ThreadPoolExecutor(min(workers, _AHEAD)))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             stack.callback(readers.shutdown, wait=False, cancel_futures=True)
-            writer = _Writer(staged, manifest, pool, workers + 2, progress)
-            raws = _raw_frames(read, manifest, readers, pool, workers, fetch)
+            writer = _Writer(staged, manifest, pool, progress)
+            raws = _raw_frames(read, manifest, readers, pool, fetch)
             for layer in manifest.layers:
                 for _ in layer.frames:
                     writer.take(next(raws))
@@ -108,6 +121,10 @@ def _parse_manifest(raw: Callable[[], bytes], hint: str) -> Manifest:
             msg = f"the manifest's frame does not hold {MANIFEST_PATH} alone"
             raise ustar.MalformedError(msg)
         return Manifest.parse(bytes(pieces[0][2]))
+    except UnknownSchemaError as error:
+        raise NotInStoreError(f"{error}", hint=_UPGRADE) from error
+    except UnknownFeatureError as error:
+        raise ArchiveRefusedError(f"{error}", hint=_UPGRADE, later=True) from error
     except (ustar.MalformedError, ManifestError) as error:
         raise ArchiveRefusedError(f"the archive's manifest is refused: {error}", hint=hint) from error
 
@@ -133,10 +150,9 @@ def _raw_frames(
     manifest: Manifest,
     readers: ThreadPoolExecutor,
     pool: ThreadPoolExecutor,
-    workers: int,
     fetch: Phase,
 ) -> Iterator[bytes]:
-    """Yield every frame's raw bytes in order, reading ``_READERS`` ranges and ``workers`` + 1 frames ahead."""
+    """Yield every frame's raw bytes in order, reading ``_READERS`` ranges and ``_AHEAD`` frames ahead."""
 
     def fetched(offset: int, frames: list[Frame]) -> bytes:
         data = read(offset, sum(frame.packed for frame in frames))
@@ -160,7 +176,7 @@ def _raw_frames(
     pending: deque[Future[bytes]] = deque()
     for data, frame in packed():
         pending.append(pool.submit(verified, data, frame))
-        if len(pending) > workers:
+        if len(pending) >= _AHEAD:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
@@ -169,15 +185,15 @@ def _raw_frames(
 class _Writer:
     """Takes raw frames in order and writes their members; files that hold paths are kept until the end."""
 
-    def __init__(self, staged: str, manifest: Manifest, pool: ThreadPoolExecutor, ahead: int, progress: Phase) -> None:
+    def __init__(self, staged: str, manifest: Manifest, pool: ThreadPoolExecutor, progress: Phase) -> None:
         self._staged = staged
         self._manifest = manifest
         self._pool = pool
-        self._ahead = ahead
         self._progress = progress
         self._reader = ustar.Reader()
         self._kinds = {entry.path: entry.kind for entry in manifest.relocations}
         self._kept: dict[ustar.Member, bytearray] = {}
+        self._kept_size = 0
         self._links: list[ustar.Member] = []
         self._seen: set[str] = set()
         self._folders = {""}
@@ -192,7 +208,7 @@ class _Writer:
             if not offset:
                 self._enter(member)
             if member.path in self._kinds:
-                self._kept.setdefault(member, bytearray()).extend(content)
+                self._keep(member, content)
             elif member.type == ustar.SYMLINK:
                 self._links.append(member)
             elif member.type == ustar.DIRECTORY:
@@ -203,7 +219,7 @@ class _Writer:
             else:
                 self._write_part(member, offset, content)
         self._writing.append(self._pool.submit(self._write_files, whole, len(raw)))
-        while len(self._writing) > self._ahead:
+        while len(self._writing) >= _AHEAD:
             self._writing.popleft().result()
 
     def end_layer(self) -> None:
@@ -250,6 +266,13 @@ class _Writer:
             msg = f"{member.path} is to be relocated and is no file"
             raise ustar.MalformedError(msg)
         self._seen.add(member.path)
+
+    def _keep(self, member: ustar.Member, content: memoryview) -> None:
+        self._kept_size += len(content)
+        if self._kept_size > _KEPT_LIMIT:
+            msg = f"the files to relocate have more than {_KEPT_LIMIT} bytes"
+            raise ustar.MalformedError(msg)
+        self._kept.setdefault(member, bytearray()).extend(content)
 
     def _place(self, path: str) -> str:
         return f"{self._staged}/{path}"

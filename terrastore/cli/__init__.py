@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ for command in (*environments.COMMANDS, *stores.COMMANDS):
 def main() -> NoReturn:
     """Run the command line and exit with a documented code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an arrow must not make a failure of a success
     as_json = _said("--json", "TERRASTORE_JSON")
     verbose = _said("--verbose", "TERRASTORE_VERBOSE") or any(
         word.startswith("-v") and set(word[1:]) == {"v"} for word in sys.argv[1:]
@@ -45,6 +49,8 @@ def main() -> NoReturn:
         code = UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
         print("terrastore: interrupted", file=sys.stderr)
+        if as_json:
+            messages.print_json(messages.error_json("interrupted", "interrupted", ""))
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,15 +90,16 @@ def _as_error(problem: Exception) -> TerrastoreError:
 
 def _default_map() -> dict[str, dict[str, Any]]:
     """Return what settings files say, for each command the part that it has options for."""
-    multiple = {
-        option.name: isinstance(option, click.Option) and option.multiple
+    options = {
+        option.opts[-1].removeprefix("--").replace("-", "_"): option
         for command in terrastore.commands.values()
         for option in command.params
-        if option.name and isinstance(option, click.Option)
+        if isinstance(option, click.Option)
     }
-    values = settings.read(settings.files(Path.cwd()), multiple)
     values = {
-        name: [value] if multiple[name] and not isinstance(value, list) else value for name, value in values.items()
+        option.name: [value] if option.multiple and not isinstance(value, list) else value
+        for name, value in settings.read(settings.files(Path.cwd()), options).items()
+        if (option := options[name])
     }
     return {
         name: {option.name: values[option.name] for option in command.params if option.name in values}

@@ -91,5 +91,9 @@ def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None
     if error.hint:
         print(f"terrastore: hint: {error.hint}", file=sys.stderr)
     if as_json:
-        described = {"kind": error.kind, "message": error.message, "hint": error.hint}
-        print_json({"schema": SCHEMA, "error": described})
+        print_json(error_json(error.kind, error.message, error.hint))
+
+
+def error_json(kind: str, message: str, hint: str) -> dict[str, Any]:
+    """Return the object of ``--json`` after a failure."""
+    return {"schema": SCHEMA, "error": {"kind": kind, "message": message, "hint": hint}}

@@ -102,7 +102,7 @@ def opened_store(urls: tuple[str, ...]) -> Store:
     :raises UsageError: for an unknown kind, and for more than one
     """
     from terrastore.errors import UsageError  # noqa: PLC0415
-    from terrastore.store.locations import open_store  # noqa: PLC0415 -- a run that keeps what is there opens none
+    from terrastore.store.locations import default_store, open_store  # noqa: PLC0415 -- a run that keeps what is there opens none
 
     if len(urls) > 1:
         raise UsageError("several stores are named", hint="name one --store")
@@ -110,9 +110,7 @@ def opened_store(urls: tuple[str, ...]) -> Store:
         return open_store(urls[0])
     import platformdirs  # noqa: PLC0415
 
-    default = Path(platformdirs.user_data_dir("terrastore"), "store")
-    default.parent.mkdir(parents=True, exist_ok=True)
-    return open_store(str(default))
+    return default_store(str(Path(platformdirs.user_data_dir("terrastore"), "store")))
 
 
 def cache_path(directory: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -60,7 +61,9 @@ def show(**values: Any) -> None:
     """Say what an environment consists of."""
     found, manifest = _published(values)
     if values["as_json"]:
-        messages.print_json({"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": asdict(manifest)})
+        messages.print_json(
+            {"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": json.loads(manifest.to_json())}
+        )
         return
     for line in _description(found, manifest):
         print(line)

@@ -47,16 +47,15 @@ class Disk:
     def digest(self, path: str) -> str:
         """Return the SHA-256 of a file, or of the names and digests of the files a project directory consists of."""
         if os.path.isfile(path):
-            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            return _digest(path)
         total = hashlib.sha256()
-        for name, content in _content(path, ""):
-            line = f"{name}\0{hashlib.sha256(content).hexdigest()}\n"
-            total.update(line.encode(errors="surrogateescape"))
+        for name, digest in _content(path, ""):
+            total.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
 
-def _content(root: str, folder: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (path, content) of a project's files; of a symbolic link, where it leads."""
+def _content(root: str, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, SHA-256) of a project's files; of a link that leads to none, the digest of where it leads."""
     with os.scandir(os.path.join(root, folder)) as entries:
         for entry in sorted(entries, key=lambda each: each.name):
             written_by_a_build = entry.name.endswith(".egg-info") or (entry.name == "build" and not folder)
@@ -66,6 +65,11 @@ def _content(root: str, folder: str) -> Iterator[tuple[str, bytes]]:
                 if not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
                     yield from _content(root, f"{folder}{entry.name}/")
             elif os.path.isfile(entry.path):
-                yield folder + entry.name, Path(entry.path).read_bytes()
+                yield folder + entry.name, _digest(entry.path)
             elif entry.is_symlink():
-                yield folder + entry.name, os.fsencode(os.readlink(entry.path))
+                yield folder + entry.name, hashlib.sha256(os.fsencode(os.readlink(entry.path))).hexdigest()
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

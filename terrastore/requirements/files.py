@@ -19,7 +19,7 @@ from terrastore.requirements.lines import (
     is_url,
     logical_lines,
     parse,
-    without_userinfo,
+    without_secrets,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class RequirementSet:
     """What a project asks for, canonical: sorted, without duplicates, without secrets.
 
     ``requirements`` and ``constraints`` hold one line each; ``options`` what files say about where and how to look,
-    in their order; ``local`` the digests of files and directories named by path; ``sources`` what was read.
+    in their order; ``local`` the digests of files and directories named by path; ``sources`` what was read;
+    ``url_variables`` the names of variables in URLs, whose values may be secrets.
     """
 
     requirements: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class RequirementSet:
     options: tuple[str, ...] = ()
     local: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    url_variables: frozenset[str] = frozenset()
 
 
 def read_requirements(
@@ -95,6 +97,7 @@ def read_requirements(
         options=tuple(walk.options),
         local=dict(sorted(walk.local.items())),
         sources=tuple(walk.sources.values()),
+        url_variables=frozenset(walk.url_variables),
     )
 
 
@@ -107,6 +110,7 @@ class _Walk:
         self.options: list[str] = []
         self.local: dict[str, str] = {}
         self.sources: dict[str, Source] = {}
+        self.url_variables: set[str] = set()
 
     def follow(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
         if len(trail) > _DEPTH_LIMIT:
@@ -116,7 +120,7 @@ class _Walk:
                 f"{trail[-1]} includes {path}, which includes it in turn", hint="remove one include"
             )
         if is_url(path):
-            raise RequirementsError(f"{without_userinfo(path)} is a URL", hint="download the file and name the copy")
+            raise RequirementsError(f"{without_secrets(path)} is a URL", hint="download the file and name the copy")
         for number, line in logical_lines(self._text(path, trail)):
             self._line(path, number, line, constraint=constraint, trail=(*trail, path))
 
@@ -153,7 +157,7 @@ class _Walk:
                 self._option(path, option, trail=trail)
         except LineError as error:
             raise RequirementsError(
-                f"{path}, line {number}: {without_userinfo(line)!r} cannot be used: {error}",
+                f"{path}, line {number}: {without_secrets(line)!r} cannot be used: {error}",
                 hint=error.hint,
             ) from None
 
@@ -167,10 +171,10 @@ class _Walk:
             if not re.match(r"(git|hg|svn|bzr)\+", option.value):
                 msg = "an editable install points outside of the environment, so it would not work elsewhere"
                 raise LineError(msg, hint="leave out -e: the project is then installed as it is now")
-            self.requirements.add(f"-e {without_userinfo(option.value)}")
+            self.requirements.add(f"-e {without_secrets(option.value)}")
         elif option.name == "--find-links" and not is_url(option.value):
             beside = _beside(path, option.value)
-            value = without_userinfo(beside if self._reader.exists(as_path(beside)) else option.value)
+            value = without_secrets(beside if self._reader.exists(as_path(beside)) else option.value)
             self._digest(value)
             self.options.append(f"{option.name} {value}")
         elif option.name in {"--index-url", "--extra-index-url", "--find-links"}:
@@ -189,6 +193,7 @@ class _Walk:
     def _expand(self, line: str) -> str:
         """Expand variables, but in a URL of another machine: there they may hold credentials, and enter by name."""
         words = re.split(r"(\s+)", line)
+        self.url_variables |= {name for word in words if _REMOTE.search(word) for name in _VARIABLE.findall(word)}
         return "".join(word if _REMOTE.search(word) else self._expand_word(word) for word in words)
 
     def _expand_word(self, word: str) -> str:
@@ -211,7 +216,7 @@ def as_path(local: str) -> str:
     try:
         return unquote(urlsplit(local).path)
     except ValueError:
-        msg = f"{without_userinfo(local)} is no URL"
+        msg = f"{without_secrets(local)} is no URL"
         raise LineError(msg) from None
 
 

@@ -44,6 +44,10 @@ _FLAGS: Final = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-
 _ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tar")
 # A configuration parser that splits at the first colon leaves a URL without its scheme.
 _USERINFO: Final = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s]*@")
+_TOKEN: Final = re.compile(
+    r"([?&](?:x-amz-|x-goog-)?[a-z0-9_-]*(?:token|signature|sig|key|secret|passw|auth|credential)[a-z0-9_-]*=)[^&#\s\"']+",
+    re.IGNORECASE,
+)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -103,14 +107,14 @@ def is_url(text: str) -> bool:
     return bool(_URL.match(text)) and not text.lower().startswith("file:")
 
 
-def without_userinfo(text: str) -> str:
-    """Return ``text`` with user and password taken out of every URL: a secret never leaves the process."""
-    return _USERINFO.sub("", text)
+def without_secrets(text: str) -> str:
+    """Return ``text`` with user, password and tokens taken out of every URL: a secret never leaves the process."""
+    return _TOKEN.sub(r"\1****", _USERINFO.sub("", text))
 
 
 def index_identity(url: str) -> str:
     """Return what tells one index from another: its URL without user, password, query and fragment."""
-    return re.split(r"[?#]", without_userinfo(url))[0]
+    return re.split(r"[?#]", without_secrets(url))[0]
 
 
 def _options(line: str) -> Iterator[Option]:
@@ -121,7 +125,7 @@ def _options(line: str) -> Iterator[Option]:
         raise LineError(msg) from None
     for word in words:
         if not word.startswith("-"):
-            msg = f"{without_userinfo(word)} stands behind an option that takes no value"
+            msg = f"{without_secrets(word)} stands behind an option that takes no value"
             raise LineError(msg)
         name, equals, value = word.partition("=")
         if not name.startswith("--") and len(name) > 2:  # noqa: PLR2004 -- a value glued to a short option
@@ -136,7 +140,7 @@ def _options(line: str) -> Iterator[Option]:
                 raise LineError(msg)
             yield Option(name, found)
         else:
-            msg = f"{without_userinfo(name)} is not an option of requirements files"
+            msg = f"{without_secrets(name)} is not an option of requirements files"
             raise LineError(msg)
 
 
@@ -146,23 +150,23 @@ def _wanted(line: str) -> Wanted:
     options = "".join(f" {option}" for option in _per_requirement(match[1])) if match else ""
     head = re.split(r"[\s;\[]", text)[0]
     if head[:5].lower() == "file:":
-        return Wanted(without_userinfo(text) + options, without_userinfo(head))
+        return Wanted(without_secrets(text) + options, without_secrets(head))
     if not is_url(head) and (head.startswith((".", "~")) or "/" in head.partition("@")[0] or _is_archive(head)):
         return Wanted(text + options, head)
     if is_url(head):
-        return Wanted(without_userinfo(text) + options)
+        return Wanted(without_secrets(text) + options)
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         msg = str(error).splitlines()[0]
-        raise LineError(without_userinfo(msg)) from None
+        raise LineError(without_secrets(msg)) from None
     name = str(canonicalize_name(requirement.name))
     if requirement.extras:
         name += "[" + ",".join(sorted({canonicalize_name(extra) for extra in requirement.extras})) + "]"
-    where = f" @ {without_userinfo(requirement.url)}" if requirement.url else str(requirement.specifier)
+    where = f" @ {without_secrets(requirement.url)}" if requirement.url else str(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
     local = requirement.url if requirement.url and requirement.url[:5].lower() == "file:" else None
-    return Wanted(name + where + marker + options, local and without_userinfo(local))
+    return Wanted(name + where + marker + options, local and without_secrets(local))
 
 
 def _is_archive(head: str) -> bool:

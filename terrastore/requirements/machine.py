@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import UsageError
 from terrastore.requirements.files import as_path, reason
-from terrastore.requirements.lines import index_identity, is_url, without_userinfo
+from terrastore.requirements.lines import index_identity, is_url, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,35 +18,46 @@ if TYPE_CHECKING:
 # Settings that decide how pip works, not what it installs. Everything else enters the key.
 _WITHOUT_EFFECT: Final = frozenset(
     {
-        "cache-dir", "cert", "client-cert", "compile", "debug", "default-timeout",
-        "disable-pip-version-check", "exists-action",
-        "keyring-provider", "log", "log-file", "no-cache-dir", "no-color", "no-compile", "no-input",
-        "no-python-version-warning", "no-warn-script-location", "progress-bar", "proxy", "quiet", "report",
-        "require-virtualenv", "resume-retries", "retries", "root-user-action", "timeout", "trusted-host", "verbose",
+        "cache-dir", "cert", "client-cert", "compile", "debug", "default-timeout", "disable-pip-version-check",
+        "exists-action", "keyring-provider", "log-file", "no-color", "no-compile", "no-input",
+        "no-python-version-warning", "no-warn-script-location", "proxy", "resume-retries", "retries",
+        "root-user-action", "timeout", "trusted-host",
     }
 )  # fmt: skip
-INSTALLS_ELSEWHERE: Final = (
-    "root",
-    "target",
-    "prefix",
-    "user",
-    "python",
-    "editable",
-    "dry-run",
-    "break-system-packages",
+# Settings that would lead pip out of the environment, keep it from installing, or hide what it says. It sees none.
+NOT_FOR_US: Final = frozenset(
+    {
+        "break-system-packages",
+        "config-file",
+        "dry-run",
+        "editable",
+        "log",
+        "no-cache-dir",
+        "prefix",
+        "progress-bar",
+        "python",
+        "quiet",
+        "report",
+        "require-virtualenv",
+        "root",
+        "src",
+        "target",
+        "user",
+        "verbose",
+    }
 )
-"""Settings that would lead pip out of the environment; they are taken from its surroundings when it builds."""
+_MEND: Final = "correct it, or take it away"
 _SECTIONS: Final = ("global", "install")
 _PATHS: Final = frozenset({"build-constraint", "constraint", "find-links", "requirement", "requirements-from-script"})
 
 
-def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: Reader) -> dict[str, str]:
-    """Return pip's settings that shape a resolution, by long option name, without credentials.
+def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
+    """Return pip's settings as they are in effect, by long option name; they may hold credentials.
 
     ``variables`` beat ``files``; of these the section of ``install`` beats the global one, and later files beat
-    earlier ones, as in pip. Local files and directories that a setting names count by content.
+    earlier ones, as in pip. What would lead pip out of the environment is left out.
 
-    :raises UsageError: when a configuration file, or what it names, cannot be read
+    :raises UsageError: when a configuration file cannot be read
     """
     sections: dict[str, dict[str, str]] = {name: {} for name in _SECTIONS}
     for path in files:
@@ -54,10 +65,8 @@ def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: 
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError, OSError) as error:
-            problem = without_userinfo(str(error).splitlines()[0])
-            raise UsageError(
-                f"pip's configuration file {path} cannot be read: {problem}", hint="correct it, or take it away"
-            ) from None
+            problem = without_secrets(str(error).splitlines()[0])
+            raise UsageError(f"pip's configuration file {path} cannot be read: {problem}", hint=_MEND) from None
         for section in filter(parser.has_section, _SECTIONS):
             sections[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
     # An empty value clears that of an earlier file in its section, and beats nothing else.
@@ -65,8 +74,21 @@ def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: 
     for name, value in variables.items():
         if name.startswith("PIP_") and value.strip():
             settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
-    ignored = _WITHOUT_EFFECT | set(INSTALLS_ELSEWHERE) | {"config-file"}
-    return {name: _canonical(name, value, reader) for name, value in sorted(settings.items()) if name not in ignored}
+    return {name: value for name, value in sorted(settings.items()) if name not in NOT_FOR_US}
+
+
+def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: Reader) -> dict[str, str]:
+    """Return pip's settings that shape a resolution, by long option name, without credentials.
+
+    Local files and directories that a setting names count by content.
+
+    :raises UsageError: when a configuration file, or what it names, cannot be read
+    """
+    return {
+        name: _canonical(name, value, reader)
+        for name, value in effective_settings(variables, files).items()
+        if name not in _WITHOUT_EFFECT
+    }
 
 
 def configuration_files(variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -90,13 +112,11 @@ def _canonical_word(name: str, word: str, reader: Reader) -> str:
     if name in {"index-url", "extra-index-url"} or is_url(word):
         return index_identity(word)
     if name not in _PATHS:
-        return without_userinfo(word)
+        return without_secrets(word)
     try:
         path = as_path(word)
         # pip only warns of a folder that is not there.
         return f"sha256:{reader.digest(path)}" if name != "find-links" or reader.exists(path) else "absent"
     except (OSError, ValueError) as error:
-        shown = without_userinfo(word)
-        raise UsageError(
-            f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint="correct it, or take it away"
-        ) from None
+        shown = without_secrets(word)
+        raise UsageError(f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint=_MEND) from None

@@ -26,14 +26,15 @@ _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.
 
 
 class DirectoryStore:
-    """Objects are files below ``root``, an absolute path, which is made when its parent exists.
+    """Objects are files below ``root``, an absolute path, which is made when its parent exists, or ``with_parents``.
 
     Directories get the permissions of ``root``, so that a share that is group-writable stays so; files can be read by
     everybody, whatever the umask.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, with_parents: bool = False) -> None:
         self.root = root
+        self._with_parents = with_parents
 
     def __str__(self) -> str:
         return self.root
@@ -130,7 +131,8 @@ class DirectoryStore:
         try:
             facts = os.stat(self.root)
         except FileNotFoundError:
-            os.stat(os.path.dirname(self.root))
+            if not self._with_parents:
+                os.stat(os.path.dirname(self.root))
             return
         if not stat.S_ISDIR(facts.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.root)
@@ -140,6 +142,8 @@ class DirectoryStore:
         path = self._place(name)
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
+            if self._with_parents:
+                os.makedirs(os.path.dirname(self.root), exist_ok=True)
             with suppress(FileExistsError):
                 os.mkdir(self.root)
                 os.chmod(self.root, 0o755)  # noqa: S103 -- whatever the umask: others are to read from it

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from terrastore.store.protocol import Store
 
 
+def default_store(path: str) -> Store:
+    """Return the store that is used when none is named: a directory, made with its parents when it is first written."""
+    return DirectoryStore(path, with_parents=True)
+
+
 def open_store(url: str) -> Store:
     """Return the store at ``url``: a path, or ``file://`` with percent-encoding.
 

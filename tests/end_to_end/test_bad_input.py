@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from terrastore.archive import ustar
+from terrastore.archive.frames import compress, decompress
 from tests.conftest import CommandLine, make_project
 
 if TYPE_CHECKING:
@@ -289,3 +292,78 @@ def test_an_archive_for_another_libc_is_told(cli: CommandLine) -> None:
     assert "built" == cli.ok("ensure", "--json").json["outcome"]
     assert 2 == len(list(cli.store.glob("v1/pointers/*.json")))
     assert "fetched" == cli.ok("ensure", "--no-build", "--target", "second", "--json").json["outcome"]
+
+
+def test_pip_is_not_led_elsewhere(cli: CommandLine, tmp_path: Path) -> None:
+    """Settings of pip that would install somewhere else, or not at all, do not reach it."""
+    (tmp_path / "pip.conf").write_text(
+        f"[install]\ntarget = {tmp_path}/x\ndry-run = true\nquiet = 3\n[global]\nroot = /y\n"
+    )
+    cli.write("requirements.txt", "beta\n")
+    cli.ok("ensure", PIP_CONFIG_FILE=str(tmp_path / "pip.conf"), PIP_PREFIX="/z", PIP_SRC="/w")
+    assert list(cli.cwd.glob(".venv/lib/*/site-packages/beta.py"))
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("case", ["truncated archive", "missing archive", "pointer that is no JSON"])
+def test_build_heals_the_store(stored: CommandLine, case: str) -> None:
+    """build replaces what is not sound, as ensure does."""
+    DAMAGES[case][0](stored.store)
+    assert "built" == stored.ok("build", "--json").json["outcome"]
+    assert "fetched" == stored.ok("ensure", "--no-build", "--json").json["outcome"]
+
+
+def rewrite_manifest(store: Path, change: dict[str, object]) -> None:
+    """Change fields of the only archive's manifest, and make the pointer fit."""
+    archive = archive_in(store)
+    data = archive.read_bytes()
+    (path,) = store.glob("v1/pointers/*.json")
+    envelope = json.loads(path.read_text())
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    place = payload["manifest"]
+    raw = decompress(data[place["offset"] : place["offset"] + place["packed"]], place["size"])
+    document = json.dumps(json.loads(raw[512:].rstrip(b"\0")) | change).encode()
+    member = ustar.Member(".terrastore/manifest.json", ustar.REGULAR, 0o644, len(document))
+    raw = ustar.header(member) + document + bytes(ustar.padding(len(document)))
+    packed = compress(raw)
+    archive.write_bytes(data[: place["offset"]] + packed + data[place["offset"] + place["packed"] :])
+    place |= {"packed": len(packed), "size": len(raw), "sha256": hashlib.sha256(packed).hexdigest()}
+    payload["archive"]["size"] = archive.stat().st_size
+    envelope["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
+    path.write_text(json.dumps(envelope))
+
+
+LATER: dict[str, tuple[dict[str, object], int, str]] = {
+    "schema": ({"schema": 2}, 4, "schema 2"),
+    "feature": ({"features": ["holograms"]}, 8, "holograms"),
+    "kind": ({"relocations": [{"path": "bin/activate", "kind": "hologram"}]}, 8, "hologram"),
+}
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_an_archive_of_a_later_version_is_left_alone(stored: CommandLine, case: str) -> None:
+    """What a later version made is not for this one: said with --no-build, else built here and not replaced there."""
+    change, code, message = LATER[case]
+    rewrite_manifest(stored.store, change)
+    before = snapshot(stored.store / "v1/pointers")
+    refused = stored("ensure", "--no-build")
+    assert (code, True, True) == (refused.code, message in refused.err, "upgrade terrastore" in refused.err)
+    assert "built" == stored.ok("ensure", "--json").json["outcome"]
+    assert before == snapshot(stored.store / "v1/pointers")
+
+
+@pytest.mark.parametrize("kind", ["record", "text"])
+@pytest.mark.parametrize("way", ["absolute", "upwards", "through a link"])
+def test_relocate_writes_nothing_outside(stored: CommandLine, kind: str, way: str) -> None:
+    """A manifest that lists files outside of the environment, directly or through a link, is refused."""
+    stored.ok("ensure")
+    victim = stored.write("victim", "root:x:0:0:root:/root:/bin/bash\n")
+    (stored.cwd / ".venv/link").symlink_to(stored.cwd)
+    path = {"absolute": str(victim), "upwards": "../victim", "through a link": "link/victim"}[way]
+    place = stored.cwd / ".venv/.terrastore/manifest.json"
+    manifest = json.loads(place.read_text())
+    manifest["relocations"].append({"path": path, "kind": kind})
+    place.write_text(json.dumps(manifest))
+    (stored.cwd / ".venv/.terrastore/originals.tar").unlink()
+    result = stored("relocate", ".venv")
+    assert (2, "root:x:0:0:root:/root:/bin/bash\n") == (result.code, victim.read_text())

@@ -348,6 +348,65 @@ def test_interrupted(cli: CommandLine) -> None:
     assert [] == list((cli.cache / "build").iterdir())
 
 
+def test_a_builder_that_is_ended_takes_its_children_along(cli: CommandLine) -> None:
+    """SIGTERM to terrastore alone ends the installer and the build backend that it started."""
+    note = cli.home / "backend"
+    make_project(cli.cwd / "slow", f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
+    cli.write("requirements.txt", "./slow\n")
+    process = cli.start("ensure", "--json")
+    deadline = time.monotonic() + 60
+    while not (note.exists() and note.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert (130, "interrupted") == (process.returncode, json.loads(out)["error"]["kind"])
+    assert not Path(f"/proc/{note.read_text()}/root").exists()
+
+
+def test_it_is_for_everybody_whatever_the_umask(stored: CommandLine) -> None:
+    """An environment made under umask 077 can be read and run by other users."""
+    process = stored.start("ensure", umask=0o077)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    paths = [stored.cwd / ".venv", *(stored.cwd / ".venv").rglob("*")]
+    private = [path for path in paths if not path.is_symlink() and path.stat().st_mode & 0o044 != 0o044]
+    assert [] == private
+
+
+def test_a_terminal_without_arrows(stored: CommandLine) -> None:
+    """What a terminal cannot write does not make a failure of a success."""
+    result = stored.ok("ensure", PYTHONIOENCODING="ascii")
+    assert result.out.startswith("fetched  3 packages")
+
+
+def test_an_editable_from_version_control_is_inside(cli: CommandLine) -> None:
+    """-e git+… is checked out into the environment, and moves with it."""
+    source = make_project(cli.cwd / "source", "raise SystemExit('only editable')")
+    backend = (source / "backend.py").read_text() + (
+        "\n\ndef build_editable(folder, *_):\n"
+        "    import os, zipfile\n"
+        "    with zipfile.ZipFile(folder + '/gadget-1.0-py3-none-any.whl', 'w') as wheel:\n"
+        "        wheel.writestr('gadget.pth', os.getcwd() + '\\n')\n"
+        "        info = 'gadget-1.0.dist-info/'\n"
+        "        wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: gadget\\nVersion: 1.0\\n')\n"
+        "        wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n')\n"
+        "        wheel.writestr(info + 'RECORD', '')\n"
+        "    return 'gadget-1.0-py3-none-any.whl'\n"
+    )
+    (source / "backend.py").write_text(backend)
+    (source / "gadget.py").write_text("import sys\nHERE = __file__\n")
+    git = ("git", "-C", source, "-c", "user.name=t", "-c", "user.email=t@t")
+    run(*git, "init", "-q")
+    run(*git, "add", ".")
+    run(*git, "commit", "-qm", "first")
+    cli.write("requirements.txt", f"-e git+file://{source}#egg=gadget\n")
+    cli.ok("ensure")
+    cli.ok("ensure", "--target", "second", "--no-build")
+    for name in (".venv", "second"):
+        found = run(cli.cwd / name / "bin/python", "-c", "import gadget; print(gadget.HERE)")
+        assert str(cli.cwd / name / "src/gadget/gadget.py") == found
+
+
 def test_a_killed_build_is_swept_away(cli: CommandLine) -> None:
     """What a build that was killed left behind, the next one removes."""
     left = cli.cache / "build" / ("terrastore-staging-" + "0" * 32)

@@ -10,7 +10,7 @@ from terrastore.requirements.lines import (
     is_url,
     logical_lines,
     parse,
-    without_userinfo,
+    without_secrets,
 )
 
 BASE = Option("--requirement", "base.txt")
@@ -325,9 +325,9 @@ def test_canonical_text_is_its_own_canonical_text(line: str) -> None:
         pytest.param("https://user:pass@word@host.example/", "https://host.example/", id="@ in the password"),
     ],
 )
-def test_without_userinfo(text: str, expected: str) -> None:
+def test_without_secrets(text: str, expected: str) -> None:
     """User and password leave every URL in a text, and nothing else does."""
-    assert expected == without_userinfo(text)
+    assert expected == without_secrets(text)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from terrastore.errors import UsageError
 from terrastore.requirements import Disk
-from terrastore.requirements.machine import INSTALLS_ELSEWHERE, configuration_files, pip_settings
+from terrastore.requirements.machine import NOT_FOR_US, configuration_files, effective_settings, pip_settings
 from tests.requirements.shelf import Shelf, digest
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_other_sections_do_not_count(tmp_path: Path) -> None:
         "disable-pip-version-check",
         "keyring-provider",
         "require-virtualenv",
-        *INSTALLS_ELSEWHERE,
+        *NOT_FOR_US,
     ],
 )
 def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None:
@@ -273,3 +273,12 @@ def test_a_named_file_stands_for_the_users(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "pip.conf"
     path.touch()
     assert not [found for found in configuration_files({"PIP_CONFIG_FILE": str(path)}) if found.startswith("/home/me")]
+
+
+def test_what_pip_gets_is_what_the_key_was_made_of(tmp_path: Path) -> None:
+    """Settings in effect keep their credentials and their paths, and lack what would lead pip elsewhere."""
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://user:secret@index.example/\ntarget = /x\n[install]\nsrc = /y\npre = yes\n"
+    )
+    expected = {"index-url": "https://user:secret@index.example/", "pre": "yes"}
+    assert expected == effective_settings({"PIP_PREFIX": "/z", "PIP_DRY_RUN": "1"}, [str(tmp_path / "pip.conf")])
