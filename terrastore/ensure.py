@@ -126,10 +126,10 @@ class Run:
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
-        if self._policy.rebuild or not environment.holds(target.path, self.key):
+        state = None if self._policy.rebuild else environment.holds(target.path, self.key)
+        if state is None:
             return None
-        state = State.read(target.path)
-        return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages if state else 0)
+        return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
 
     def in_store(self) -> Outcome | None:
         """Return the outcome when the store has what was asked for; None when it has not, or nothing sound."""

@@ -85,18 +85,18 @@ def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def holds(path: str, key: EnvKey) -> bool:
-    """Whether the environment at ``path`` is what ``key`` names, stands where its paths say, and has its interpreter.
+def holds(path: str, key: EnvKey) -> State | None:
+    """Return the state of the environment at ``path`` when that is what ``key`` names, in place and in order.
 
     A moved environment does not count, nor one whose interpreter was replaced on disk or is gone.
     """
     state = State.read(path)
     if state is None or state.key != key.text or state.prefix != path:
-        return False
+        return None
     try:
-        return Fingerprint.of(os.path.join(path, "bin", "python")) == state.interpreter
+        return state if Fingerprint.of(os.path.join(path, "bin", "python")) == state.interpreter else None
     except OSError:
-        return False
+        return None
 
 
 def bind(path: str, interpreter: Interpreter) -> None:

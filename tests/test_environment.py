@@ -97,7 +97,7 @@ def test_a_state_with_another_value_holds_nothing(field: str, value: object, sta
     path = Path(state.prefix, ".terrastore/state.json")
     document = json.loads(path.read_bytes()) | {field: value}
     path.write_text(json.dumps(document))
-    assert holds(state.prefix, KEY) is ((field, value) == ("schema", 1))
+    assert bool(holds(state.prefix, KEY)) is ((field, value) == ("schema", 1))
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
