@@ -126,14 +126,16 @@ class _Tools:
 
     def virtualenv(self, path: str, phase: Phase) -> None:
         command = [
-            *(sys.executable, "-m", "virtualenv", "--python", self._recipe.interpreter.executable),
+            *(sys.executable, "-P", "-m", "virtualenv", "--python", self._recipe.interpreter.executable),
             *("--app-data", str(self._cache / "virtualenv"), "--no-download", "--no-periodic-update"),
             *("--no-setuptools", path),
         ]
         self._run(command, "virtualenv", phase)
 
     def pip(self, python: str, arguments: Sequence[str], phase: Phase) -> str:
-        return self._run([python, "-m", "pip", *arguments], f"pip {arguments[0]}", phase)
+        # Isolated: a json.py in the directory we are in is not pip's.
+        command = [python, "-I", "-B", "-u", "-X", "utf8", "-m", "pip", *arguments]
+        return self._run(command, f"pip {arguments[0]}", phase)
 
     def arguments(self, outcome: str) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
@@ -173,7 +175,6 @@ class _Tools:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONIOENCODING": "utf-8",
-            "PYTHONUNBUFFERED": "1",
             "SOURCE_DATE_EPOCH": _EPOCH,
             "TMPDIR": tmp,
             "VIRTUALENV_CONFIG_FILE": os.devnull,

@@ -301,6 +301,14 @@ def test_an_environment_of_others_is_replaced_with_a_word(stored: CommandLine) -
     assert "was not made by terrastore" in warning
 
 
+def test_modules_beside_the_requirements_are_not_the_installers(cli: CommandLine) -> None:
+    """What lies in the working directory shadows nothing of pip, virtualenv or the interpreter that checks."""
+    for name in ("json.py", "logging.py", "pip.py", "virtualenv.py", "sysconfig.py", "email.py"):
+        cli.write(name, "raise SystemExit('shadowed')\n")
+    cli.write("requirements.txt", "alpha==1.0\n")
+    cli.ok("ensure")
+
+
 def test_ignore_store_touches_none(cli: CommandLine) -> None:
     """--ignore-store builds although the store is broken."""
     cli.store.write_text("no directory")
