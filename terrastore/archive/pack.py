@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from terrastore.archive import bytecode, layers, record, relocate, staging, ustar
 from terrastore.archive.frames import compress, describe, trailer
 from terrastore.archive.installed import installed, libc_needed, read
-from terrastore.archive.manifest import FRAME_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
+from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import drop_stray_bytecode, survey
 from terrastore.errors import BuildError
@@ -88,7 +88,7 @@ def pack(
         found = survey(tree, prefix, phase)
     _refuse_problems(found.problems)
     for path, strangers in sorted(found.strangers.items()):
-        report.warn(f"{path} names a path of another build that nothing can map: {strangers[0]}")
+        report.warn(f"{path} names a directory of a build, which will not be there: {strangers[0]}")
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
     plans = _divide(tree, found, distributions, skeleton, report)
     _refuse_problems(found.problems)
@@ -137,6 +137,8 @@ class _Output:
 def _finish(output: _Output, manifest: Manifest) -> ManifestLocation:
     """Write the manifest's frame, the end of the tar, and the trailer for readers without a pointer."""
     document = manifest.to_json()
+    if len(document) > SIZE_LIMIT:
+        raise BuildError(f"the manifest would have {len(document):,} bytes", hint="install fewer packages together")
     head = ustar.header(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)))
     raw = head + document + bytes(ustar.padding(len(document)))
     packed = compress(raw)

@@ -30,7 +30,9 @@ ROOT_LIMIT: Final = PREFIX_SIZE - len(PLACEHOLDER_NAME) - 1
 """Longest directory, in bytes, that can hold a staging prefix."""
 
 _ROOT: Final = re.compile(r"(/[A-Za-z0-9._-]+)+")
-_STRANGER: Final = re.compile(rb"(?<![A-Za-z0-9/._-])[A-Za-z0-9/._-]*" + MARKER + rb"[A-Za-z0-9/._-]*")
+_STRANGER: Final = re.compile(
+    rb"(?<![A-Za-z0-9/._-])[A-Za-z0-9/._-]*" + MARKER + rb"(?:work-)?[0-9a-f]{16}[A-Za-z0-9/._-]*"
+)
 
 
 @dataclass(frozen=True, slots=True)
