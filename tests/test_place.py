@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import terrastore.archive.relocate  # noqa: F401 -- nobody may not read it when it is needed
 from terrastore import atomic
 from terrastore.errors import UsageError
 from terrastore.key import EnvKey
