@@ -71,7 +71,8 @@ class Target:
             raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
         for path in map(os.path.realpath, needed):
             if path == self.path or path.startswith(f"{self.path}/"):
-                raise UsageError(f"the target {self.path} holds {path}, which would be gone", hint="name another")
+                gone = "it is needed itself" if path == self.path else f"{path} in it would be gone"
+                raise UsageError(f"the target {self.path} cannot be replaced: {gone}", hint="name another")
         if not force and not self._is_environment():
             raise UsageError(
                 f"the target {self.path} is a directory that is no environment",

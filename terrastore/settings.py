@@ -5,7 +5,6 @@ Flags and ``TERRASTORE_*`` variables beat all of them, and are the command line'
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,8 @@ def read(sources: Collection[SettingsFile], names: Collection[str]) -> dict[str,
         for name, value in _table(source).items():
             option = name.replace("-", "_")
             if option not in names:
+                import difflib  # noqa: PLC0415 -- only for who misspelt
+
                 close = difflib.get_close_matches(option, names, n=1)
                 meant = f"did you mean {close[0].replace('_', '-')}?" if close else "see terrastore ensure --help"
                 raise UsageError(f"{source.path}: there is no setting {name!r}", hint=meant)

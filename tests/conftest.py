@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 pytest.register_assert_rewrite("tests.store.contract")
 
-COMMAND = os.environ.get("TERRASTORE_COMMAND", f"{sys.executable} -P -m terrastore").split()
+COMMAND = os.environ.get("COMMAND_UNDER_TEST", f"{sys.executable} -P -m terrastore").split()
 
 
 def make_wheel(

@@ -39,6 +39,7 @@ def main() -> NoReturn:
     verbose = _said("--verbose", "TERRASTORE_VERBOSE") or any(
         word.startswith("-v") and set(word[1:]) == {"v"} for word in sys.argv[1:]
     )
+    _warn_of_unknown_variables()
     try:
         terrastore.main(standalone_mode=False, prog_name="terrastore", default_map=_default_map())
         code = 0
@@ -68,6 +69,19 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _said(flag: str, variable: str) -> bool:
     return flag in sys.argv or os.environ.get(variable, "").lower() not in {"", "0", "false", "no", "off"}
+
+
+def _warn_of_unknown_variables() -> None:
+    """Tell of a ``TERRASTORE_*`` variable that is no option: a misspelt one would count for nothing."""
+    known = {option.envvar for command in terrastore.commands.values() for option in command.params}
+    names = sorted(name for name in known if isinstance(name, str))
+    for name in sorted(os.environ):
+        if name.startswith("TERRASTORE_") and name not in names:
+            import difflib  # noqa: PLC0415 -- only for who misspelt
+
+            close = difflib.get_close_matches(name, names, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            print(f"terrastore: warning: {name} is no setting{meant}", file=sys.stderr)
 
 
 def _as_error(problem: Exception) -> TerrastoreError:

@@ -279,6 +279,8 @@ def test_settings_come_from_files_and_the_environment(stored: CommandLine) -> No
     assert "from-variable" == Path(told["target"]).name
     told = stored.ok("ensure", "--json", "--target", "from-flag", TERRASTORE_TARGET="from-variable").json
     assert "from-flag" == Path(told["target"]).name
+    misspelt = stored.ok("ensure", TERRASTORE_STOER="x")
+    assert "warning: TERRASTORE_STOER is no setting; did you mean TERRASTORE_STORE?" in misspelt.err
     stored.write("pyproject.toml", "[tool.terrastore]\ntarger = 1\n")
     wrong = stored("ensure")
     assert (2, True, True) == (wrong.code, "'targer'" in wrong.err, "did you mean target?" in wrong.err)
