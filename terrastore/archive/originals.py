@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record, relocate, ustar
 from terrastore.archive.manifest import Manifest, ManifestError
-from terrastore.errors import UsageError
+from terrastore.errors import ArchiveRefusedError, UsageError
 
 if TYPE_CHECKING:
     from terrastore.report import Report
@@ -43,6 +43,7 @@ def write_relocated(
     """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
 
     :raises UsageError: when a file's syntax cannot take ``prefix``
+    :raises ArchiveRefusedError: when a RECORD cannot be read
     """
     kinds = {entry.path: entry.kind for entry in manifest.relocations}
     contents = {}
@@ -67,6 +68,8 @@ def write_relocated(
                 rows = record.parse(file.read())
         except FileNotFoundError:
             continue  # uninstalled since
+        except ValueError as error:
+            raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
         _write(place, record.write(record.updated(rows, path, contents)), 0o644)
 
 
@@ -93,13 +96,12 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
         return originals
     reader = ustar.Reader()
     try:
-        parts: dict[ustar.Member, bytes] = {}
-        for member, _, content, _ in reader.feed(raw[: -len(ustar.END)]):
-            parts[member] = bytes(content)
+        pieces = list(reader.feed(raw[: -len(ustar.END)]))
         reader.finish()
     except ustar.MalformedError as error:
         raise UsageError(f"{root}/{ORIGINALS_PATH} is damaged: {error}", hint="make the environment anew") from None
-    return parts
+    listed = {entry.path for entry in manifest.relocations}
+    return {member: bytes(content) for member, _, content, _ in pieces if member.path in listed}
 
 
 def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:

@@ -367,3 +367,23 @@ def test_relocate_writes_nothing_outside(stored: CommandLine, kind: str, way: st
     (stored.cwd / ".venv/.terrastore/originals.tar").unlink()
     result = stored("relocate", ".venv")
     assert (2, "root:x:0:0:root:/root:/bin/bash\n") == (result.code, victim.read_text())
+
+
+@pytest.mark.parametrize("damage", ["a RECORD", "the originals", "a stranger among the originals"])
+def test_relocate_of_a_damaged_environment(stored: CommandLine, damage: str) -> None:
+    """What relocate cannot read it names, and what is not listed it leaves alone."""
+    stored.ok("ensure")
+    kept = stored.cwd / ".venv/.terrastore/originals.tar"
+    if damage == "a RECORD":
+        next(stored.cwd.glob(".venv/lib/*/site-packages/alpha-1.0.dist-info/RECORD")).write_text("a,b,c,d\n")
+        assert 8 == stored("relocate", ".venv").code
+    elif damage == "the originals":
+        kept.write_bytes(b"x" * 2048)
+        assert 2 == stored("relocate", ".venv").code
+    else:
+        member = ustar.Member("bin/stranger", ustar.REGULAR, 0o755, 1)
+        kept.write_bytes(
+            kept.read_bytes()[: -len(ustar.END)] + ustar.header(member) + b"x".ljust(512, b"\0") + ustar.END
+        )
+        stored.ok("relocate", ".venv")
+        assert not (stored.cwd / ".venv/bin/stranger").exists()
