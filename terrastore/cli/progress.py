@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import termios
 import threading
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.report import Phase, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
 _PATIENCE: Final = 0.4
@@ -97,7 +102,8 @@ class TerminalReport(Report):
             TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
         )
         console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True) as live:
+        display = Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True)
+        with _without_echo_of_controls(sys.stderr.fileno()), display as live:
             self._live = live
             while not self._stop.wait(_FRAME):
                 self._update(live)
@@ -112,6 +118,26 @@ class TerminalReport(Report):
             if number not in self._drawn:
                 self._drawn[number] = live.add_task(phase.name, total=phase.total, amount="", status="")
             live.update(self._drawn[number], completed=phase.done, amount=_amount(phase), status=phase.status)
+
+
+@contextmanager
+def _without_echo_of_controls(fd: int) -> Iterator[None]:
+    """Keep the terminal from writing ``^C``, which would push a line as wide as the terminal out of reach.
+
+    Only in the foreground: a background process that changes the terminal is stopped (tcsetattr(3), SIGTTOU).
+    """
+    before = None
+    with suppress(OSError, termios.error):
+        if os.tcgetpgrp(fd) == os.getpgrp():
+            before = termios.tcgetattr(fd)
+            changed = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+            termios.tcsetattr(fd, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        if before is not None:
+            with suppress(OSError, termios.error):
+                termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 def _amount(phase: Phase) -> str:
