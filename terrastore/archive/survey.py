@@ -7,6 +7,7 @@ import os
 import posixpath
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -68,10 +69,15 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
 
 
 def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
-    """Remove every ``.pyc`` below ``__pycache__`` that is not ``listed``: somebody's run left it there."""
+    """Remove every ``.pyc`` below ``__pycache__`` that is not ``listed``: somebody's run left it there.
+
+    A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
+    """
     for path, entry in list(_walk(tree, "")):
         if source_of(path) and path not in listed:
             os.unlink(entry.path)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(entry.path))
 
 
 def _walk(tree: str, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
