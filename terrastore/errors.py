@@ -105,3 +105,8 @@ class WaitError(TerrastoreError):
 
     exit_code = 10
     kind = "wait"
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return in a few words, lower case, why something cannot be read or written."""
+    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

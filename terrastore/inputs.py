@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore import interpreter
-from terrastore.errors import RequirementsError
+from terrastore.errors import RequirementsError, reason
 from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.files import as_path, reason
-from terrastore.requirements.lines import index_identity, is_url, without_secrets
+from terrastore.requirements.files import as_path
+from terrastore.requirements.lines import index_identity, is_file_url, is_url, without_secrets
 from terrastore.requirements.machine import configuration_files, pip_settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class Inputs:
         if self.no_index:
             yield "--no-index"
         yield from (f"--extra-index-url {url}" for url in self.extra_index_url)
-        yield from (f"--find-links {place if '://' in place else os.path.abspath(place)}" for place in self.find_links)
+        for place in self.find_links:
+            is_path = not is_url(place) and not is_file_url(place)
+            yield f"--find-links {os.path.abspath(os.path.expanduser(place)) if is_path else place}"
         if self.pre:
             yield "--pre"
         yield from (f"--only-binary {names}" for names in self.only_binary)

@@ -11,7 +11,7 @@ from terrastore import environment, interpreter
 from terrastore.archive import originals
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
-from terrastore.errors import HostError, UsageError
+from terrastore.errors import HostError, UsageError, reason
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
@@ -62,8 +62,7 @@ def install_file(
     try:
         file = open(path, "rb")  # noqa: SIM115 -- closed below
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path} cannot be read: {reason}", hint="name an archive, a .tar.zst file") from None
+        raise UsageError(f"{path} cannot be read: {reason(error)}", hint="name an archive, a .tar.zst file") from None
     with file:
         manifest = find_manifest(read_file(file), os.fstat(file.fileno()).st_size)
         if lack := Host.here().lacks(manifest.needs):

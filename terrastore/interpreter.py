@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from terrastore.errors import HostError
+from terrastore.errors import HostError, reason
 
 _TIMEOUT: Final = 30
 _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
@@ -130,14 +130,14 @@ def probe(executable: str) -> Interpreter:
         facts = json.loads(result.stdout)
         return Interpreter(**facts | {"version": tuple(facts["version"])})
     except subprocess.CalledProcessError as error:
-        reason = f"it ends with exit code {error.returncode}"
+        problem = f"it ends with exit code {error.returncode}"
     except subprocess.TimeoutExpired:
-        reason = f"it does not answer within {_TIMEOUT} s"
+        problem = f"it does not answer within {_TIMEOUT} s"
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        problem = reason(error)
     except (ValueError, LookupError, TypeError):
-        reason = "its answer makes no sense"
-    raise HostError(f"{executable} is no Python that works here: {reason}", hint="choose another with --python")
+        problem = "its answer makes no sense"
+    raise HostError(f"{executable} is no Python that works here: {problem}", hint="choose another with --python")
 
 
 def _discover(request: str) -> str:

@@ -163,6 +163,19 @@ def test_find_links_are_absolute_in_the_recipe(project: Path) -> None:
     assert (f"--find-links {project}/wheels",) == inputs.recipe(inputs.request()).options
 
 
+@pytest.mark.parametrize("spelling", ["~/wheels", "file:{home}/wheels", "file://{home}/wheels", "{home}/wheels"])
+def test_find_links_in_every_spelling(spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is the same whether it is named from the home, by a URL or by its path, and pip is led to it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/one.whl").write_text("one")
+    inputs = Inputs(requirements=("/dev/null",), find_links=(spelling.format(home=tmp_path),))
+    plain = Inputs(requirements=("/dev/null",), find_links=(str(tmp_path / "wheels"),))
+    assert plain.request().options == inputs.request().options
+    (line,) = inputs.recipe(inputs.request()).options
+    assert line.endswith(f"{tmp_path}/wheels")
+
+
 def test_missing_find_links_are_named() -> None:
     """A folder that is not there is an error that names it."""
     with pytest.raises(RequirementsError, match="nowhere cannot be read: no such file or directory"):

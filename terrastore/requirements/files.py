@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from terrastore.errors import RequirementsError
+from terrastore.errors import RequirementsError, reason
 from terrastore.requirements.lines import (
     LineError,
     Option,
     Wanted,
     index_identity,
+    is_file_url,
     is_url,
     logical_lines,
     parse,
@@ -126,7 +127,7 @@ class _Walk:
 
     def _text(self, path: str, trail: tuple[str, ...]) -> str:
         try:
-            place = as_path(path) if _is_file_url(path) else path
+            place = as_path(path) if is_file_url(path) else path
             data = self._reader.read(place)
         except (OSError, ValueError) as error:
             where = f" (included by {trail[-1]})" if trail else ""
@@ -201,7 +202,7 @@ class _Walk:
 
 
 def _beside(including: str, included: str) -> str:
-    if is_url(included) or _is_file_url(included):
+    if is_url(included) or is_file_url(included):
         return included
     return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))
 
@@ -211,19 +212,10 @@ def as_path(local: str) -> str:
 
     :raises LineError: when it is neither
     """
-    if not _is_file_url(local):
+    if not is_file_url(local):
         return os.path.expanduser(local)
     try:
         return unquote(urlsplit(local).path)
     except ValueError:
         msg = f"{without_secrets(local)} is no URL"
         raise LineError(msg) from None
-
-
-def _is_file_url(text: str) -> bool:
-    return text[:5].lower() == "file:"
-
-
-def reason(error: OSError | ValueError) -> str:
-    """Return in a few words, lower case, why a file cannot be read."""
-    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

@@ -104,7 +104,12 @@ def parse(line: str) -> tuple[Option, ...] | Wanted:
 
 def is_url(text: str) -> bool:
     """Whether ``text`` is a URL of something that is not on this machine's disk."""
-    return bool(_URL.match(text)) and not text.lower().startswith("file:")
+    return bool(_URL.match(text)) and not is_file_url(text)
+
+
+def is_file_url(text: str) -> bool:
+    """Whether ``text`` is a URL of something on this machine's disk (RFC 8089)."""
+    return text[:5].lower() == "file:"
 
 
 def without_secrets(text: str) -> str:
@@ -149,7 +154,7 @@ def _wanted(line: str) -> Wanted:
     text = line[: match.start()] if match else line
     options = "".join(f" {option}" for option in _per_requirement(match[1])) if match else ""
     head = re.split(r"[\s;\[]", text)[0]
-    if head[:5].lower() == "file:":
+    if is_file_url(head):
         return Wanted(without_secrets(text) + options, without_secrets(head))
     if not is_url(head) and (head.startswith((".", "~")) or "/" in head.partition("@")[0] or _is_archive(head)):
         return Wanted(text + options, head)
@@ -165,7 +170,7 @@ def _wanted(line: str) -> Wanted:
         name += "[" + ",".join(sorted({canonicalize_name(extra) for extra in requirement.extras})) + "]"
     where = f" @ {without_secrets(requirement.url)}" if requirement.url else str(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
-    local = requirement.url if requirement.url and requirement.url[:5].lower() == "file:" else None
+    local = requirement.url if requirement.url and is_file_url(requirement.url) else None
     return Wanted(name + where + marker + options, local and without_secrets(local))
 
 

@@ -6,8 +6,8 @@ import configparser
 import os
 from typing import TYPE_CHECKING, Final
 
-from terrastore.errors import UsageError
-from terrastore.requirements.files import as_path, reason
+from terrastore.errors import UsageError, reason
+from terrastore.requirements.files import as_path
 from terrastore.requirements.lines import index_identity, is_url, without_secrets
 
 if TYPE_CHECKING:

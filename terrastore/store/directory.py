@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import atomic
-from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
+from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, reason
 from terrastore.store.protocol import Listed, Object
 
 if TYPE_CHECKING:
@@ -165,18 +165,17 @@ class DirectoryStore:
         except TerrastoreError:
             raise
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             if error.errno in _ABSENT:
                 raise StoreRefusedError(
                     f"the store {self} is not there", hint="check the path, or that the share is mounted"
                 ) from error
             if error.errno in _REFUSED:
                 raise StoreRefusedError(
-                    f"the store {self} cannot be {verb}: {reason}",
+                    f"the store {self} cannot be {verb}: {reason(error)}",
                     hint="check the path and the permissions of this user",
                 ) from error
             raise StoreUnreachableError(
-                f"the store {self} cannot be {verb}: {reason}", hint="check the disk, or the share"
+                f"the store {self} cannot be {verb}: {reason(error)}", hint="check the disk, or the share"
             ) from error
 
 
