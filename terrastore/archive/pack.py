@@ -94,9 +94,10 @@ def pack(
     _refuse_problems(found.problems)
     with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
         output = _Output(sink)
-        with ThreadPoolExecutor(min(workers, _AHEAD)) as pool:
+        threads = min(workers, _AHEAD)
+        with ThreadPoolExecutor(threads) as pool:
             packed_layers = [
-                _write_layer(each, _raw_layer(tree, each.paths, found, phase.advance), output, pool, workers)
+                _write_layer(each, _raw_layer(tree, each.paths, found, phase.advance), output, pool, threads + 2)
                 for each in plans
             ]
     manifest = Manifest(
@@ -152,9 +153,9 @@ def _finish(output: _Output, manifest: Manifest) -> ManifestLocation:
 
 
 def _write_layer(
-    plan: layers.LayerPlan, raw: Iterable[bytes], output: _Output, pool: ThreadPoolExecutor, workers: int
+    plan: layers.LayerPlan, raw: Iterable[bytes], output: _Output, pool: ThreadPoolExecutor, ahead: int
 ) -> Layer:
-    """Write one layer in frames that the pool compresses ahead; two more than it has threads are in memory."""
+    """Write one layer in frames that the pool compresses, at most ``ahead`` of them ahead."""
     digest, frames = hashlib.sha256(), []
     pending: deque[Future[tuple[bytes, Frame]]] = deque()
 
@@ -167,7 +168,7 @@ def _write_layer(
     for piece in raw:
         digest.update(piece)
         pending.append(pool.submit(_pack_frame, piece))
-        drain(min(workers, _AHEAD) + 2)
+        drain(ahead)
     drain(0)
     return Layer(name=plan.name, version=plan.version, digest=digest.hexdigest(), frames=tuple(frames))
 

@@ -17,8 +17,10 @@ from terrastore.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from terrastore.ensure import Outcome
     from terrastore.inputs import Inputs
     from terrastore.place import Releases, Target
+    from terrastore.report import Report
 
 
 @contextmanager
@@ -65,11 +67,7 @@ def ensure(**values: Any) -> None:
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
         outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
-    seconds = time.perf_counter() - started
-    if values["as_json"]:
-        messages.print_json(messages.outcome_json(outcome, report))
-    else:
-        print(messages.outcome_line(outcome, shown=shown, asked=_asked(inputs), seconds=seconds), flush=True)
+    _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
     if outcome.retired is not None:
         from terrastore.place import discard  # noqa: PLC0415
 
@@ -95,11 +93,7 @@ def build(**values: Any) -> None:
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
-    seconds = time.perf_counter() - started
-    if values["as_json"]:
-        messages.print_json(messages.outcome_json(outcome, report))
-    else:
-        print(messages.outcome_line(outcome, shown="", asked=_asked(inputs), seconds=seconds))
+    _tell(outcome, report, inputs, shown="", started=started, as_json=values["as_json"])
 
 
 @click.command()
@@ -211,8 +205,13 @@ def _place(values: dict[str, Any]) -> tuple[Target | Releases, str]:
     return Releases.at(values["link"], releases), values["link"]
 
 
-def _asked(inputs: Inputs) -> str:
-    return ", ".join(inputs.files)
+def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:
+    """Print what came of a run, before anything that is left to do afterwards."""
+    if as_json:
+        messages.print_json(messages.outcome_json(outcome, report))
+    else:
+        seconds, asked = time.perf_counter() - started, ", ".join(inputs.files)
+        print(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds), flush=True)
 
 
 COMMANDS = (ensure, build, key, unpack, relocate, rollback)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore.errors import UsageError
 from terrastore.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ def opened_store(urls: tuple[str, ...]) -> Store:
 
     :raises UsageError: for an unknown kind, and for more than one
     """
-    from terrastore.errors import UsageError  # noqa: PLC0415
     from terrastore.store.locations import default_store, open_store  # noqa: PLC0415 -- a run that keeps what is there opens none
 
     if len(urls) > 1:
