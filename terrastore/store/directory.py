@@ -76,8 +76,7 @@ class DirectoryStore:
                 file = stack.enter_context(atomic.temporary_beside(path, mode=_MODE))
             yield _Upload(self, file)
             with self._errors("written"):
-                if not atomic.publish_new(file, path):
-                    raise StoreUnreachableError(f"{self} already has {name}, which should be unique", hint="run again")
+                atomic.publish_new(file, path)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._errors("listed"):

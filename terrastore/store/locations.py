@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import UsageError
 from terrastore.store.directory import DirectoryStore
+from terrastore.store.layered import LayeredStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from terrastore.store.protocol import Store
+
+_KINDS: Final = "name a directory, s3://bucket/prefix, or https:// to read alone"
 
 
 def default_store(path: str) -> Store:
@@ -19,24 +24,34 @@ def default_store(path: str) -> Store:
     return DirectoryStore(path, with_parents=True)
 
 
+def open_stores(urls: Sequence[str]) -> Store:
+    """Return the stores at ``urls``, nearest first, as one.
+
+    :raises UsageError: for an unknown kind of store
+    """
+    stores = [open_store(url) for url in urls]
+    return stores[0] if len(stores) == 1 else LayeredStore(stores)
+
+
 def open_store(url: str) -> Store:
-    """Return the store at ``url``: a path, or ``file://`` with percent-encoding.
+    """Return the store at ``url``.
+
+    That is a path, ``file://`` with percent-encoding, ``s3://bucket/prefix``, or ``https://`` to be read only.
 
     :raises UsageError: for an unknown kind of store
     """
     if not url:
-        raise UsageError("--store is empty", hint="name a directory, by its path or by file:///path")
+        raise UsageError("--store is empty", hint=_KINDS)
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return DirectoryStore(os.path.abspath(os.path.expanduser(url)))
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise UsageError(
-            f"--store is no URL: {error}", hint="name a directory, by its path or by file:///path"
-        ) from None
+        raise UsageError(f"--store is no URL: {error}", hint=_KINDS) from None
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return DirectoryStore(os.path.normpath(unquote(parts.path)))
-    raise UsageError(
-        f"{parts.scheme}:// is not a kind of store that terrastore knows",
-        hint="name a directory, by its path or by file:///path",
-    )
+    if parts.scheme == "s3":
+        from terrastore.store.s3 import S3Store  # noqa: PLC0415 -- each kind for those who use it
+
+        return S3Store(url)
+    raise UsageError(f"{parts.scheme}:// is not a kind of store that terrastore knows", hint=_KINDS)

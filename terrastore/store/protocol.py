@@ -70,7 +70,7 @@ class WritableStore(Store, Protocol):
     def upload(self, name: str) -> AbstractContextManager[Upload]:
         """Take a large object piece by piece; it is published when the body ends, and discarded when that raises.
 
-        Names of uploads are unique: nothing is there before.
+        Names of uploads are unique: what is there by that name already is the same, and may stay.
         """
 
 
@@ -83,3 +83,12 @@ class ListableStore(Store, Protocol):
 
     def remove(self, name: str) -> bool:
         """Remove an object; return whether it was there."""
+
+
+@runtime_checkable
+class Layered(Store, Protocol):
+    """A store that consists of others."""
+
+    @property
+    def layers(self) -> tuple[Store, ...]:
+        """The stores, nearest first."""

@@ -194,9 +194,9 @@ def test_a_killed_writer_is_not_in_the_way(tmp_path: Path) -> None:
     assert [NAME] == [listed.name for listed in store.list("")]
 
 
-def test_an_upload_to_a_taken_name_is_refused(root: Path) -> None:
-    """Names of uploads are unique; should one be taken after all, what is there stays."""
-    with pytest.raises(StoreUnreachableError, match="already has"), DirectoryStore(str(root)).upload(NAME) as taken:
+def test_an_upload_to_a_taken_name_leaves_what_is_there(root: Path) -> None:
+    """Names of uploads are unique, so what is there is the same: somebody else filled this store too."""
+    with DirectoryStore(str(root)).upload(NAME) as taken:
         taken.write(b"new")
     assert {NAME: b"data"} == files(root)
 

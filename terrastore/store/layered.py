@@ -1,0 +1,62 @@
+"""Several stores as one, nearest first: a cache on a share in front of a bucket."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from terrastore.errors import StoreRefusedError
+from terrastore.store.protocol import ListableStore, WritableStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from terrastore.store.protocol import Listed, Object, Store, Upload
+
+
+class LayeredStore:
+    """Reads from the nearest store that has an object, writes to the last one that can be written.
+
+    Filling the nearer ones is left to who knows which objects belong together.
+    """
+
+    def __init__(self, layers: Sequence[Store]) -> None:
+        self.layers = tuple(layers)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.layers))
+
+    def read(self, name: str) -> Object | None:
+        return next((found for layer in self.layers if (found := layer.read(name)) is not None), None)
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        found = (layer.read_range(name, offset, size) for layer in self.layers)
+        return next((data for data in found if data is not None), None)
+
+    def create(self, name: str, data: bytes) -> bool:
+        return self._written().create(name, data)
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        return self._written().replace(name, data, version)
+
+    def upload(self, name: str) -> AbstractContextManager[Upload]:
+        return self._written().upload(name)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Yield what the layers that can be listed have, each name once, as the nearest one has it."""
+        listings = (layer.list(prefix) for layer in self.layers if isinstance(layer, ListableStore))
+        merged = heapq.merge(*listings, key=lambda listed: listed.name)
+        return (next(same) for _, same in groupby(merged, key=lambda listed: listed.name))
+
+    def remove(self, name: str) -> bool:
+        """Remove an object wherever it is, for a nearer store would go on to serve it."""
+        removed = [layer.remove(name) for layer in self.layers if isinstance(layer, ListableStore)]
+        return any(removed)
+
+    def _written(self) -> WritableStore:
+        for layer in reversed(self.layers):
+            if isinstance(layer, WritableStore):
+                return layer
+        raise StoreRefusedError(f"none of {self} can be written", hint="name a store that can with --store")

@@ -1,0 +1,120 @@
+"""A store in S3, or in one of the many services that speak its protocol.
+
+Objects are created by conditional writes. A store may ignore the conditions; that is noticed at the first object that
+is created, and then costs nothing worse than a build that somebody else made too.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from terrastore.errors import StoreRefusedError
+from terrastore.store.protocol import Object
+from terrastore.store.s3.location import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from terrastore.store.protocol import Listed
+    from terrastore.store.s3.bucket import Bucket
+    from terrastore.store.s3.upload import MultipartUpload
+
+
+class S3Store:
+    """Objects below a prefix of a bucket; versions are ETags.
+
+    ``conditional``: whether the store honours conditions on writing; None until something was created.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take where the store is from ``url``.
+
+        :raises UsageError: when that is not of the form in :mod:`terrastore.store.s3.location`
+        """
+        self.location = Location.parse(url)
+        self.conditional: bool | None = None
+        self._etags: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+    def read(self, name: str) -> Object | None:
+        got = self._bucket.get(name)
+        return None if got is None else Object(got.data, got.etag)
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        if size == 0:
+            return None if self._bucket.head(name) is None else b""
+        # That an object is replaced while it is read is noticed at no request's cost.
+        got = self._bucket.get_range(name, offset, size, etag=self._etags.get(name))
+        if got is None:
+            return None
+        if got.etag:
+            self._etags[name] = got.etag
+        return got.data
+
+    def create(self, name: str, data: bytes) -> bool:
+        write_id = secrets.token_hex(16)
+        # Where conditions are ignored, looking first is all that can be done.
+        if not self.conditional and self._is_there(name):
+            return False
+        if not self._bucket.put(name, data, write_id, IfNoneMatch="*"):
+            # When a reply was lost, asking again met our own object.
+            return self._is_ours(name, write_id)
+        if self.conditional is None:
+            written_over = self._bucket.put(name, data, write_id, IfNoneMatch="*")
+            self.conditional = not (written_over or self._bucket.refuses_conditions)
+        return self.conditional or self._is_ours(name, write_id)
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        write_id = secrets.token_hex(16)
+        if not self.conditional and not self._is_still(name, version):
+            return False
+        if self._bucket.put(name, data, write_id, IfMatch=version) or self._is_ours(name, write_id):
+            return True
+        # Some older stores never find that a version matches.
+        return self._is_still(name, version) and self._bucket.put(name, data, write_id)
+
+    @contextmanager
+    def upload(self, name: str) -> Iterator[MultipartUpload]:
+        from terrastore.store.s3.upload import MultipartUpload  # noqa: PLC0415 -- only who publishes needs it
+
+        upload = MultipartUpload(self._bucket, name)
+        try:
+            yield upload
+            upload.complete()
+        except BaseException:
+            upload.abort()
+            raise
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return self._bucket.list(prefix)
+
+    def remove(self, name: str) -> bool:
+        there = self._bucket.head(name) is not None
+        if there:
+            self._bucket.delete(name)
+        return there
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        from terrastore.store.s3.bucket import Bucket  # noqa: PLC0415 -- botocore takes 90 ms, which a kept run spares
+
+        return Bucket(self.location)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return self._bucket.head(name) is not None
+        except StoreRefusedError:
+            return False  # who may not list is not told; writing will tell
+
+    def _is_ours(self, name: str, write_id: str) -> bool:
+        head = self._bucket.head(name)
+        return head is not None and head.write_id == write_id
+
+    def _is_still(self, name: str, version: str) -> bool:
+        head = self._bucket.head(name)
+        return head is not None and head.etag == version

@@ -1,0 +1,239 @@
+"""Requests to S3, each with what can come back: an answer, "not there", or an error of ours."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import re
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from terrastore.errors import StoreUnreachableError
+from terrastore.store.protocol import Listed
+from terrastore.store.s3 import trouble
+from terrastore.store.s3.client import client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from terrastore.store.s3.location import Location
+
+_TRIES: Final = 4
+_WRITE_ID: Final = "writeid"
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
+_TYPES: Final = {".json": "application/json", ".zst": "application/zstd"}
+_ABOUT_CONDITIONS: Final = frozenset(
+    {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What GetObject gave."""
+
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What HeadObject gave; ``write_id`` names the request that wrote the object, "" when nobody said."""
+
+    etag: str
+    write_id: str
+
+
+class Bucket:
+    """The objects below a location's prefix. Any number of threads may use it.
+
+    Every method raises StoreRefusedError when S3 says no, StoreUnreachableError when it does not answer or makes no
+    sense, and UsageError when it cannot be asked with the configuration there is. ``refuses_conditions`` is set when
+    it says that it has no conditional writes.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self.refuses_conditions = False
+
+    def get(self, name: str) -> Got | None:
+        """Return a whole object, None when it is not there."""
+        with self._speaking(f"read {name}"):
+            return self._get(name, {}, lambda _answer: None)
+
+    def get_range(self, name: str, offset: int, size: int, *, etag: str | None) -> Got | None:
+        """Return what of ``size`` bytes from ``offset`` the object has, None when it is not there.
+
+        :param etag: refuse an object that is another by now
+        """
+        wanted = f"bytes={offset}-{offset + size - 1}"
+
+        def announced(answer: Mapping[str, Any]) -> int:
+            match = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
+            if not match:
+                msg = "it sent a whole object for a range: something in between does not know ranges"
+                raise trouble.NonsenseError(msg)
+            first, last = int(match[1]), int(match[2])
+            if first != offset or not first <= last < offset + size:
+                msg = f"it was asked for {wanted} and sent {match[0]}"
+                raise trouble.NonsenseError(msg)
+            return last - first + 1
+
+        with self._speaking(f"read {name}"):
+            try:
+                return self._get(name, {"Range": wanted} | ({"IfMatch": etag} if etag else {}), announced)
+            except ClientError as error:
+                if trouble.status(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return Got(b"", "")
+                if trouble.status(error) == HTTPStatus.PRECONDITION_FAILED:
+                    raise StoreUnreachableError(
+                        f"{name} in {self.location} was replaced while it was read", hint="run again"
+                    ) from error
+                raise
+
+    def head(self, name: str) -> Head | None:
+        """Return what is known of an object, None when it is not there."""
+        with self._speaking(f"read {name}"):
+            try:
+                answer = self._client().head_object(**self._place(name))
+            except ClientError as error:
+                if trouble.is_missing(error):
+                    return None
+                raise
+            _check(answer)
+            # Some stores change the case of names.
+            metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
+            return Head(answer["ETag"], metadata.get(_WRITE_ID, ""))
+
+    def put(self, name: str, data: bytes, write_id: str, **condition: str) -> bool:
+        """Write an object; return False when ``condition``, IfMatch or IfNoneMatch, does not hold."""
+        parameters = self._place(name) | self._new(name, write_id) | {"Body": data, "ContentMD5": _md5(data)}
+        with self._speaking(f"write {name}"):
+            for attempt in range(_TRIES):
+                try:
+                    answer = self._client(patient=True).put_object(**parameters, **condition)
+                except ClientError as error:
+                    number = trouble.status(error)
+                    if not condition or number not in _ABOUT_CONDITIONS:
+                        raise
+                    if number == HTTPStatus.NOT_IMPLEMENTED:
+                        self.refuses_conditions, condition = True, {}
+                    elif number == HTTPStatus.CONFLICT:
+                        _pause(attempt)
+                    elif number == HTTPStatus.PRECONDITION_FAILED or trouble.is_missing(error):
+                        return False
+                    else:
+                        raise
+                else:
+                    _check(answer)
+                    return True
+            return False
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is not there is no trouble."""
+        with self._speaking(f"remove {name}"):
+            self._client().delete_object(**self._place(name))
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Yield the objects whose names begin with ``prefix``, page by page."""
+        own = self.location.prefix
+        with self._speaking("list what it has"):
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.location.bucket, Prefix=own + prefix):
+                for item in page.get("Contents", ()):
+                    yield Listed(item["Key"].removeprefix(own), item["Size"], item["LastModified"].timestamp())
+
+    def begin_upload(self, name: str, write_id: str) -> str:
+        """Begin a multipart upload; return its id."""
+        with self._speaking(f"write {name}"):
+            answer = self._client(patient=True).create_multipart_upload(
+                **self._place(name), **self._new(name, write_id)
+            )
+            return str(answer["UploadId"])
+
+    def put_part(self, name: str, upload_id: str, number: int, data: bytes) -> str:
+        """Upload a part; return its ETag."""
+        with self._speaking(f"write {name}"):
+            answer = self._client(patient=True).upload_part(
+                **self._place(name), UploadId=upload_id, PartNumber=number, Body=data, ContentMD5=_md5(data)
+            )
+            _check(answer)
+            return str(answer["ETag"])
+
+    def end_upload(self, name: str, upload_id: str, etags: Sequence[str], write_id: str) -> None:
+        """Make the parts one object."""
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+        with self._speaking(f"write {name}"):
+            try:
+                self._client(patient=True).complete_multipart_upload(
+                    **self._place(name), UploadId=upload_id, MultipartUpload={"Parts": parts}
+                )
+            except ClientError:
+                # When the reply was lost, asking again finds that the upload has ended.
+                head = self.head(name)
+                if head is None or head.write_id != write_id:
+                    raise
+
+    def abort_upload(self, name: str, upload_id: str) -> None:
+        """Discard the parts."""
+        with self._speaking(f"discard {name}"):
+            self._client().abort_multipart_upload(**self._place(name), UploadId=upload_id)
+
+    def _get(self, name: str, parameters: Mapping[str, str], announced: Callable[[Any], int | None]) -> Got | None:
+        """Get an object or a range; botocore tries again to get an answer, and this to get its body."""
+        problem: Exception
+        for attempt in range(_TRIES):
+            try:
+                answer = self._client().get_object(**self._place(name), **parameters)
+            except ClientError as error:
+                if trouble.is_missing(error):
+                    return None
+                raise
+            _check(answer)
+            size = announced(answer)
+            try:
+                data = answer["Body"].read()
+            except BotoCoreError as error:
+                problem = error
+            else:
+                if size is None or len(data) == size:
+                    return Got(data, answer["ETag"])
+                problem = trouble.NonsenseError(f"it announced {size:,} bytes and sent {len(data):,}")
+            _pause(attempt)
+        raise problem
+
+    def _client(self, *, patient: bool = False) -> Any:
+        return client(self.location.connection, patient=patient)
+
+    def _place(self, name: str) -> dict[str, str]:
+        return {"Bucket": self.location.bucket, "Key": self.location.prefix + name}
+
+    def _new(self, name: str, write_id: str) -> dict[str, Any]:
+        """Return what is said of a new object."""
+        kind = next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
+        return {"ContentType": kind, "Metadata": {_WRITE_ID: write_id}, **self.location.writing}
+
+    def _speaking(self, doing: str) -> AbstractContextManager[None]:
+        return trouble.speaking(self.location, self.location.bucket, doing)
+
+
+def _check(answer: Mapping[str, Any]) -> None:
+    """Refuse an answer of success that S3 cannot have given."""
+    kind = answer.get("ContentType", "")
+    if "ETag" not in answer or kind.startswith("text/html"):
+        msg = f"the answer is none of S3's{f' but {kind}' if kind else ''}: is that a proxy?"
+        raise trouble.NonsenseError(msg)
+
+
+def _md5(data: bytes) -> str:
+    """Return what the store compares the body with that arrives (RFC 1864)."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 -- spreads those who try at once

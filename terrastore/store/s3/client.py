@@ -1,0 +1,79 @@
+"""One botocore client for each way to reach S3, made when it is first needed.
+
+botocore alone, not boto3 around it: half the time to the first answer, and the same credentials, configuration files
+and variables, for boto3 takes them from it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.session import Session
+
+from terrastore import __version__
+
+if TYPE_CHECKING:
+    from terrastore.store.s3.location import Connection
+
+CONNECTIONS: Final = 16
+_ATTEMPTS: Final = 4
+_CONNECT_SECONDS: Final = 4
+# A store that never answers is given up after 4 times this and at most 7 seconds of waiting between: 27 seconds.
+_ANSWER_SECONDS: Final = 5
+# A store may take its time to put a large object together.
+_PATIENT_SECONDS: Final = 60
+# Credentials can come from the others.
+_SERVICES: Final = ["s3", "signin", "sso", "sso-oidc", "sts"]
+
+_making = threading.Lock()
+
+
+def client(connection: Connection, *, patient: bool = False) -> Any:
+    """Return the process's client for a way to reach S3; any number of threads may use it.
+
+    :param patient: wait long for an answer, as after the bytes of an upload
+    :raises botocore.exceptions.BotoCoreError: when the configuration cannot be used
+    """
+    with _making:  # a client may be shared by threads; making one may not
+        return _client(connection, patient)
+
+
+@functools.cache
+def _client(connection: Connection, patient: bool) -> Any:
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_PATIENT_SECONDS if patient else _ANSWER_SECONDS,
+        max_pool_connections=CONNECTIONS,
+        tcp_keepalive=True,
+        # Older stores refuse, or worse store, the trailers that newer checksums come in. We have digests of our own.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": connection.addressing_style} if connection.addressing_style else None,
+        user_agent_extra=f"terrastore/{__version__}",
+        **({"signature_version": UNSIGNED} if connection.anonymous else {}),
+    )
+    session = _session(connection.profile)
+    made = session.create_client(
+        "s3", region_name=connection.region, endpoint_url=connection.endpoint_url, config=config
+    )
+
+    def add_headers(request: Any, **_: object) -> None:
+        for name, value in connection.headers:
+            request.headers[name] = value
+
+    for operation in ("PutObject", "CreateMultipartUpload"):
+        made.meta.events.register(f"before-sign.s3.{operation}", add_headers)
+    return made
+
+
+@functools.cache
+def _session(profile: str | None) -> Session:
+    session = Session(profile=profile)
+    # Looking for all four hundred services on disk takes longer than the first request.
+    session.get_component("data_loader").list_available_services = lambda _type_name: _SERVICES
+    return session
