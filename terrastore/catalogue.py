@@ -1,45 +1,40 @@
-"""Environments in a store, by key: find one, publish one, list and remove them.
+"""Environments in a store, by key: find one, list and remove them.
 
-Publishing puts the archive under a name of its own first and the pointer after it, so whoever follows a pointer finds
-its archive. Finding believes nothing: the pointer must be for the key, the manifest's bytes must be those it names.
+Finding believes nothing: the pointer must be for the key, the manifest's bytes must be those it names.
 """
 
 from __future__ import annotations
 
-import secrets
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from terrastore import __version__
 from terrastore.archive.unpack import HEAL, read_manifest
-from terrastore.errors import ArchiveRefusedError, StoreRefusedError, StoreUnreachableError, UsageError
+from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore, WritableStore
+from terrastore.store.protocol import Layered, ListableStore, WritableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from terrastore.archive.manifest import Manifest
-    from terrastore.archive.pack import Packed
     from terrastore.report import Report
     from terrastore.store.protocol import Store
 
-_TRIES: Final = 5
-_COPY_SIZE: Final = 8 * 1024 * 1024
+_END_LIMIT: Final = 4096
+"""Most bytes that follow the manifest's frame: the end of the tar and the trailer, FORMAT.md section 4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """An environment in a store, its pointer read and verified."""
+    """An environment in a store, its pointer read and verified; ``envelope`` is the pointer as it is stored."""
 
     store: Store
     key: EnvKey
     pointer: Pointer
+    envelope: bytes
 
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes of the archive.
@@ -62,23 +57,21 @@ class Published:
         return data
 
     def manifest(self) -> Manifest:
-        """Return the archive's manifest.
+        """Return the archive's manifest; reads the archive's end, so that one that is cut off is found out.
 
         :raises ArchiveRefusedError: when it is not the one that the pointer names, or is for another key
         """
-        manifest = read_manifest(self.read, self.pointer.manifest)
-        if manifest.totals.packed != self.pointer.manifest.offset:
+        location = self.pointer.manifest
+        size = self.pointer.archive.size - location.offset
+        if not location.packed <= size <= location.packed + _END_LIMIT:
+            raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=HEAL)
+        end = self.read(location.offset, size)
+        manifest = read_manifest(lambda _offset, packed: end[:packed], location)
+        if manifest.totals.packed != location.offset:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=HEAL)
         if manifest.key != self.key.text:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
         return manifest
-
-    def check_end(self) -> None:
-        """Read the last byte of the archive, to see that it is not cut off.
-
-        :raises ArchiveRefusedError: when it is
-        """
-        self.read(self.pointer.archive.size - 1, 1)
 
 
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
@@ -99,72 +92,7 @@ def find(store: Store, key: EnvKey, report: Report) -> Published | None:
     if pointer.expired(datetime.now(UTC)):
         report.warn(f"{store} has {key.short}, but it expired at {pointer.expires}")
         return None
-    return Published(store=store, key=key, pointer=pointer)
-
-
-def publish(
-    store: WritableStore,
-    key: EnvKey,
-    packed: Packed,
-    archive: BinaryIO,
-    *,
-    replace: bool,
-    refused: str | None,
-    report: Report,
-) -> Published:
-    """Upload ``archive`` and point ``key`` to it, unless somebody else did so first; return what the store then has.
-
-    A pointer that is malformed, or names the archive ``refused``, is replaced; with ``replace`` any other is too.
-    """
-    if not replace:
-        _refuse_later_schema(store, key)
-    name = layout.archive_name(secrets.token_hex(16))
-    with report.phase("publish", total=packed.size) as phase, store.upload(layout.archive(key.text, name)) as upload:
-        while piece := archive.read(_COPY_SIZE):
-            upload.write(piece)
-            phase.advance(len(piece))
-    pointer = Pointer(
-        key=key.text,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        archive=packed.summary(name),
-        manifest=packed.location,
-        python=str(packed.manifest.interpreter["version"]),
-        packages=len(packed.manifest.packages),
-        builder=f"terrastore {__version__} on {socket.gethostname()}",
-        needs=packed.manifest.needs,
-    )
-    place, envelope = layout.pointer(key.text), pointer.to_envelope()
-    for _ in range(_TRIES):
-        if store.create(place, envelope):
-            break
-        current = store.read(place)
-        if not replace and (winner := _sound(store, key, refused, report)):
-            return winner
-        if current is not None and store.replace(place, envelope, current.version):
-            break
-    else:
-        raise StoreUnreachableError(f"the pointer of {key.short} in {store} changes all the time", hint="run again")
-    return Published(store=store, key=key, pointer=pointer)
-
-
-def _refuse_later_schema(store: Store, key: EnvKey) -> None:
-    """Leave a pointer alone that a later version wrote; it is sound for those who can read it."""
-    current = store.read(layout.pointer(key.text))
-    try:
-        if current is not None:
-            Pointer.from_envelope(current.data, key=key.text)
-    except UnknownSchemaError as error:
-        raise StoreRefusedError(f"{store} has {key.short}, but {error}", hint="upgrade terrastore here") from None
-    except PointerError:
-        return  # it is replaced
-
-
-def _sound(store: Store, key: EnvKey, refused: str | None, report: Report) -> Published | None:
-    try:
-        found = find(store, key, report)
-    except ArchiveRefusedError:
-        return None
-    return None if found is None or found.pointer.archive.name == refused else found
+    return Published(store=store, key=key, pointer=pointer, envelope=found.data)
 
 
 def keys(store: Store) -> list[EnvKey]:
@@ -217,14 +145,30 @@ def remove(store: Store, key: EnvKey) -> int:
     return sum(size for name, size in owned if removable.remove(name))
 
 
+def layers(store: Store) -> tuple[Store, ...]:
+    """Return the stores that ``store`` consists of, nearest first."""
+    return store.layers if isinstance(store, Layered) else (store,)
+
+
+def origin(store: Store) -> Store:
+    """Return the store in which new environments are published: the last that can be written, else the last."""
+    own = layers(store)
+    return next(filter(is_writable, reversed(own)), own[-1])
+
+
 def listable(store: Store) -> ListableStore:
     """Return ``store`` as one that can be listed.
 
     :raises UsageError: when it cannot
     """
     if not isinstance(store, ListableStore):
-        raise UsageError(f"{store} cannot be listed", hint="name a directory")
+        raise UsageError(f"{store} cannot be listed", hint="name a directory or an s3:// store")
     return store
+
+
+def is_writable(store: Store) -> bool:
+    """Whether ``store`` is of a kind that can be written."""
+    return isinstance(store, WritableStore)
 
 
 def writable(store: Store) -> WritableStore:

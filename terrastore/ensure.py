@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment
@@ -14,6 +15,8 @@ from terrastore.errors import (
     HostError,
     NotInStoreError,
     RequirementsError,
+    StoreRefusedError,
+    StoreUnreachableError,
     TerrastoreError,
 )
 from terrastore.interpreter import Fingerprint
@@ -21,7 +24,7 @@ from terrastore.key import EnvKey
 from terrastore.place import Releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
     from terrastore.place import Target
+    from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store
 
@@ -121,8 +125,8 @@ class Run:
         self._request = inputs.request()
         self.key = EnvKey.of(self._request)
         self._publish_as = self.key
-        self._found: Published | None = None
-        self._heal = False
+        self._troubles: dict[Store, TerrastoreError] = {}
+        self._names: dict[Store, str] = {}
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
@@ -133,21 +137,29 @@ class Run:
 
     def in_store(self) -> Outcome | None:
         """Return the outcome when the store has what was asked for; None when it has not, or nothing sound."""
-        with self._refusing():
-            if (found := self._find()) is not None:
-                manifest = found.manifest()
-                found.check_end()
-                return self._outcome(KEPT, manifest, None, str(found.store), None)
+        from terrastore.catalogue import origin  # noqa: PLC0415 -- see fetched
+
+        if self._store is not None and not self._policy.rebuild:
+            with self._passing_over(store := origin(self._store), last=True):
+                if (found := self._find(store)) is not None:
+                    return self._outcome(KEPT, found.manifest(), None, found, None)
         return None
 
     def fetched(self, target: Target) -> Outcome | None:
-        """Install what the store has; None when it has nothing, or nothing sound, and building is allowed."""
-        with self._refusing():
-            if (found := self._find()) is not None:
-                manifest = found.manifest()
-                retired = self._install(manifest, found.read, found.pointer.archive.sha256, target)
-                return self._outcome(FETCHED, manifest, target, str(found.store), retired)
+        """Install what the nearest store has; None when no store has anything sound, and building is allowed."""
+        from terrastore.publish import filling  # noqa: PLC0415 -- a run that keeps what is there needs no store
+
+        stores = self._stores()
+        for store in stores:
+            with self._passing_over(store, last=store is stores[-1]):
+                if (found := self._find(store)) is not None:
+                    with filling(found, self._nearer(found)) as read:
+                        manifest = read.manifest()
+                        retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
+                    return self._outcome(FETCHED, manifest, target, found, retired)
         if not self._policy.build:
+            for trouble in filter(_is_refusal, self._troubles.values()):
+                raise trouble
             raise NotInStoreError(
                 f"{self._store or 'no store'} has no {self.key.short}, and building is off",
                 hint="publish it with terrastore build where building is allowed; "
@@ -155,48 +167,97 @@ class Run:
             )
         return None
 
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        """Turn what the store has and cannot be used into a warning where building is allowed."""
-        try:
-            yield
-        except (ArchiveRefusedError, NotInStoreError) as error:
-            if not self._policy.build:
-                raise
-            self._heal = isinstance(error, ArchiveRefusedError) and not error.later
-            self._report.warn(f"{error.message}; it is built {'anew' if self._heal else 'for this machine alone'}")
-
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
-        from terrastore.install import read_file  # noqa: PLC0415 -- see _find
+        from terrastore.install import read_file  # noqa: PLC0415 -- see fetched
 
-        with self._packed() as (packed, archive):
-            published = self._publish(packed, archive)
+        with self._packed() as (packed, archive, published):
             retired = None
             if target is not None:
                 retired = self._install(packed.manifest, read_file(archive), packed.sha256, target)
-        return self._outcome(BUILT, packed.manifest, target, str(published.store) if published else None, retired)
+        return self._outcome(BUILT, packed.manifest, target, published, retired)
 
-    def _find(self) -> Published | None:
-        """Return what the store has that fits this host: under the key, else under the key for its distribution."""
-        from terrastore import catalogue  # noqa: PLC0415 -- a run that keeps what is there needs no store
+    def _stores(self) -> tuple[Store, ...]:
+        """Return the stores to ask, nearest first."""
+        from terrastore.catalogue import layers  # noqa: PLC0415 -- see fetched
 
-        if self._store is None or self._policy.rebuild:
-            return None
-        self._found = found = catalogue.find(self._store, self.key, self._report)
+        return () if self._store is None or self._policy.rebuild else layers(self._store)
+
+    @contextmanager
+    def _passing_over(self, store: Store, *, last: bool) -> Iterator[None]:
+        """Go on to the next store, or to building, when what ``store`` has cannot be used, or it cannot be asked.
+
+        The last store must answer: it is the one that knows what there is.
+        """
+        try:
+            yield
+        except (ArchiveRefusedError, NotInStoreError, StoreRefusedError, StoreUnreachableError) as error:
+            if last and not (self._policy.build and _is_refusal(error)):
+                raise
+            self._troubles[store] = error
+            going_on = f"it is built {'anew' if self._heals(store) else 'for this machine alone'}"
+            self._report.warn(f"{error.message}; {going_on if last else 'the next store is asked'}")
+
+    def _heals(self, store: Store) -> bool:
+        """Whether what ``store`` has is unsound and to be replaced."""
+        trouble = self._troubles.get(store)
+        return isinstance(trouble, ArchiveRefusedError) and not trouble.later
+
+    def _find(self, store: Store) -> Published | None:
+        """Return what a store has that fits this host: under the key, else under the key for its distribution."""
+        found = self._look_up(store, self.key)
         if found is None or not (lack := self._request.host.lacks(found.pointer.needs)):
             return found
         self._publish_as = self.key.for_distribution(self._request.host.distribution)
-        self._found = special = catalogue.find(self._store, self._publish_as, self._report)
+        special = self._look_up(store, self._publish_as)
         if special is not None and not self._request.host.lacks(special.pointer.needs):
             return special
         if not self._policy.build:
             raise HostError(
-                f"{self.key.short} in {self._store} needs {lack}",
+                f"{self.key.short} in {store} needs {lack}",
                 hint="build it on the oldest system of the fleet, or run without --no-build on this one",
             )
-        self._report.remark(f"{self.key.short} in {self._store} needs {lack}; this host builds its own")
+        self._report.remark(f"{self.key.short} in {store} needs {lack}; this host builds its own")
         return None
+
+    def _look_up(self, store: Store, key: EnvKey) -> Published | None:
+        from terrastore import catalogue  # noqa: PLC0415 -- see fetched
+
+        found = catalogue.find(store, key, self._report)
+        if found is not None:
+            self._names[store] = found.pointer.archive.name
+        return found
+
+    def _nearer(self, found: Published) -> list[Publication]:
+        """Return what fills the stores that are nearer than the one that has what was asked for."""
+        if not self._policy.publish:
+            return []
+        nearer = takewhile(lambda store: store is not found.store, self._stores())
+        return self._publications(filter(self._fills, nearer), found.key, found.pointer.archive.name)
+
+    def _fills(self, store: Store) -> bool:
+        """Whether a store that is nearer than another is to have what that one has."""
+        from terrastore.catalogue import is_writable  # noqa: PLC0415 -- see fetched
+
+        return is_writable(store) and (store not in self._troubles or self._heals(store))
+
+    def _publications(
+        self, stores: Iterable[Store], key: EnvKey, name: str, *, required: Store | None = None
+    ) -> list[Publication]:
+        from terrastore.publish import Publication  # noqa: PLC0415 -- see fetched
+
+        return [
+            Publication(
+                store,
+                key,
+                name,
+                replace=self._policy.rebuild,
+                refused=self._names.get(store) if self._heals(store) else None,
+                required=store is required,
+                report=self._report,
+            )
+            for store in stores
+        ]
 
     def _install(self, manifest: Manifest, read: ReadRange, digest: str, target: Target) -> str | None:
         """Install the archive's environment; return what it replaced."""
@@ -222,9 +283,10 @@ class Run:
         )
 
     @contextmanager
-    def _packed(self) -> Iterator[tuple[Packed, BinaryIO]]:
-        """Build the environment and yield its archive, whose file lasts as long as the body."""
-        from terrastore.archive.pack import Origin, pack  # noqa: PLC0415 -- see _find
+    def _packed(self) -> Iterator[tuple[Packed, BinaryIO, Published | None]]:
+        """Build the environment and publish it while it is packed; its archive's file lasts as long as the body."""
+        from terrastore import publish  # noqa: PLC0415 -- see fetched
+        from terrastore.archive.pack import Origin, pack  # noqa: PLC0415
         from terrastore.build import built  # noqa: PLC0415
         from terrastore.install import cores  # noqa: PLC0415
 
@@ -242,10 +304,13 @@ class Run:
                 compiled=made.compiled,
                 downloads=made.downloads,
             )
-            with open(f"{made.work}/archive.tar.zst", "x+b") as archive:
+            name = publish.archive_name()
+            with ExitStack() as stack:
+                archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
+                publications = [stack.enter_context(each) for each in self._destinations(name)]
                 packed = pack(
                     made.prefix,
-                    archive,
+                    [archive, *publications],
                     skeleton=made.skeleton,
                     python=made.python,
                     origin=origin,
@@ -253,12 +318,25 @@ class Run:
                     report=self._report,
                 )
                 archive.flush()
-                yield packed, archive
+                envelope = publish.envelope(packed, self._publish_as, name)
+                published = [each.end(envelope) for each in publications]
+                yield packed, archive, next(iter(published), None)
+
+    def _destinations(self, name: str) -> list[Publication]:
+        """Return where a new archive goes: the last store that can be written, then those that are nearer."""
+        from terrastore.catalogue import layers, origin  # noqa: PLC0415 -- see fetched
+
+        if self._store is None or not self._policy.publish:
+            return []
+        last = origin(self._store)
+        nearer = takewhile(lambda store: store is not last, layers(self._store))
+        required = last if self._policy.require_publish else None
+        return self._publications((last, *filter(self._fills, nearer)), self._publish_as, name, required=required)
 
     def _why_built(self) -> str:
         if self._store is None:
             return f"build  {self.key.short}, without a store"
-        if self._policy.rebuild or self._heal:
+        if self._policy.rebuild or any(map(self._heals, self._troubles)):
             return f"build  {self.key.short} anew"
         return f"miss  no {self.key.short} in {self._store}; building it here"
 
@@ -272,44 +350,26 @@ class Run:
                 hint="run again once they are as they should be",
             )
 
-    def _publish(self, packed: Packed, archive: BinaryIO) -> Published | None:
-        """Publish the archive where that is wanted; a failure is a warning unless publishing is required."""
-        from terrastore import catalogue  # noqa: PLC0415 -- see _find
-
-        if self._store is None or not self._policy.publish:
-            return None
-        archive.seek(0)
-        try:
-            return catalogue.publish(
-                catalogue.writable(self._store),
-                self._publish_as,
-                packed,
-                archive,
-                replace=self._policy.rebuild,
-                refused=self._found.pointer.archive.name if self._heal and self._found else None,
-                report=self._report,
-            )
-        except TerrastoreError as error:
-            if self._policy.require_publish:
-                raise
-            self._report.warn(f"not published: {error.message}")
-            return None
-
     def _outcome(
-        self, outcome: str, manifest: Manifest, target: Target | None, store: str | None, retired: str | None
+        self, outcome: str, manifest: Manifest, target: Target | None, found: Published | None, retired: str | None
     ) -> Outcome:
         fetched = outcome == FETCHED
         return Outcome(
             outcome=outcome,
             key=self._publish_as if target is None else self.key,
             target=target.path if target else None,
-            store=store,
+            store=str(found.store) if found else None,
             packages=len(manifest.packages),
             bytes_fetched=manifest.totals.packed if fetched else 0,
             layers_fetched=len(manifest.layers) if fetched else 0,
             layers_total=len(manifest.layers),
             retired=retired,
         )
+
+
+def _is_refusal(error: TerrastoreError) -> bool:
+    """Whether something was in a store, and this version cannot use it."""
+    return isinstance(error, (ArchiveRefusedError, NotInStoreError))
 
 
 def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("ensure", "settings"),
-    ("inputs", "install", "catalogue"),
-    ("build", "environment", "place"),
+    ("inputs", "install", "publish"),
+    ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer"),
     ("requirements", "interpreter", "host"),

@@ -19,7 +19,7 @@ from terrastore.errors import BuildError
 from terrastore.pointer import ArchiveSummary, ManifestLocation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from terrastore.archive.survey import Survey
     from terrastore.report import Report
@@ -67,7 +67,7 @@ class Packed:
 
 def pack(
     prefix: staging.StagingPrefix,
-    sink: Sink,
+    sinks: Sequence[Sink],
     *,
     skeleton: Collection[str],
     python: str,
@@ -75,7 +75,7 @@ def pack(
     workers: int,
     report: Report,
 ) -> Packed:
-    """Write the environment that stands at ``prefix`` to ``sink`` as an archive of format version 1.
+    """Write the environment that stands at ``prefix`` to ``sinks`` as an archive of format version 1.
 
     ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode.
 
@@ -93,7 +93,7 @@ def pack(
     plans = _divide(tree, found, distributions, skeleton, report)
     _refuse_problems(found.problems)
     with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
-        output = _Output(sink)
+        output = _Output(sinks)
         threads = min(workers, _AHEAD)
         with ThreadPoolExecutor(threads) as pool:
             packed_layers = [
@@ -122,15 +122,16 @@ def pack(
 
 
 class _Output:
-    """Counts and hashes what goes to the sink."""
+    """Counts and hashes what goes to the sinks."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
         self.size = 0
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
-        self._sink.write(data)
+        for sink in self._sinks:
+            sink.write(data)
         self.digest.update(data)
         self.size += len(data)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from terrastore.errors import UsageError
 from terrastore.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ store = option(
     "--store",
     multiple=True,
     metavar="URL",
-    help="Where environments are kept; default: the user's data folder.",
+    help="Where environments are kept, the nearest first; default: the user's data folder.",
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where builds keep downloads, wheels and logs.")
 
@@ -98,16 +97,14 @@ def inputs(values: dict[str, Any]) -> Inputs:
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:
-    """Return the store that ``--store`` names, or the default one.
+    """Return the store that ``--store`` names, several as one, or the default one.
 
-    :raises UsageError: for an unknown kind, and for more than one
+    :raises UsageError: for an unknown kind
     """
-    from terrastore.store.locations import default_store, open_store  # noqa: PLC0415 -- a run that keeps what is there opens none
+    from terrastore.store.locations import default_store, open_stores  # noqa: PLC0415 -- help needs none
 
-    if len(urls) > 1:
-        raise UsageError("several stores are named", hint="name one --store")
     if urls:
-        return open_store(urls[0])
+        return open_stores(urls)
     import platformdirs  # noqa: PLC0415
 
     return default_store(str(Path(platformdirs.user_data_dir("terrastore"), "store")))

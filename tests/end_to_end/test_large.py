@@ -50,7 +50,7 @@ def archive() -> Iterator[Path]:
         with path.open("wb") as sink:
             pack(
                 prefix,
-                sink,
+                [sink],
                 skeleton=(),
                 python=sys.executable,
                 origin=Origin(
