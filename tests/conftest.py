@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.servers import LackingError, S3Server, running
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 pytest.register_assert_rewrite("tests.store.contract")
@@ -119,7 +121,7 @@ class CommandLine:
         self.env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("TERRASTORE_", "PIP_", "XDG_", "VIRTUALENV_", "PYTHON"))
+            if not name.startswith(("TERRASTORE_", "PIP_", "XDG_", "VIRTUALENV_", "PYTHON", "AWS_"))
         } | {
             "HOME": str(home),
             "PIP_NO_INDEX": "1",
@@ -192,3 +194,43 @@ def stored(cli: CommandLine, alpha_home: Path) -> CommandLine:
     cli.write("requirements.txt", "alpha==1.0\n")
     shutil.copytree(alpha_home / "store", cli.store)
     return cli
+
+
+@contextmanager
+def server_or_skip(kind: str) -> Iterator[S3Server]:
+    """Yield a server; where it cannot run, the tests that need it are skipped, but not in continuous integration."""
+    try:
+        with running(kind) as server:
+            yield server
+    except LackingError as lacking:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(lacking))
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """Return an emulated S3, for what needs no real one."""
+    with server_or_skip("moto") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def radosgw() -> Iterator[S3Server]:
+    """Return a real S3."""
+    with server_or_skip("radosgw") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def radosgw_16() -> Iterator[S3Server]:
+    """Return an old S3: it refuses trailers, and conditions on multipart uploads do not count."""
+    with server_or_skip("radosgw-16") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone() -> Iterator[S3Server]:
+    """Return an S3 that ignores conditions."""
+    with server_or_skip("rclone") as server:
+        yield server

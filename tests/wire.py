@@ -1,0 +1,526 @@
+"""A wire between terrastore and a real server: it tells what passed, and breaks where a test says so.
+
+::
+
+    with Wire("http://127.0.0.1:5000") as wire:
+        wire.fault(faults.SLOW_DOWN, operation="GetObject", times=2)
+        ...  # with wire.url as the endpoint
+        assert ["GetObject"] * 3 == wire.operations
+
+Heads and bodies go on as they came, the Host header too, so signatures stay valid. Bodies pass in pieces, so their
+size does not matter. Each connection of a client has one to the server, and both are kept alive. :mod:`tests.faults`
+has the faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import http.client
+import math
+import re
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.loopback import PATIENCE, Certificate, Server
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage
+
+FOREVER = math.inf
+PIECE = 256 * 1024
+LINE = 64 * 1024
+
+# The first that fits: method, what is named (an account, its bucket, a key in that), and what the query must have.
+OPERATIONS: tuple[tuple[str, str, set[str], str], ...] = (
+    ("GET", "key", {"uploadId"}, "ListParts"),
+    ("GET", "key", set(), "GetObject"),
+    ("HEAD", "key", set(), "HeadObject"),
+    ("PUT", "key", {"uploadId", "partNumber"}, "UploadPart"),
+    ("PUT", "key", set(), "PutObject"),
+    ("POST", "key", {"uploads"}, "CreateMultipartUpload"),
+    ("POST", "key", {"uploadId"}, "CompleteMultipartUpload"),
+    ("DELETE", "key", {"uploadId"}, "AbortMultipartUpload"),
+    ("DELETE", "key", set(), "DeleteObject"),
+    ("GET", "bucket", {"list-type"}, "ListObjectsV2"),
+    ("GET", "bucket", {"uploads"}, "ListMultipartUploads"),
+    ("GET", "bucket", {"versions"}, "ListObjectVersions"),
+    ("GET", "bucket", {"location"}, "GetBucketLocation"),
+    ("GET", "bucket", set(), "ListObjects"),
+    ("HEAD", "bucket", set(), "HeadBucket"),
+    ("PUT", "bucket", set(), "CreateBucket"),
+    ("POST", "bucket", {"delete"}, "DeleteObjects"),
+    ("DELETE", "bucket", set(), "DeleteBucket"),
+    ("GET", "account", set(), "ListBuckets"),
+)
+
+
+class UpstreamError(Exception):
+    """The server behind the wire cannot be reached, or broke off."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Request:
+    """What a client asked, and what came of it."""
+
+    method: str
+    target: str
+    """The path and the query as they were sent."""
+    headers: HTTPMessage = field(repr=False)
+    connection: int
+    """Which connection of a client it came by, from 0."""
+    at: float = field(default_factory=time.monotonic, repr=False)
+    """When it came, by the monotonic clock."""
+    status: int | None = None
+    """What the client was told, None if nothing."""
+    upstream_status: int | None = None
+    """What the server said, None if it was not asked."""
+    bytes_in: int = 0
+    """How much body was taken from the client."""
+    bytes_out: int = 0
+    """How much body went to the client."""
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query, decoded."""
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+    @property
+    def range(self) -> str | None:
+        """The Range header."""
+        return self.headers.get("Range")
+
+    @property
+    def operation(self) -> str:
+        """What it asks of S3, if it does, with the bucket in the path: ``GetObject``."""
+        parts = self.path.lstrip("/").split("/", 1)
+        level = "account" if parts == [""] else "key" if parts[1:] not in ([], [""]) else "bucket"
+        query = set(self.query)
+        for method, of, needed, operation in OPERATIONS:
+            if (method, of) == (self.method, level) and needed <= query:
+                return operation
+        return f"{self.method} of {level}"
+
+
+@dataclass
+class Reply:
+    """An answer on its way to the client."""
+
+    status: int
+    reason: str
+    headers: HTTPMessage
+    body: Iterable[bytes | memoryview]
+    chunked: bool = False
+
+    @property
+    def length(self) -> int:
+        """The Content-Length, which has to be there."""
+        return int(self.headers["Content-Length"])
+
+
+Fault = Callable[["Exchange"], None]
+"""What becomes of a request instead of being passed on; :class:`Exchange` has what it can do."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Rule:
+    """Which requests a fault befalls; ``hits`` tells how many it did."""
+
+    fault: Fault
+    method: str | None
+    path: re.Pattern[str]
+    operation: str | None
+    where: Callable[[Request], bool]
+    times: float
+    after: int
+    hits: int = 0
+
+    def takes(self, request: Request) -> bool:
+        """Return whether a request is its, and count it."""
+        if (
+            self.hits >= self.times
+            or self.method not in (None, request.method)
+            or self.operation not in (None, request.operation)
+            or not self.path.search(request.path)
+            or not self.where(request)
+        ):
+            return False
+        if self.after:
+            self.after -= 1
+            return False
+        self.hits += 1
+        return True
+
+
+class Wire(Server):
+    """Stands before the server at ``upstream``, as a server at :attr:`url`.
+
+    ``ca`` is the certificate to trust there, ``certificate`` what to show to clients. Like a distant server, each
+    connection waits ``latency`` seconds before an answer and sends it at ``rate`` bytes per second, if given.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        ca: str | None = None,
+        certificate: Certificate | None = None,
+        latency: float = 0,
+        rate: float = math.inf,
+    ) -> None:
+        super().__init__(certificate=certificate)
+        self.upstream = upstream
+        self.ca = ca
+        self.latency = latency
+        self.rate = rate
+        self.requests: list[Request] = []
+        self._rules: list[Rule] = []
+        self._choosing = threading.Lock()
+
+    @property
+    def operations(self) -> list[str]:
+        """What was asked of S3, in order of arrival."""
+        return [request.operation for request in self.requests]
+
+    def fault(
+        self,
+        fault: Fault,
+        *,
+        method: str | None = None,
+        path: str = "",
+        operation: str | None = None,
+        where: Callable[[Request], bool] = lambda _: True,
+        times: float = 1,
+        after: int = 0,
+    ) -> Rule:
+        """Let a fault befall the next ``times`` requests that match, once ``after`` others that match have passed.
+
+        ``path`` is a regular expression to be found in it. A request that several rules match is taken by the first of
+        them, and unknown to the others.
+        """
+        rule = Rule(
+            fault=fault,
+            method=method,
+            path=re.compile(path),
+            operation=operation,
+            where=where,
+            times=times,
+            after=after,
+        )
+        with self._choosing:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Forget all faults, and the requests so far."""
+        with self._choosing:
+            self._rules.clear()
+            self.requests.clear()
+
+    def serve(self, client: socket.socket, number: int) -> None:
+        with Connection(client) as connection, Upstream(self) as upstream:
+            while head := connection.head():
+                (method, target, version), headers = head
+                request = Request(method=method, target=target, headers=headers, connection=number)
+                exchange = Exchange(self, connection, upstream, request)
+                exchange.keep = stays_open(version, headers)
+                self._choose(request)(exchange)
+                if not exchange.keep or exchange.body_left:
+                    return
+
+    def _choose(self, request: Request) -> Fault:
+        with self._choosing:
+            self.requests.append(request)
+            return next((rule.fault for rule in self._rules if rule.takes(request)), Exchange.forward)
+
+
+class Exchange:
+    """A request and the answer to it: what a fault can do with them.
+
+    It begins with the request's head read. The client's connection is kept for the next request, unless
+    :attr:`keep` is taken away or some of the request was left unread.
+    """
+
+    def __init__(self, wire: Wire, client: Connection, upstream: Upstream, request: Request) -> None:
+        self.wire = wire
+        self.client = client
+        self.request = request
+        self.keep = True
+        self.latency = wire.latency
+        self.rate = wire.rate
+        self.body_left = is_chunked(request.headers) or int(request.headers.get("Content-Length", 0)) > 0
+        self._expected = request.headers.get("Expect", "").lower() == "100-continue"
+        self._upstream = upstream
+
+    def forward(self, headers: HTTPMessage | None = None) -> None:
+        """Do what happens without a fault: ask the server, tell the client."""
+        self.tell(self.ask(headers))
+
+    def drain(self, stop: float = math.inf) -> None:
+        """Take the request's body, or about ``stop`` bytes, unless the client waits for a word before it sends any."""
+        if not self._expected:
+            for _ in self._body():
+                if self.request.bytes_in >= stop:
+                    break
+
+    def ask(self, headers: HTTPMessage | None = None) -> Reply:
+        """Pass the request on, with other headers if given, and return what the server says; its body is on its way."""
+        server = self._upstream.connect()
+        headers = changed(headers or self.request.headers, {"Connection": None})
+        server.send_head(f"{self.request.method} {self.request.target} HTTP/1.1", headers)
+        if self._expected and self.body_left:
+            # A server that says nothing within a second is sent the body all the same, as clients do.
+            if server.readable(1) and (reply := self._reply(server)).status >= http.client.OK:
+                return reply
+            self._expected = False
+            self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            server.send_body(self._body(), chunked=is_chunked(self.request.headers))
+        except UpstreamError:
+            self.drain()  # It may have said why before it stopped listening.
+        while (reply := self._reply(server)).status < http.client.OK:
+            pass
+        return reply
+
+    def tell(self, reply: Reply, *, stop: int | None = None) -> None:
+        """Send the client an answer, of its body only the first ``stop`` bytes if given."""
+        self.wire.pause(self.latency)
+        self.request.status = reply.status
+        headers = changed(reply.headers, {"Connection": None if self.keep and not self.body_left else "close"})
+        self.client.send_head(f"HTTP/1.1 {reply.status} {reply.reason}", headers)
+        body = () if self.request.method == "HEAD" else reply.body
+        if stop is not None:
+            body = beginning(body, stop)
+        self.client.send_body(self._paced(body), chunked=reply.chunked, whole=stop is None)
+
+    def hold(self) -> None:
+        """Say nothing more, until the client goes."""
+        self.keep = False
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.client.piece():
+            pass
+
+    def reset(self) -> None:
+        """Break the connection, so that the client is told it was."""
+        self.keep = False
+        self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _body(self) -> Iterator[memoryview]:
+        if self.body_left:
+            length = float(self.request.headers.get("Content-Length", math.inf))
+            for piece in self.client.body(length, chunked=is_chunked(self.request.headers)):
+                self.request.bytes_in += len(piece)
+                yield piece
+            self.body_left = False
+
+    def _paced(self, body: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        start = time.monotonic()
+        step = int(max(1, min(PIECE, self.rate / 50)))
+        sent = 0
+        for piece in body:
+            for offset in range(0, len(piece), step):
+                part = piece[offset : offset + step]
+                # Counted before it goes: who has received it finds it counted.
+                self.request.bytes_out += len(part)
+                yield part
+                sent += len(part)
+                self.wire.pause(start + sent / self.rate - time.monotonic())
+
+    def _reply(self, server: Connection) -> Reply:
+        head = server.head()
+        if head is None:
+            raise UpstreamError(f"{self.wire.upstream} closed the connection without an answer to {self.request}")
+        (version, code, *reason), headers = head
+        status = int(code)
+        self.request.upstream_status = status
+        chunked = is_chunked(headers)
+        length = float(headers.get("Content-Length", math.inf))
+        if self.request.method == "HEAD" or status < http.client.OK or status in (204, 304):
+            length, chunked = 0, False
+        if length == math.inf and not chunked:
+            self.keep = False  # The end of the body is the end of the connection, on both sides.
+        again = self.keep and stays_open(version, headers) and not self.body_left
+
+        def body() -> Iterator[memoryview]:
+            yield from server.body(length, chunked=chunked)
+            if again:
+                self._upstream.keep()
+
+        return Reply(status, " ".join(reason), headers, body(), chunked)
+
+
+class Connection:
+    """One end of the wire: heads are parsed, bodies pass in pieces."""
+
+    def __init__(self, sock: socket.socket, broken: type[Exception] = ConnectionError) -> None:
+        self.sock = sock
+        self._file = sock.makefile("rb")
+        self._memory = memoryview(bytearray(PIECE))
+        self._broken = broken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def readable(self, seconds: float) -> bool:
+        """Return whether there is something to read, or the end, within so many seconds."""
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
+    def head(self) -> tuple[list[str], HTTPMessage] | None:
+        """Return the words of the first line and the headers, None at the end of the connection."""
+        with self._watched():
+            line = self._file.readline(LINE)
+            words = line.decode("latin-1").strip().split(" ", 2)
+            return (words, http.client.parse_headers(self._file)) if line else None
+
+    def piece(self, size: float = PIECE) -> memoryview:
+        """Return at most so many of the next bytes, none at the end; they last until the next call."""
+        with self._watched():
+            return self._memory[: self._file.readinto1(self._memory[: int(min(size, PIECE))])]
+
+    def body(self, length: float, *, chunked: bool) -> Iterator[memoryview]:
+        """Yield a body in pieces that last until the next one; an endless one ends with the connection."""
+        if not chunked:
+            yield from self._exactly(length)
+            return
+        while size := int(self._line().split(b";")[0], 16):
+            yield from self._exactly(size)
+            self._line()
+        while self._line():
+            pass  # Trailers may be dropped. Those of S3 are within the body.
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send bytes."""
+        with self._watched():
+            self.sock.sendall(data)
+
+    def send_head(self, line: str, headers: HTTPMessage) -> None:
+        """Send a first line and headers."""
+        lines = [line, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        self.send("\r\n".join(lines).encode("latin-1"))
+
+    def send_body(self, body: Iterable[bytes | memoryview], *, chunked: bool, whole: bool = True) -> None:
+        """Send a body, and if it is the whole one, what tells its end."""
+        for piece in body:
+            if chunked:
+                self.send(b"%x\r\n" % len(piece))
+            self.send(piece)
+            if chunked:
+                self.send(b"\r\n")
+        if chunked and whole:
+            self.send(b"0\r\n\r\n")
+
+    def _line(self) -> bytes:
+        with self._watched():
+            line = self._file.readline(LINE)
+        if not line:
+            raise self._broken("the connection ended within a body")
+        return line.strip()
+
+    def _exactly(self, length: float) -> Iterator[memoryview]:
+        while length > 0:
+            piece = self.piece(length)
+            if not piece and length < math.inf:
+                raise self._broken("the connection ended within a body")
+            if not piece:
+                return
+            length -= len(piece)
+            yield piece
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._broken(str(error)) from error
+
+
+class Upstream:
+    """The server's end for one connection of a client; connected when first needed, and kept while it may be."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._server: Connection | None = None
+        self._idle = False
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def connect(self) -> Connection:
+        """Return a connection for one request."""
+        # What can be read while nothing was asked is the end of the connection.
+        if self._server is None or not self._idle or self._server.readable(0):
+            self._closing.close()
+            self._server = self._connected()
+        self._idle = False
+        return self._server
+
+    def keep(self) -> None:
+        """Use the connection again for the next request."""
+        self._idle = True
+
+    def _connected(self) -> Connection:
+        url = urlsplit(self._wire.upstream)
+        if not url.hostname or not url.port or url.path.strip("/"):
+            raise ValueError(f"{self._wire.upstream} is no scheme://host:port")
+        try:
+            sock = socket.create_connection((url.hostname, url.port), timeout=10)
+            if url.scheme == "https":
+                trust = ssl.create_default_context(cafile=self._wire.ca)
+                sock = trust.wrap_socket(sock, server_hostname=url.hostname, do_handshake_on_connect=False)
+            self._closing.enter_context(self._wire.watched(sock))
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+        except OSError as error:
+            raise UpstreamError(f"{self._wire.upstream}: {error}") from error
+        return self._closing.enter_context(Connection(sock, UpstreamError))
+
+
+def is_chunked(headers: HTTPMessage) -> bool:
+    """Return whether a body comes in chunks."""
+    return "chunked" in headers.get("Transfer-Encoding", "").lower()
+
+
+def stays_open(version: str, headers: HTTPMessage) -> bool:
+    """Return whether the connection is to be used again."""
+    return version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
+
+
+def changed(headers: HTTPMessage, changes: Mapping[str, str | None]) -> HTTPMessage:
+    """Return headers with some set, or gone where None is given."""
+    result = copy.deepcopy(headers)
+    for name, value in changes.items():
+        del result[name]
+        if value is not None:
+            result[name] = value
+    return result
+
+
+def beginning(body: Iterable[bytes | memoryview], stop: int) -> Iterator[bytes | memoryview]:
+    """Yield the first ``stop`` bytes of a body that is longer."""
+    left = stop
+    for piece in body:
+        yield piece[:left]
+        if len(piece) > left:
+            return
+        left -= len(piece)
+    raise ValueError(f"a body that ends within {stop} bytes cannot be cut there")
