@@ -1,0 +1,124 @@
+"""The contract, over the wire, on every S3 server there is here; on those that break promises, what is promised then."""
+
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+
+from terrastore.store.s3 import S3Store, client
+from tests.servers import S3Server
+from tests.store.contract import StoreContract
+
+RACERS = 20
+ROUNDS = 50
+
+
+@functools.cache
+def behind(server: S3Server) -> Any:
+    """Return boto3's own client, which is slow to make."""
+    return server.client()
+
+
+class OnServer:
+    """Gives every test an empty store on one server, and boto3 to look behind it."""
+
+    kind: ClassVar[str]
+    tls: ClassVar[bool] = False
+    _made_for: ClassVar[object] = None
+
+    @pytest.fixture
+    def server(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+        server: S3Server = request.getfixturevalue(self.kind)
+        for name, value in server.variables(tls=self.tls).items():
+            monkeypatch.setenv(name, value)
+        if OnServer._made_for != (server, self.tls):  # a process has one environment, and keeps what it made from it
+            client._client.cache_clear()
+            client._session.cache_clear()
+            OnServer._made_for = (server, self.tls)
+        return server
+
+    @pytest.fixture
+    def store(self, server: S3Server) -> S3Store:
+        store = S3Store(f"s3://{server.bucket}/tests/{uuid4().hex}")
+        self.behind = behind(server)
+        self.place = {"Bucket": server.bucket, "Prefix": store.location.prefix}
+        return store
+
+    def peek(self, name: str) -> bytes | None:
+        try:
+            answer = self.behind.get_object(Bucket=self.place["Bucket"], Key=self.place["Prefix"] + name)
+        except self.behind.exceptions.NoSuchKey:
+            return None
+        data: bytes = answer["Body"].read()
+        return data
+
+    def plant(self, name: str, data: bytes) -> None:
+        self.behind.put_object(Bucket=self.place["Bucket"], Key=self.place["Prefix"] + name, Body=data)
+
+    def everything(self) -> set[str]:
+        found = set()
+        for operation, item in (("list_objects_v2", "Contents"), ("list_multipart_uploads", "Uploads")):
+            for page in self.behind.get_paginator(operation).paginate(**self.place):
+                found |= {each["Key"].removeprefix(self.place["Prefix"]) for each in page.get(item, ())}
+        return found
+
+    def race(self, store: S3Store, name: str) -> tuple[list[bytes], list[bytes]]:
+        """Create one object from many threads at once; return what those wrote who were told that it is theirs."""
+        barrier = threading.Barrier(RACERS)
+
+        def create(number: int) -> bool:
+            barrier.wait()
+            return store.create(name, b"%d" % number * 500)
+
+        with ThreadPoolExecutor(RACERS) as pool:
+            won = list(pool.map(create, range(RACERS)))
+        bodies = [b"%d" % number * 500 for number in range(RACERS)]
+        return [body for body, winner in zip(bodies, won, strict=True) if winner], bodies
+
+
+class S3Contract(OnServer, StoreContract):
+    """The contract, and what real conditions make possible."""
+
+    secrets = ("testsecretkeytestsecretkey",)
+
+    def test_fifty_races_have_one_winner_each(self, store: S3Store) -> None:
+        """Of twenty threads one is told that it won, every time, and the object is its."""
+        for turn in range(ROUNDS):
+            won, _ = self.race(store, f"v1/races/{turn}")
+            assert [self.peek(f"v1/races/{turn}")] == won
+        assert store.conditional
+
+
+class TestMoto(S3Contract):
+    """The emulator."""
+
+    kind = "moto"
+
+
+class TestRadosgw(S3Contract):
+    """Ceph's gateway, the real thing."""
+
+    kind = "radosgw"
+
+
+class TestRadosgwTls(S3Contract):
+    """Over TLS, where botocore sends what it sends to AWS."""
+
+    kind = "radosgw"
+    tls = True
+
+
+class TestOld(S3Contract):
+    """A gateway of 2021, over TLS: it refuses what newer clients send by themselves, and matches no versions."""
+
+    kind = "radosgw_16"
+    tls = True
+
+
+class TestCareless(S3Contract):
+    """A store that ignores conditions."""
+
+    kind = "rclone"
