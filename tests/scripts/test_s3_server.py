@@ -100,8 +100,10 @@ def test_leaves_nothing(request: pytest.FixtureRequest, tmp_path: Path, kind: st
     process.send_signal(how)
     _, complaint = process.communicate(timeout=PATIENCE)
     assert (0 if how == signal.SIGTERM else -how, "") == (process.returncode, complaint)
-    # What the kernel ends for us is not gone the moment we are.
-    assert not alive(pids) or (how == signal.SIGKILL and eventually(lambda: not alive(pids)))
+    if how == signal.SIGKILL:
+        # What the kernel ends for us is not gone the moment we are.
+        eventually(lambda: not alive(pids))
+    assert not alive(pids)
     assert not is_open(port_of(server))
     assert [] == list(tmp_path.iterdir())
     assert "s3-server" not in Path("/proc/self/mounts").read_text()
@@ -117,6 +119,18 @@ def test_signals(how: signal.Signals) -> None:
     process.send_signal(how)
     _, complaint = process.communicate(timeout=PATIENCE)
     assert (0, "", set()) == (process.returncode, complaint, alive(pids))
+
+
+def test_server_ends_by_itself(tmp_path: Path) -> None:
+    """A server that ends before it was told to is a failure."""
+    process = start("rclone", TMPDIR=str(tmp_path))
+    when_ready("rclone", process)
+    (rclone,) = (pid for pid in children(process.pid) if "rclone" in Path(f"/proc/{pid}/comm").read_text())
+    os.kill(rclone, signal.SIGKILL)
+    _, complaint = process.communicate(timeout=PATIENCE)
+    assert 1 == process.returncode
+    assert complaint.startswith("s3-server: rclone ended by itself\n")
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_dies_with_the_tests() -> None:
