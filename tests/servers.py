@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -107,10 +108,11 @@ def running(kind: str, *options: str) -> Iterator[S3Server]:
         process.communicate()
 
 
-def start(*arguments: str, bound: tuple[str, ...] = BOUND) -> subprocess.Popen[str]:
+def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start the script without waiting."""
     return subprocess.Popen(
-        [*bound, sys.executable, str(SCRIPT), *arguments],
+        [*BOUND, sys.executable, str(SCRIPT), *arguments],
+        env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
