@@ -54,4 +54,8 @@ def open_store(url: str) -> Store:
         from terrastore.store.s3 import S3Store  # noqa: PLC0415 -- each kind for those who use it
 
         return S3Store(url)
+    if parts.scheme in {"https", "http"}:
+        from terrastore.store.http import HttpStore  # noqa: PLC0415
+
+        return HttpStore(url)
     raise UsageError(f"{parts.scheme}:// is not a kind of store that terrastore knows", hint=_KINDS)

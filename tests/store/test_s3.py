@@ -1,4 +1,4 @@
-"""The contract, over the wire, on every S3 server there is here; on those that break promises, what is promised then."""
+"""The contract over the wire on every S3 server there is here; on those that break promises what is promised then."""
 
 import functools
 import threading
@@ -10,7 +10,7 @@ import pytest
 
 from terrastore.store.s3 import S3Store, client
 from tests.servers import S3Server
-from tests.store.contract import StoreContract
+from tests.store.contract import StoreContract, WholeStore
 
 RACERS = 20
 ROUNDS = 50
@@ -65,8 +65,8 @@ class OnServer:
                 found |= {each["Key"].removeprefix(self.place["Prefix"]) for each in page.get(item, ())}
         return found
 
-    def race(self, store: S3Store, name: str) -> tuple[list[bytes], list[bytes]]:
-        """Create one object from many threads at once; return what those wrote who were told that it is theirs."""
+    def race(self, store: S3Store, name: str) -> list[bytes]:
+        """Create one object from many threads at once; return what those wrote who were told that it is there."""
         barrier = threading.Barrier(RACERS)
 
         def create(number: int) -> bool:
@@ -75,8 +75,7 @@ class OnServer:
 
         with ThreadPoolExecutor(RACERS) as pool:
             won = list(pool.map(create, range(RACERS)))
-        bodies = [b"%d" % number * 500 for number in range(RACERS)]
-        return [body for body, winner in zip(bodies, won, strict=True) if winner], bodies
+        return [b"%d" % number * 500 for number, winner in enumerate(won) if winner]
 
 
 class S3Contract(OnServer, StoreContract):
@@ -87,8 +86,7 @@ class S3Contract(OnServer, StoreContract):
     def test_fifty_races_have_one_winner_each(self, store: S3Store) -> None:
         """Of twenty threads one is told that it won, every time, and the object is its."""
         for turn in range(ROUNDS):
-            won, _ = self.race(store, f"v1/races/{turn}")
-            assert [self.peek(f"v1/races/{turn}")] == won
+            assert self.race(store, f"v1/races/{turn}") == [self.peek(f"v1/races/{turn}")]
         assert store.conditional
 
 
@@ -118,7 +116,25 @@ class TestOld(S3Contract):
     tls = True
 
 
-class TestCareless(S3Contract):
-    """A store that ignores conditions."""
+class TestCareless(OnServer, StoreContract):
+    """A store that ignores conditions. Only what cannot be had without them is given up."""
 
     kind = "rclone"
+
+    def everything(self) -> set[str]:
+        """Return what is there; this store cannot list what is unfinished."""
+        pages = self.behind.get_paginator("list_objects_v2").paginate(**self.place)
+        return {each["Key"].removeprefix(self.place["Prefix"]) for page in pages for each in page.get("Contents", ())}
+
+    def test_a_race_to_create_has_one_winner(self, store: WholeStore) -> None:
+        """Several may be told that they won; but what stays is of one of these, and who lost knows it."""
+        assert isinstance(store, S3Store)
+        for turn in range(ROUNDS):
+            won = self.race(store, f"v1/races/{turn}")
+            assert self.peek(f"v1/races/{turn}") in won
+
+    def test_that_conditions_are_ignored_is_noticed(self, store: S3Store) -> None:
+        """After the first object was created the store knows, and can say so."""
+        assert store.conditional is None
+        store.create("v1/object", b"data")
+        assert store.conditional is False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
-import re
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from terrastore.errors import StoreUnreachableError
+from terrastore.store import ranges
 from terrastore.store.protocol import Listed
 from terrastore.store.s3 import trouble
 from terrastore.store.s3.client import client
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 4
 _WRITE_ID: Final = "writeid"
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
 _TYPES: Final = {".json": "application/json", ".zst": "application/zstd"}
 _ABOUT_CONDITIONS: Final = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED}
@@ -71,22 +70,12 @@ class Bucket:
 
         :param etag: refuse an object that is another by now
         """
-        wanted = f"bytes={offset}-{offset + size - 1}"
-
-        def announced(answer: Mapping[str, Any]) -> int:
-            match = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
-            if not match:
-                msg = "it sent a whole object for a range: something in between does not know ranges"
-                raise trouble.NonsenseError(msg)
-            first, last = int(match[1]), int(match[2])
-            if first != offset or not first <= last < offset + size:
-                msg = f"it was asked for {wanted} and sent {match[0]}"
-                raise trouble.NonsenseError(msg)
-            return last - first + 1
-
+        parameters = {"Range": ranges.wanted(offset, size)} | ({"IfMatch": etag} if etag else {})
         with self._speaking(f"read {name}"):
             try:
-                return self._get(name, {"Range": wanted} | ({"IfMatch": etag} if etag else {}), announced)
+                return self._get(
+                    name, parameters, lambda answer: ranges.announced(answer.get("ContentRange"), offset, size)
+                )
             except ClientError as error:
                 if trouble.status(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return Got(b"", "")

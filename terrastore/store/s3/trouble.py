@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, UsageError
 from terrastore.requirements.lines import without_secrets
+from terrastore.store.ranges import NotThatRangeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -152,7 +153,7 @@ def speaking(store: object, bucket: str, doing: str) -> Iterator[None]:
         raise UsageError(
             f"{store} cannot be used: {_words(error)}", hint="check --store, AWS_* variables and ~/.aws/config"
         ) from error
-    except (NonsenseError, ResponseParserError, exceptions.BotoCoreError) as error:
+    except (NonsenseError, NotThatRangeError, ResponseParserError, exceptions.BotoCoreError) as error:
         arguments = getattr(error, "kwargs", {})
         endpoint, cause = arguments.get("endpoint_url"), arguments.get("error", error)
         where = f" at {without_secrets(endpoint)}" if endpoint else ""
