@@ -31,7 +31,8 @@ class Answer:
     def __call__(self, exchange: Exchange) -> None:
         exchange.drain()
         headers = changed(http.client.HTTPMessage(), {"Content-Length": str(len(self.body)), **self.headers})
-        exchange.tell(Reply(self.status, http.client.responses.get(self.status, ""), headers, [self.body]))
+        body = [] if exchange.request.method == "HEAD" else [self.body]
+        exchange.tell(Reply(self.status, http.client.responses.get(self.status, ""), headers, body))
 
 
 def s3_error(status: int, code: str, **details: str) -> Answer:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import hmac
 import http.client
 import math
 import re
@@ -63,7 +65,7 @@ OPERATIONS: tuple[tuple[str, str, set[str], str], ...] = (
 )
 
 
-class UpstreamError(Exception):
+class UpstreamError(OSError):
     """The server behind the wire cannot be reached, or broke off."""
 
 
@@ -168,8 +170,9 @@ class Rule:
 class Wire(Server):
     """Stands before the server at ``upstream``, as a server at :attr:`url`.
 
-    ``ca`` is the certificate to trust there, ``certificate`` what to show to clients. Like a distant server, each
-    connection waits ``latency`` seconds before an answer and sends it at ``rate`` bytes per second, if given.
+    ``ca`` is the certificate to trust there, ``certificate`` what to show to clients. With ``secret``, the clients'
+    key, requests whose headers a fault changes are signed again. Like a distant server, each connection waits
+    ``latency`` seconds before an answer and sends it at ``rate`` bytes per second, if given.
     """
 
     def __init__(
@@ -178,12 +181,14 @@ class Wire(Server):
         *,
         ca: str | None = None,
         certificate: Certificate | None = None,
+        secret: str | None = None,
         latency: float = 0,
         rate: float = math.inf,
     ) -> None:
         super().__init__(certificate=certificate)
         self.upstream = upstream
         self.ca = ca
+        self.secret = secret
         self.latency = latency
         self.rate = rate
         self.requests: list[Request] = []
@@ -278,6 +283,8 @@ class Exchange:
 
     def ask(self, headers: HTTPMessage | None = None) -> Reply:
         """Pass the request on, with other headers if given, and return what the server says; its body is on its way."""
+        if headers and self.wire.secret:
+            headers = changed(headers, {"Authorization": signature(self.request, headers, self.wire.secret)})
         server = self._upstream.connect()
         headers = changed(headers or self.request.headers, {"Connection": None})
         server.send_head(f"{self.request.method} {self.request.target} HTTP/1.1", headers)
@@ -301,9 +308,7 @@ class Exchange:
         self.request.status = reply.status
         headers = changed(reply.headers, {"Connection": None if self.keep and not self.body_left else "close"})
         self.client.send_head(f"HTTP/1.1 {reply.status} {reply.reason}", headers)
-        body = () if self.request.method == "HEAD" else reply.body
-        if stop is not None:
-            body = beginning(body, stop)
+        body = reply.body if stop is None else beginning(reply.body, stop)
         self.client.send_body(self._paced(body), chunked=reply.chunked, whole=stop is None)
 
     def hold(self) -> None:
@@ -333,11 +338,11 @@ class Exchange:
         for piece in body:
             for offset in range(0, len(piece), step):
                 part = piece[offset : offset + step]
+                sent += len(part)
+                self.wire.pause(start + sent / self.rate - time.monotonic())
                 # Counted before it goes: who has received it finds it counted.
                 self.request.bytes_out += len(part)
                 yield part
-                sent += len(part)
-                self.wire.pause(start + sent / self.rate - time.monotonic())
 
     def _reply(self, server: Connection) -> Reply:
         head = server.head()
@@ -513,6 +518,25 @@ def changed(headers: HTTPMessage, changes: Mapping[str, str | None]) -> HTTPMess
         if value is not None:
             result[name] = value
     return result
+
+
+def signature(request: Request, headers: HTTPMessage, secret: str) -> str:
+    """Return the Authorization header for a request with other headers than those it was signed with."""
+    was = dict(re.findall(r"(\w+)=([^,\s]+)", headers["Authorization"]))
+    names = [name for name in was["SignedHeaders"].split(";") if name in headers]
+    path, _, query = request.target.partition("?")
+    parameters = sorted(part if "=" in part else f"{part}=" for part in query.split("&") if part)
+    signed = [f"{name}:{' '.join(headers[name].split())}" for name in names]
+    digest = headers["X-Amz-Content-SHA256"]
+    canonical = "\n".join([request.method, path, "&".join(parameters), *signed, "", ";".join(names), digest])
+    access_key, *scope = was["Credential"].split("/")
+    hashed = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", headers["X-Amz-Date"], "/".join(scope), hashed])
+    key = f"AWS4{secret}".encode()
+    for part in (*scope, text):
+        key = hmac.digest(key, part.encode(), "sha256")
+    credential = "/".join((access_key, *scope))
+    return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={';'.join(names)}, Signature={key.hex()}"
 
 
 def beginning(body: Iterable[bytes | memoryview], stop: int) -> Iterator[bytes | memoryview]:
