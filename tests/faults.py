@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from tests.wire import Exchange, Reply, changed
+from tests.connection import changed
+from tests.wire import Exchange, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

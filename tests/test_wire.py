@@ -7,6 +7,8 @@ import io
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -24,9 +26,10 @@ from botocore.config import Config  # type: ignore[import-untyped, unused-ignore
 from moto.server import ThreadedMotoServer
 
 from tests import faults
-from tests.loopback import certificate
+from tests.loopback import Server, certificate
+from tests.s3_request import signature
 from tests.static_server import Handler, StaticServer
-from tests.wire import FOREVER, Exchange, Fault, Request, UpstreamError, Wire, signature
+from tests.wire import FOREVER, Exchange, Fault, Request, UpstreamError, Wire
 
 DATA = os.urandom(1_000_000)
 
@@ -69,9 +72,10 @@ def ask(
     path: str = "/bucket/object",
     body: Any = None,
     headers: Mapping[str, str] | None = None,
+    timeout: float = 5,
 ) -> Answer:
-    """Ask on a connection of its own, and wait for half a second at most."""
-    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=0.5)) as connection:
+    """Ask on a connection of its own."""
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)) as connection:
         return ask_on(connection, method, path, body, headers)
 
 
@@ -166,7 +170,7 @@ def test_it_tells_what_passed(wire: Wire) -> None:
 
 def test_connections_are_kept_on_both_sides(bucket: Bucket, wire: Wire) -> None:
     """A client that keeps its connection has one at the server, whatever it asks; another client has another."""
-    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=5)) as connection:
         for method, path in (("GET", "object"), ("HEAD", "object"), ("GET", "nothing"), ("PUT", "new")):
             ask_on(connection, method, f"/bucket/{path}", b"data" if method == "PUT" else None)
         ask(wire.url)
@@ -176,7 +180,7 @@ def test_connections_are_kept_on_both_sides(bucket: Bucket, wire: Wire) -> None:
 
 def test_a_server_that_closed_its_connection_is_connected_anew(bucket: Bucket, wire: Wire) -> None:
     """The client's connection outlasts it."""
-    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=5)) as connection:
         assert 200 == ask_on(connection).status
         for sock in list(bucket._sockets):
             sock.shutdown(socket.SHUT_RDWR)
@@ -285,7 +289,7 @@ def test_answers_without_the_server(
 ) -> None:
     """The server is not asked, the request's body is taken, and the connection goes on."""
     wire.fault(fault)
-    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=5)) as connection:
         found = ask_on(connection, method, body=b"x" * 500_000 if method == "PUT" else None)
         assert status == found.status
         assert (b"" if method == "HEAD" else part) in found.body
@@ -312,7 +316,7 @@ def test_connections_that_break(wire: Wire, expected: type[Exception], fault: Fa
     """A client sees the failure that it would see in the wild, and can go on with another connection."""
     wire.fault(fault)
     with pytest.raises(expected) as raised:
-        ask(wire.url)
+        ask(wire.url, timeout=0.3 if expected is TimeoutError else 5)
     assert expected is type(raised.value)
     assert DATA == ask(wire.url).body
 
@@ -457,8 +461,8 @@ def test_a_fault_of_ones_own(wire: Wire) -> None:
 
 
 def expecting(wire: Wire, size: int) -> tuple[list[bytes], socket.socket]:
-    """Say that a body comes, and return what is said to that within a second, and the connection."""
-    sock = socket.create_connection(("127.0.0.1", urlsplit(wire.url).port or 0), timeout=1)
+    """Say that a body comes, and return what is said to that, and the connection."""
+    sock = socket.create_connection(("127.0.0.1", urlsplit(wire.url).port or 0), timeout=5)
     head = f"PUT /bucket/new HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n"
     sock.sendall(head.encode())
     return sock.recv(1000).split(b"\r\n"), sock
@@ -472,6 +476,21 @@ def test_the_server_says_when_to_continue(folder: Path, wire: Wire) -> None:
         sock.sendall(b"data")
         assert sock.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert b"data" == (folder / "bucket" / "new").read_bytes()
+
+
+class Hasty(Server):
+    """Answers before it has read the request, and closes."""
+
+    def serve(self, client: socket.socket, number: int) -> None:
+        client.recv(1000)
+        client.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def test_an_answer_before_the_end_of_the_body() -> None:
+    """The client gets it, though the server listens no longer."""
+    with Hasty() as hasty, Wire(hasty.url) as wire:
+        assert 413 == ask(wire.url, "PUT", "/bucket/new", b"x" * 20_000_000).status
+    assert [20_000_000] == [request.bytes_in for request in wire.requests]
 
 
 def test_an_answer_instead_of_the_word_to_continue(wire: Wire) -> None:
@@ -498,9 +517,9 @@ def test_tls(folder: Path, tmp_path: Path, upstream: bool, client: bool) -> None
         where = urlsplit(wire.url).netloc
         trust = ssl.create_default_context(cafile=made.crt)
         with closing(
-            http.client.HTTPSConnection(where, context=trust, timeout=1)
+            http.client.HTTPSConnection(where, context=trust, timeout=5)
             if client
-            else http.client.HTTPConnection(where, timeout=1)
+            else http.client.HTTPConnection(where, timeout=5)
         ) as connection:
             assert [DATA, DATA] == [ask_on(connection).body for _ in range(2)]
 
@@ -531,8 +550,8 @@ def test_it_ends_at_once(folder: Path, tmp_path: Path, begin: Fault | None, encr
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds, a second at most."""
-    deadline = time.monotonic() + 1
+    """Wait until something holds, five seconds at most."""
+    deadline = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -562,7 +581,7 @@ def test_a_failure_of_the_test_comes_before_those_inside() -> None:
 def test_a_client_that_goes_away_is_no_failure(wire: Wire) -> None:
     """Clients do, in the middle of a body too."""
     wire.fault(faults.Slow(1_000_000))
-    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=5)) as connection:
         connection.request("GET", "/bucket/object")
         connection.getresponse().close()
     wait_for(lambda: not wire._sockets)
@@ -575,7 +594,7 @@ def test_a_body_is_never_held_whole(folder: Path, wire: Wire) -> None:
     (folder / "bucket" / "object").write_bytes(b"")
     os.truncate(folder / "bucket" / "object", size)
     tracemalloc.start()
-    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=1)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(wire.url).netloc, timeout=5)) as connection:
         connection.request("GET", "/bucket/object")
         response = connection.getresponse()
         piece = bytearray(1024 * 1024)
@@ -593,10 +612,10 @@ def session() -> Any:
     return botocore.session.Session()
 
 
-def s3(session: Any, endpoint: str) -> Client:
-    """Return a client that asks once and waits for half a second."""
+def s3(session: Any, endpoint: str, patience: float = 5) -> Client:
+    """Return a client that asks once."""
     config = Config(
-        retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=1, read_timeout=0.5
+        retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=patience
     )
     return session.create_client(
         "s3",
@@ -626,7 +645,7 @@ def test_what_botocore_makes_of_broken_connections(
 ) -> None:
     """Its errors are those that its users know."""
     wire.fault(fault)
-    client = s3(session, wire.url)
+    client = s3(session, wire.url, patience=0.3 if expected is exceptions.ReadTimeoutError else 5)
     with pytest.raises(expected):
         list(client.get_object(Bucket="bucket", Key="object")["Body"].iter_chunks(100_000))
     assert DATA == client.get_object(Bucket="bucket", Key="object")["Body"].read()
@@ -729,6 +748,18 @@ def test_a_changed_request_is_signed_again(session: Any, moto: str) -> None:
         client.create_multipart_upload(Bucket="signed", Key="a")
         client.list_objects_v2(Bucket="signed", Prefix="a b/ü", MaxKeys=3)
         for request in (*wire.requests, behind.requests[1]):
-            assert request.headers["Authorization"] == signature(request, request.headers, "secret")
+            assert request.headers["Authorization"] == signature(
+                request.method, request.target, request.headers, "secret"
+            )
         assert "if-none-match" in wire.requests[1].headers["Authorization"]
         assert "if-none-match" not in behind.requests[1].headers["Authorization"]
+
+
+def test_a_process_of_its_own(bucket: Bucket) -> None:
+    """Its URL is what it prints, and it ends with its input."""
+    command = [sys.executable, "-m", "tests.wire", bucket.url, "--latency", "0.01", "--rate", "50e6"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert DATA == ask(process.stdout.readline().strip()).body
+        process.communicate(timeout=5)
+    assert 0 == process.returncode
