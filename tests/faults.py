@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from tests.wire import Exchange, Reply, changed
+from tests.connection import changed
+from tests.wire import Exchange, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +32,8 @@ class Answer:
     def __call__(self, exchange: Exchange) -> None:
         exchange.drain()
         headers = changed(http.client.HTTPMessage(), {"Content-Length": str(len(self.body)), **self.headers})
-        exchange.tell(Reply(self.status, http.client.responses.get(self.status, ""), headers, [self.body]))
+        body = [] if exchange.request.method == "HEAD" else [self.body]
+        exchange.tell(Reply(self.status, http.client.responses.get(self.status, ""), headers, body))
 
 
 def s3_error(status: int, code: str, **details: str) -> Answer:

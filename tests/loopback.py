@@ -148,18 +148,18 @@ class Server:
             thread.start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
-        try:
-            if self._tls:
-                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            with self.watched(sock):
+        if self._tls:
+            sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        with self.watched(sock):
+            try:
                 if isinstance(sock, ssl.SSLSocket):
                     sock.do_handshake()
                 self.serve(sock, number)
-        except (ConnectionError, TimeoutError, ssl.SSLError):
-            pass  # The client's affair: it went away, fell asleep, or does not trust us.
-        except Exception as error:  # noqa: BLE001 # whatever it is, the test is to see it
-            if not self._closing.is_set():
-                self.errors.append(error)
+            except (ConnectionError, TimeoutError, ssl.SSLError):
+                pass  # The client's affair: it went away, fell asleep, or does not trust us.
+            except Exception as error:  # noqa: BLE001 # whatever it is, the test is to see it
+                if not (self._closing.is_set() and isinstance(error, OSError)):
+                    self.errors.append(error)
 
 
 def shut(sock: socket.socket) -> None:

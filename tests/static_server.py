@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.server
 import os
 import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 from tests.loopback import Certificate, Server
 
 if TYPE_CHECKING:
-    import socket
-    from pathlib import Path
+    from collections.abc import Iterator
 
-# As in nginx, several ranges or what is no range at all are not obeyed: the whole file is sent.
+PIECE = 1024 * 1024
+
+# Several ranges, or what is no range at all, are not obeyed: the whole file is sent.
 RANGE = re.compile(r"bytes=(?:(?P<first>\d+)-(?P<last>\d*)|-(?P<suffix>\d+))")
 
 
@@ -46,31 +55,41 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_file(self, file: BinaryIO) -> None:
         """Answer with a file, or the range of it that is asked for."""
         stat = os.fstat(file.fileno())
-        tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+        size = stat.st_size
+        tag = f'"{stat.st_mtime_ns:x}-{size:x}"'
         headers = {"ETag": tag, "Last-Modified": email.utils.formatdate(stat.st_mtime, usegmt=True)}
-        start, stop, status = 0, stat.st_size, 200
-        if (asked := RANGE.fullmatch(self.headers.get("Range", ""))) and self.headers.get("If-Range", tag) == tag:
-            start, stop = span(asked, stat.st_size)
-            status = 206 if start < stop else 416
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stat.st_size}"
-        if status == 416:
-            headers["Content-Range"] = f"bytes */{stat.st_size}"
-            start = stop = 0
         if self.headers.get("If-Match", tag) not in ("*", tag):
             self.answer(412, {"Content-Length": "0"})
             return
-        if self.headers.get("If-None-Match") == tag:
-            self.answer(304, {"ETag": tag})
+        if self.headers.get("If-None-Match") in ("*", tag):
+            self.answer(304, headers)
             return
+        start, stop, status = 0, size, 200
+        if (asked := RANGE.fullmatch(self.headers.get("Range", ""))) and self.headers.get("If-Range", tag) == tag:
+            start, stop = span(asked, size)
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        if start >= stop and status == 206:
+            start, stop, status = 0, 0, 416
+            headers["Content-Range"] = f"bytes */{size}"
         self.answer(status, {"Accept-Ranges": "bytes", "Content-Length": str(stop - start), **headers})
-        if self.command == "GET" and start < stop:
-            self.connection.sendfile(file, start, stop - start)
+        if self.command == "GET":
+            self.send(file, start, stop)
+
+    def send(self, file: BinaryIO, start: int, stop: int) -> None:
+        """Send part of a file."""
+        file.seek(start)
+        while start < stop and (piece := file.read(min(stop - start, PIECE))):
+            self.wfile.write(piece)
+            start += len(piece)
 
     def answer(self, status: int, headers: dict[str, str]) -> None:
         """Send the head of an answer."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 # its name in the class
@@ -88,6 +107,50 @@ class StaticServer(Server):
 
     def serve(self, client: socket.socket, number: int) -> None:
         self.handler(client, self.folder)
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, *, certificate: Certificate | None = None, directives: str = "") -> Iterator[str]:
+    """Serve a folder with the real thing and yield its URL; ``directives`` are more of its configuration.
+
+    Where it is not installed the test is skipped, but in continuous integration it fails.
+    """
+    command = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if command is None:
+        if "CI" in os.environ:
+            raise FileNotFoundError("nginx; on Debian it is in nginx-light")
+        pytest.skip("there is no nginx here; on Debian it is in nginx-light")
+    with tempfile.TemporaryDirectory() as prefix, socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        tls = 'ssl_certificate "{}"; ssl_certificate_key "{}";'.format(*certificate) if certificate else ""
+        user = "user root;" if os.geteuid() == 0 else ""  # or it becomes one that may not read temporary folders
+        configuration = f"""
+            daemon off; worker_processes 1; {user} pid nginx.pid; error_log stderr;
+            events {{}}
+            http {{
+                access_log off; sendfile on; default_type application/octet-stream;
+                client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+                uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+                server {{ listen 127.0.0.1:{port} {"ssl" if certificate else ""}; {tls} root "{folder}"; {directives} }}
+            }}
+        """
+        Path(prefix, "nginx.conf").write_text(configuration)
+        # It takes the socket over as from an nginx before it, so no port is raced for and no start waited for.
+        process = subprocess.Popen(
+            [command, "-p", prefix, "-c", "nginx.conf", "-e", "stderr"],
+            env={**os.environ, "NGINX": f"{listener.fileno()};"},
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        listener.close()
+        try:
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            said = process.communicate(timeout=5)[1]
+        if process.returncode != 0:
+            raise RuntimeError(f"nginx ended with {process.returncode}: {said}")
 
 
 def span(asked: re.Match[str], size: int) -> tuple[int, int]:

@@ -14,56 +14,33 @@ has the faults.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import copy
 import http.client
 import math
 import re
-import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.connection import PIECE, Connection, changed, is_chunked, stays_open
 from tests.loopback import PATIENCE, Certificate, Server
+from tests.s3_request import operation, signature
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage
 
 FOREVER = math.inf
-PIECE = 256 * 1024
-LINE = 64 * 1024
-
-# The first that fits: method, what is named (an account, its bucket, a key in that), and what the query must have.
-OPERATIONS: tuple[tuple[str, str, set[str], str], ...] = (
-    ("GET", "key", {"uploadId"}, "ListParts"),
-    ("GET", "key", set(), "GetObject"),
-    ("HEAD", "key", set(), "HeadObject"),
-    ("PUT", "key", {"uploadId", "partNumber"}, "UploadPart"),
-    ("PUT", "key", set(), "PutObject"),
-    ("POST", "key", {"uploads"}, "CreateMultipartUpload"),
-    ("POST", "key", {"uploadId"}, "CompleteMultipartUpload"),
-    ("DELETE", "key", {"uploadId"}, "AbortMultipartUpload"),
-    ("DELETE", "key", set(), "DeleteObject"),
-    ("GET", "bucket", {"list-type"}, "ListObjectsV2"),
-    ("GET", "bucket", {"uploads"}, "ListMultipartUploads"),
-    ("GET", "bucket", {"versions"}, "ListObjectVersions"),
-    ("GET", "bucket", {"location"}, "GetBucketLocation"),
-    ("GET", "bucket", set(), "ListObjects"),
-    ("HEAD", "bucket", set(), "HeadBucket"),
-    ("PUT", "bucket", set(), "CreateBucket"),
-    ("POST", "bucket", {"delete"}, "DeleteObjects"),
-    ("DELETE", "bucket", set(), "DeleteBucket"),
-    ("GET", "account", set(), "ListBuckets"),
-)
 
 
-class UpstreamError(Exception):
+class UpstreamError(OSError):
     """The server behind the wire cannot be reached, or broke off."""
 
 
@@ -91,12 +68,12 @@ class Request:
     @property
     def path(self) -> str:
         """The path, decoded."""
-        return unquote(urlsplit(self.target).path)
+        return unquote(self.target.partition("?")[0])
 
     @property
     def query(self) -> dict[str, str]:
         """The query, decoded."""
-        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @property
     def range(self) -> str | None:
@@ -106,13 +83,7 @@ class Request:
     @property
     def operation(self) -> str:
         """What it asks of S3, if it does, with the bucket in the path: ``GetObject``."""
-        parts = self.path.lstrip("/").split("/", 1)
-        level = "account" if parts == [""] else "key" if parts[1:] not in ([], [""]) else "bucket"
-        query = set(self.query)
-        for method, of, needed, operation in OPERATIONS:
-            if (method, of) == (self.method, level) and needed <= query:
-                return operation
-        return f"{self.method} of {level}"
+        return operation(self.method, self.path, self.query)
 
 
 @dataclass
@@ -168,8 +139,9 @@ class Rule:
 class Wire(Server):
     """Stands before the server at ``upstream``, as a server at :attr:`url`.
 
-    ``ca`` is the certificate to trust there, ``certificate`` what to show to clients. Like a distant server, each
-    connection waits ``latency`` seconds before an answer and sends it at ``rate`` bytes per second, if given.
+    ``ca`` is the certificate to trust there, ``certificate`` what to show to clients. With ``secret``, the clients'
+    key, requests whose headers a fault changes are signed again. Like a distant server, each connection waits
+    ``latency`` seconds before an answer and sends it at ``rate`` bytes per second, if given.
     """
 
     def __init__(
@@ -178,12 +150,14 @@ class Wire(Server):
         *,
         ca: str | None = None,
         certificate: Certificate | None = None,
+        secret: str | None = None,
         latency: float = 0,
         rate: float = math.inf,
     ) -> None:
         super().__init__(certificate=certificate)
         self.upstream = upstream
         self.ca = ca
+        self.secret = secret
         self.latency = latency
         self.rate = rate
         self.requests: list[Request] = []
@@ -263,6 +237,7 @@ class Exchange:
         self.rate = wire.rate
         self.body_left = is_chunked(request.headers) or int(request.headers.get("Content-Length", 0)) > 0
         self._expected = request.headers.get("Expect", "").lower() == "100-continue"
+        self._body = self._received()
         self._upstream = upstream
 
     def forward(self, headers: HTTPMessage | None = None) -> None:
@@ -272,12 +247,15 @@ class Exchange:
     def drain(self, stop: float = math.inf) -> None:
         """Take the request's body, or about ``stop`` bytes, unless the client waits for a word before it sends any."""
         if not self._expected:
-            for _ in self._body():
+            for _ in self._body:
                 if self.request.bytes_in >= stop:
                     break
 
     def ask(self, headers: HTTPMessage | None = None) -> Reply:
         """Pass the request on, with other headers if given, and return what the server says; its body is on its way."""
+        if headers and self.wire.secret and "Authorization" in headers:
+            signed = signature(self.request.method, self.request.target, headers, self.wire.secret)
+            headers = changed(headers, {"Authorization": signed})
         server = self._upstream.connect()
         headers = changed(headers or self.request.headers, {"Connection": None})
         server.send_head(f"{self.request.method} {self.request.target} HTTP/1.1", headers)
@@ -288,7 +266,7 @@ class Exchange:
             self._expected = False
             self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
-            server.send_body(self._body(), chunked=is_chunked(self.request.headers))
+            server.send_body(self._body, chunked=is_chunked(self.request.headers))
         except UpstreamError:
             self.drain()  # It may have said why before it stopped listening.
         while (reply := self._reply(server)).status < http.client.OK:
@@ -301,9 +279,7 @@ class Exchange:
         self.request.status = reply.status
         headers = changed(reply.headers, {"Connection": None if self.keep and not self.body_left else "close"})
         self.client.send_head(f"HTTP/1.1 {reply.status} {reply.reason}", headers)
-        body = () if self.request.method == "HEAD" else reply.body
-        if stop is not None:
-            body = beginning(body, stop)
+        body = reply.body if stop is None else beginning(reply.body, stop)
         self.client.send_body(self._paced(body), chunked=reply.chunked, whole=stop is None)
 
     def hold(self) -> None:
@@ -318,13 +294,14 @@ class Exchange:
         self.keep = False
         self.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    def _body(self) -> Iterator[memoryview]:
-        if self.body_left:
-            length = float(self.request.headers.get("Content-Length", math.inf))
-            for piece in self.client.body(length, chunked=is_chunked(self.request.headers)):
-                self.request.bytes_in += len(piece)
-                yield piece
-            self.body_left = False
+    def _received(self) -> Iterator[memoryview]:
+        if not self.body_left:
+            return
+        length = float(self.request.headers.get("Content-Length", math.inf))
+        for piece in self.client.body(length, chunked=is_chunked(self.request.headers)):
+            self.request.bytes_in += len(piece)
+            yield piece
+        self.body_left = False
 
     def _paced(self, body: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         start = time.monotonic()
@@ -333,11 +310,11 @@ class Exchange:
         for piece in body:
             for offset in range(0, len(piece), step):
                 part = piece[offset : offset + step]
+                sent += len(part)
+                self.wire.pause(start + sent / self.rate - time.monotonic())
                 # Counted before it goes: who has received it finds it counted.
                 self.request.bytes_out += len(part)
                 yield part
-                sent += len(part)
-                self.wire.pause(start + sent / self.rate - time.monotonic())
 
     def _reply(self, server: Connection) -> Reply:
         head = server.head()
@@ -360,94 +337,6 @@ class Exchange:
                 self._upstream.keep()
 
         return Reply(status, " ".join(reason), headers, body(), chunked)
-
-
-class Connection:
-    """One end of the wire: heads are parsed, bodies pass in pieces."""
-
-    def __init__(self, sock: socket.socket, broken: type[Exception] = ConnectionError) -> None:
-        self.sock = sock
-        self._file = sock.makefile("rb")
-        self._memory = memoryview(bytearray(PIECE))
-        self._broken = broken
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def readable(self, seconds: float) -> bool:
-        """Return whether there is something to read, or the end, within so many seconds."""
-        return bool(select.select([self.sock], [], [], seconds)[0])
-
-    def head(self) -> tuple[list[str], HTTPMessage] | None:
-        """Return the words of the first line and the headers, None at the end of the connection."""
-        with self._watched():
-            line = self._file.readline(LINE)
-            words = line.decode("latin-1").strip().split(" ", 2)
-            return (words, http.client.parse_headers(self._file)) if line else None
-
-    def piece(self, size: float = PIECE) -> memoryview:
-        """Return at most so many of the next bytes, none at the end; they last until the next call."""
-        with self._watched():
-            return self._memory[: self._file.readinto1(self._memory[: int(min(size, PIECE))])]
-
-    def body(self, length: float, *, chunked: bool) -> Iterator[memoryview]:
-        """Yield a body in pieces that last until the next one; an endless one ends with the connection."""
-        if not chunked:
-            yield from self._exactly(length)
-            return
-        while size := int(self._line().split(b";")[0], 16):
-            yield from self._exactly(size)
-            self._line()
-        while self._line():
-            pass  # Trailers may be dropped. Those of S3 are within the body.
-
-    def send(self, data: bytes | memoryview) -> None:
-        """Send bytes."""
-        with self._watched():
-            self.sock.sendall(data)
-
-    def send_head(self, line: str, headers: HTTPMessage) -> None:
-        """Send a first line and headers."""
-        lines = [line, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        self.send("\r\n".join(lines).encode("latin-1"))
-
-    def send_body(self, body: Iterable[bytes | memoryview], *, chunked: bool, whole: bool = True) -> None:
-        """Send a body, and if it is the whole one, what tells its end."""
-        for piece in body:
-            if chunked:
-                self.send(b"%x\r\n" % len(piece))
-            self.send(piece)
-            if chunked:
-                self.send(b"\r\n")
-        if chunked and whole:
-            self.send(b"0\r\n\r\n")
-
-    def _line(self) -> bytes:
-        with self._watched():
-            line = self._file.readline(LINE)
-        if not line:
-            raise self._broken("the connection ended within a body")
-        return line.strip()
-
-    def _exactly(self, length: float) -> Iterator[memoryview]:
-        while length > 0:
-            piece = self.piece(length)
-            if not piece and length < math.inf:
-                raise self._broken("the connection ended within a body")
-            if not piece:
-                return
-            length -= len(piece)
-            yield piece
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._broken(str(error)) from error
 
 
 class Upstream:
@@ -495,26 +384,6 @@ class Upstream:
         return self._closing.enter_context(Connection(sock, UpstreamError))
 
 
-def is_chunked(headers: HTTPMessage) -> bool:
-    """Return whether a body comes in chunks."""
-    return "chunked" in headers.get("Transfer-Encoding", "").lower()
-
-
-def stays_open(version: str, headers: HTTPMessage) -> bool:
-    """Return whether the connection is to be used again."""
-    return version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
-
-
-def changed(headers: HTTPMessage, changes: Mapping[str, str | None]) -> HTTPMessage:
-    """Return headers with some set, or gone where None is given."""
-    result = copy.deepcopy(headers)
-    for name, value in changes.items():
-        del result[name]
-        if value is not None:
-            result[name] = value
-    return result
-
-
 def beginning(body: Iterable[bytes | memoryview], stop: int) -> Iterator[bytes | memoryview]:
     """Yield the first ``stop`` bytes of a body that is longer."""
     left = stop
@@ -524,3 +393,22 @@ def beginning(body: Iterable[bytes | memoryview], stop: int) -> Iterator[bytes |
             return
         left -= len(piece)
     raise ValueError(f"a body that ends within {stop} bytes cannot be cut there")
+
+
+def main() -> None:
+    """Stand before a server in a process of its own, which takes no time from the client that is measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.wire", description="Print where, until the input ends.")
+    parser.add_argument("upstream")
+    parser.add_argument("--ca")
+    parser.add_argument("--certificate", nargs=2, metavar=("CRT", "KEY"))
+    parser.add_argument("--latency", type=float, default=0, metavar="SECONDS")
+    parser.add_argument("--rate", type=float, default=math.inf, metavar="BYTES")
+    asked = vars(parser.parse_args())
+    asked["certificate"] = asked["certificate"] and Certificate(*asked["certificate"])
+    with Wire(**asked) as wire:
+        print(wire.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
