@@ -13,7 +13,7 @@ from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
 from terrastore.requirements.files import as_path
 from terrastore.requirements.lines import index_identity, is_file_url, is_url, without_secrets
-from terrastore.requirements.machine import configuration_files, pip_settings
+from terrastore.requirements.pip import configuration_files, pip_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
