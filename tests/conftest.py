@@ -119,7 +119,7 @@ class CommandLine:
         self.env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("TERRASTORE_", "PIP_", "XDG_", "VIRTUALENV_", "PYTHON"))
+            if not name.startswith(("TERRASTORE_", "PIP_", "UV_", "XDG_", "VIRTUALENV_", "PYTHON"))
         } | {
             "HOME": str(home),
             "PIP_NO_INDEX": "1",

@@ -7,14 +7,16 @@ import secrets
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
+from terrastore.build.provenance import redact_direct_urls
+from terrastore.build.uv import Uv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from terrastore.build.process import Tools
@@ -29,12 +31,13 @@ Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 class Recipe:
     """What is to be installed and how.
 
-    ``files`` and ``constraints`` are paths of requirements files; ``options`` are lines of such a file, and may hold
-    credentials; ``secrets`` are texts that must not be written anywhere. Without ``files`` nothing is installed;
-    without ``seed`` not even pip stays.
+    ``installer`` is ``pip`` or ``uv``; ``files`` and ``constraints`` are paths of requirements files; ``options`` are
+    lines of such a file, and may hold credentials; ``secrets`` are texts that must not be written anywhere. Without
+    ``files`` nothing is installed; without ``seed`` not even pip stays.
     """
 
     interpreter: Interpreter
+    installer: str = Pip.name
     files: Sequence[str]
     constraints: Sequence[str] = ()
     options: Sequence[str] = ()
@@ -63,12 +66,10 @@ class Built:
 class Installer(Protocol):
     """What puts packages into an environment."""
 
-    name: str
+    name: ClassVar[str]
+    needs_pip: ClassVar[bool]
+    """Whether the skeleton needs pip, wanted or not."""
     tools: Tools
-
-    @property
-    def seeds(self) -> bool:
-        """Whether the skeleton needs pip."""
 
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
@@ -77,12 +78,16 @@ class Installer(Protocol):
         """Return where what was installed below ``tree`` came from."""
 
 
+_INSTALLERS: Final[Mapping[str, Callable[[Recipe, Path, str], Installer]]] = {Pip.name: Pip, Uv.name: Uv}
+
+
 @contextmanager
 def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
     """Build an environment, and remove it when the body ends.
 
     ``cache`` keeps the installer's downloads and wheels between builds, and the logs.
 
+    :raises UsageError: when the installer is not there
     :raises BuildError: when virtualenv or the installer fails; its last lines and the log's path are in the message
     :raises HostError: when no directory can hold a staging prefix
     """
@@ -92,7 +97,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
     # The marker is in the work directory's name too: what a package notes of where it was compiled is found.
     work = f"{root}/{staging.NAME}work-{secrets.token_hex(8)}"
     with staging.held(prefix.path, report), staging.held(work, report):
-        installer: Installer = Pip(recipe, cache, work)
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
         python = f"{prefix.path}/bin/python"
         with report.phase("virtualenv", unit="steps") as phase:
             _make_skeleton(prefix.path, recipe, installer, cache, phase)
@@ -100,6 +105,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         with report.phase("install", unit="steps") as phase:
             version = installer.install(python, phase)
         compiled, downloads = installer.origins(prefix.path)
+        redact_direct_urls(prefix.path, installer.tools.redacted)
         yield Built(
             prefix=prefix,
             python=python,
@@ -115,7 +121,7 @@ def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path,
     command = [
         *(sys.executable, "-P", "-m", "virtualenv", "--python", recipe.interpreter.executable),
         *("--app-data", str(cache / "virtualenv"), "--no-download", "--no-periodic-update"),
-        *("--no-setuptools", *(() if recipe.seed or installer.seeds else ("--no-pip",)), path),
+        *("--no-setuptools", *(() if recipe.seed or installer.needs_pip else ("--no-pip",)), path),
     ]
     installer.tools.run(command, "virtualenv", phase)
 

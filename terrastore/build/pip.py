@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.process import Tools
@@ -24,7 +24,8 @@ _LISTING: Final = "Installing collected packages: "
 class Pip:
     """An installer; see :class:`terrastore.build.Installer`."""
 
-    name = "pip"
+    name: ClassVar[str] = "pip"
+    needs_pip: ClassVar[bool] = True
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         self._recipe = recipe
@@ -40,11 +41,6 @@ class Pip:
             "PIP_PROGRESS_BAR": "off",
         }
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
-
-    @property
-    def seeds(self) -> bool:
-        """Always: pip installs from within the environment."""
-        return True
 
     def install(self, python: str, phase: Phase) -> str:
         if self._recipe.files:

@@ -48,11 +48,18 @@ class Tools:
         return without_secrets(text)
 
     def run(
-        self, command: Sequence[str], title: str, phase: Phase, *, status: Callable[[str], str] | None = None
+        self,
+        command: Sequence[str],
+        title: str,
+        phase: Phase,
+        *,
+        status: Callable[[str], str] | None = None,
+        noise: str = "\0",
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
-        ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that.
+        ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
+        lines that begin with ``noise`` are no part of an error.
 
         :raises BuildError: when it fails; its last lines and the log's path are in the message
         """
@@ -85,7 +92,8 @@ class Tools:
                 hint="check that terrastore is installed whole, and the disk",
             ) from error
         if process.returncode:
-            tail = "\n".join(f"  {_cut(line)}" for line in deque((line for line in lines if line.strip()), _TAIL_LINES))
+            telling = (line for line in lines if line.strip() and not line.startswith(noise))
+            tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
             raise BuildError(
                 f"{title} failed with exit code {process.returncode}:\n{tail}",
                 hint=f"the whole output is in {self._log}",
