@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore import interpreter
-from terrastore.errors import RequirementsError, reason
+from terrastore.errors import RequirementsError, UsageError, reason
 from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.requirements import Disk, read_requirements
 from terrastore.requirements.files import as_path
-from terrastore.requirements.lines import index_identity, is_file_url, is_url, without_secrets
-from terrastore.requirements.machine import configuration_files, pip_settings
+from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
+from terrastore.requirements.pip import configuration_files, pip_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from terrastore.build import Recipe
+    from terrastore.requirements.uv_lines import ForUv
 
 DEFAULT_FILE: Final = "requirements.txt"
+PIP: Final = "pip"
+UV: Final = "uv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class Inputs:
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     python: str | None = None
+    installer: str = PIP
     index_url: str | None = None
     extra_index_url: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
@@ -57,18 +61,36 @@ class Inputs:
         return (DEFAULT_FILE,)
 
     def request(self) -> Request:
-        """Read the files, look at the interpreter, the host and pip's own settings; return what they come to.
+        """Read the files, look at the interpreter, the host and the installer's own settings; return what they come to.
 
         :raises RequirementsError: for a file or a line that cannot be used
+        :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
+        reader = Disk()
+        hear = None
+        if self.installer == UV:
+            # Who builds by pip needs none of this.
+            from terrastore.requirements import uv  # noqa: PLC0415
+            from terrastore.requirements.uv_lines import ForUv  # noqa: PLC0415
+
+            settings = uv.effective_settings(os.environ, os.getcwd(), reader=reader)
+            machine = uv.uv_settings(settings, reader=reader)
+            said = ForUv(reader, sources=settings.sources)
+            self._say_options(said)
+            hear = said.hear
+        else:
+            machine = pip_settings(os.environ, configuration_files(os.environ), reader=reader)
         return Request(
-            requirements=read_requirements(self.files, self.constraints, reader=Disk(), variables=os.environ),
+            requirements=read_requirements(
+                self.files, self.constraints, reader=reader, variables=os.environ, hear=hear
+            ),
             interpreter=interpreter.find(self.python),
             host=Host.here(),
             options=tuple(self._canonical_options()),
-            machine=pip_settings(os.environ, configuration_files(os.environ), reader=Disk()),
+            machine=machine,
             variables={name: os.environ.get(name) for name in sorted(self.key_env)},
+            installer=self.installer,
             seed=self.seed,
             salt=self.salt,
         )
@@ -79,12 +101,21 @@ class Inputs:
 
         return Recipe(
             interpreter=request.interpreter,
+            installer=self.installer,
             files=self.files if request.requirements.requirements else (),
             constraints=self.constraints,
             options=tuple(self._options()),
             secrets=tuple(filter(None, map(os.environ.get, sorted(request.requirements.url_variables)))),
             seed=self.seed,
         )
+
+    def _say_options(self, uv: ForUv) -> None:
+        for line in self._options():
+            name, _, value = line.partition(" ")
+            try:
+                uv.option(Option(name, value))
+            except LineError as error:
+                raise UsageError(f"{without_secrets(line)} cannot be used: {error}", hint=error.hint) from None
 
     def _options(self) -> Iterator[str]:
         """Yield the options as lines of a requirements file, which no list of processes shows."""

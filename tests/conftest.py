@@ -121,7 +121,7 @@ class CommandLine:
         self.env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("TERRASTORE_", "PIP_", "XDG_", "VIRTUALENV_", "PYTHON", "AWS_"))
+            if not name.startswith(("TERRASTORE_", "PIP_", "UV_", "XDG_", "VIRTUALENV_", "PYTHON", "AWS_"))
         } | {
             "HOME": str(home),
             "PIP_NO_INDEX": "1",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _MAP_FROM: Final = 1024 * 1024
 INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
 """Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
-_LEFTOVERS: Final = re.compile(r"pyvenv\.cfg|\.lock|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_cache\.json")
+_LEFTOVERS: Final = re.compile(
+    r"pyvenv\.cfg|\.lock|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
+)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from terrastore.inputs import Inputs
+from terrastore.inputs import PIP, UV, Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,12 @@ what = _together(
     ),
     option("-c", "--constraint", multiple=True, metavar="FILE", help="Constraints file."),
     option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path."),
+    option(
+        "--installer",
+        type=click.Choice([PIP, UV]),
+        default=PIP,
+        help="What installs the packages; default: pip.",
+    ),
     option("-i", "--index-url", metavar="URL", help="Package index instead of the default one."),
     option("--extra-index-url", multiple=True, metavar="URL", help="Package index besides."),
     option("-f", "--find-links", multiple=True, metavar="DIR|URL", help="Folder or page of distributions."),

@@ -24,7 +24,7 @@ from terrastore.requirements.lines import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _BOMS: Final = (
@@ -62,6 +62,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one line says to an installer: every variable expanded, credentials and all.
+
+    ``entry`` is what it comes to, paths of options relative to the working directory; ``text`` the line itself;
+    ``constraint`` whether it stands in a file of constraints.
+    """
+
+    entry: Option | Wanted
+    text: str
+    constraint: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequirementSet:
     """What a project asks for, canonical: sorted, without duplicates, without secrets.
 
@@ -79,15 +92,21 @@ class RequirementSet:
 
 
 def read_requirements(
-    files: Sequence[str], constraints: Sequence[str], *, reader: Reader, variables: Mapping[str, str]
+    files: Sequence[str],
+    constraints: Sequence[str],
+    *,
+    reader: Reader,
+    variables: Mapping[str, str],
+    hear: Callable[[Said], None] | None = None,
 ) -> RequirementSet:
     """Read ``files`` and ``constraints`` with everything they include.
 
-    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is.
+    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is. ``hear`` gets
+    every line in its order, and raises LineError for what it cannot use.
 
     :raises RequirementsError: for a file that cannot be read and a line that cannot be used; both are named
     """
-    walk = _Walk(reader, variables)
+    walk = _Walk(reader, variables, hear)
     for path in files:
         walk.follow(path, constraint=False, trail=())
     for path in constraints:
@@ -103,9 +122,10 @@ def read_requirements(
 
 
 class _Walk:
-    def __init__(self, reader: Reader, variables: Mapping[str, str]) -> None:
+    def __init__(self, reader: Reader, variables: Mapping[str, str], hear: Callable[[Said], None] | None) -> None:
         self._reader = reader
         self._variables = variables
+        self._hear = hear
         self.requirements: set[str] = set()
         self.constraints: set[str] = set()
         self.options: list[str] = []
@@ -153,14 +173,31 @@ class _Walk:
                 if entry.local is not None:
                     self._digest(entry.local)
                 (self.constraints if constraint else self.requirements).add(entry.text)
+                self._tell(path, line, constraint=constraint)
                 return
             for option in entry:
                 self._option(path, option, trail=trail)
+            self._tell(path, line, constraint=constraint)
         except LineError as error:
             raise RequirementsError(
                 f"{path}, line {number}: {without_secrets(line)!r} cannot be used: {error}",
                 hint=error.hint,
             ) from None
+
+    def _tell(self, path: str, line: str, *, constraint: bool) -> None:
+        if self._hear is None:
+            return
+        text = self._expand_word(line)
+        parsed = parse(text)
+        for entry in (parsed,) if isinstance(parsed, Wanted) else parsed:
+            if isinstance(entry, Option) and entry.name == "--find-links" and not is_url(entry.value):
+                entry = Option(entry.name, self._links(path, entry.value))  # noqa: PLW2901
+            self._hear(Said(entry=entry, text=text, constraint=constraint))
+
+    def _links(self, path: str, value: str) -> str:
+        """Return where a folder of distributions is: beside the file that names it, else where it says."""
+        beside = _beside(path, value)
+        return beside if self._reader.exists(as_path(beside)) else value
 
     def _option(self, path: str, option: Option, *, trail: tuple[str, ...]) -> None:
         if option.name == "--requirement":
@@ -174,8 +211,7 @@ class _Walk:
                 raise LineError(msg, hint="leave out -e: the project is then installed as it is now")
             self.requirements.add(f"-e {without_secrets(option.value)}")
         elif option.name == "--find-links" and not is_url(option.value):
-            beside = _beside(path, option.value)
-            value = without_secrets(beside if self._reader.exists(as_path(beside)) else option.value)
+            value = without_secrets(self._links(path, option.value))
             self._digest(value)
             self.options.append(f"{option.name} {value}")
         elif option.name in {"--index-url", "--extra-index-url", "--find-links"}:

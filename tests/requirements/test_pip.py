@@ -9,7 +9,7 @@ import pytest
 
 from terrastore.errors import UsageError
 from terrastore.requirements import Disk
-from terrastore.requirements.machine import NOT_FOR_US, configuration_files, effective_settings, pip_settings
+from terrastore.requirements.pip import NOT_FOR_US, configuration_files, effective_settings, pip_settings
 from tests.requirements.shelf import Shelf, digest
 
 if TYPE_CHECKING:

@@ -1,0 +1,132 @@
+"""Building an environment: virtualenv and an installer, as subprocesses, into a staging prefix."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
+
+from terrastore.archive.staging import StagingPrefix
+from terrastore.build import staging
+from terrastore.build.pip import Pip
+from terrastore.build.provenance import redact_direct_urls
+from terrastore.build.uv import Uv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from terrastore.build.process import Tools
+    from terrastore.interpreter import Interpreter
+    from terrastore.report import Phase, Report
+
+Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
+"""Normalised names of what was made from source, and SHA-256 by name of what was installed from an archive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is to be installed and how.
+
+    ``installer`` is ``pip`` or ``uv``; ``files`` and ``constraints`` are paths of requirements files; ``options`` are
+    lines of such a file, and may hold credentials; ``secrets`` are texts that must not be written anywhere. Without
+    ``files`` nothing is installed; without ``seed`` not even pip stays.
+    """
+
+    interpreter: Interpreter
+    installer: str = Pip.name
+    files: Sequence[str]
+    constraints: Sequence[str] = ()
+    options: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    seed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An environment at a staging prefix.
+
+    ``skeleton``: paths that were there before anything was installed. ``work``: a directory for what goes with the
+    build, removed with it. ``compiled``: normalised names of distributions made from source; ``downloads``: SHA-256
+    of what distributions were installed from, by name. ``installer``: its name and version.
+    """
+
+    prefix: StagingPrefix
+    python: str
+    skeleton: frozenset[str]
+    work: str
+    compiled: frozenset[str]
+    downloads: Mapping[str, str]
+    installer: Mapping[str, str]
+
+
+class Installer(Protocol):
+    """What puts packages into an environment."""
+
+    name: ClassVar[str]
+    needs_pip: ClassVar[bool]
+    """Whether the skeleton needs pip, wanted or not."""
+    tools: Tools
+
+    def install(self, python: str, phase: Phase) -> str:
+        """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
+
+    def origins(self, tree: str) -> Origins:
+        """Return where what was installed below ``tree`` came from."""
+
+
+_INSTALLERS: Final[Mapping[str, Callable[[Recipe, Path, str], Installer]]] = {Pip.name: Pip, Uv.name: Uv}
+
+
+@contextmanager
+def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
+    """Build an environment, and remove it when the body ends.
+
+    ``cache`` keeps the installer's downloads and wheels between builds, and the logs.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when virtualenv or the installer fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold a staging prefix
+    """
+    root = staging.staging_root(cache)
+    staging.sweep(root)
+    prefix = StagingPrefix.under(root, secrets.token_hex(16))
+    # The marker is in the work directory's name too: what a package notes of where it was compiled is found.
+    work = f"{root}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(prefix.path, report), staging.held(work, report):
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+        python = f"{prefix.path}/bin/python"
+        with report.phase("virtualenv", unit="steps") as phase:
+            _make_skeleton(prefix.path, recipe, installer, cache, phase)
+            skeleton = frozenset(_paths(prefix.path))
+        with report.phase("install", unit="steps") as phase:
+            version = installer.install(python, phase)
+        compiled, downloads = installer.origins(prefix.path)
+        redact_direct_urls(prefix.path, installer.tools.redacted)
+        yield Built(
+            prefix=prefix,
+            python=python,
+            skeleton=skeleton,
+            work=work,
+            compiled=compiled,
+            downloads=downloads,
+            installer={"name": installer.name, "version": version},
+        )
+
+
+def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:
+    command = [
+        *(sys.executable, "-P", "-m", "virtualenv", "--python", recipe.interpreter.executable),
+        *("--app-data", str(cache / "virtualenv"), "--no-download", "--no-periodic-update"),
+        *("--no-setuptools", *(() if recipe.seed or installer.needs_pip else ("--no-pip",)), path),
+    ]
+    installer.tools.run(command, "virtualenv", phase)
+
+
+def _paths(tree: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            yield os.path.relpath(os.path.join(folder, name), tree)

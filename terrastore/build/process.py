@@ -1,0 +1,157 @@
+"""Running the tools that make an environment: surroundings of their own, a log without secrets, an end with ours."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from terrastore.errors import BuildError
+from terrastore.requirements.lines import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from terrastore.report import Phase
+
+_TAIL_LINES: Final = 15
+_LINE_LIMIT: Final = 400
+_LOGS_KEPT: Final = 20
+_EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
+_LEADING_ASTRAY: Final = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_", "__PYVENV")
+_LEADING_ASTRAY_BY_NAME: Final = frozenset({"RUST_LOG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"})
+
+
+class Tools:
+    """Runs commands with everything of the caller's surroundings that could lead them astray taken out.
+
+    ``work`` is where their temporary files go; ``hidden`` are texts that must not be written anywhere; ``variables``
+    are what else the commands get.
+    """
+
+    def __init__(self, cache: Path, work: str, *, hidden: Collection[str], variables: Mapping[str, str]) -> None:
+        self._log = _new_log(cache)
+        self._hidden = hidden
+        self._environment = _clean_environment(f"{work}/temporary") | dict(variables)
+
+    def redacted(self, text: str) -> str:
+        """Return ``text`` without the secrets that are known, and without those that URLs hold."""
+        for secret in self._hidden:
+            text = text.replace(secret, "****")
+        return without_secrets(text)
+
+    def run(
+        self,
+        command: Sequence[str],
+        title: str,
+        phase: Phase,
+        *,
+        status: Callable[[str], str] | None = None,
+        noise: str = "\0",
+    ) -> str:
+        """Run a command, its output in the log without credentials, and return that output.
+
+        ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
+        lines that begin with ``noise`` are no part of an error.
+
+        :raises BuildError: when it fails; its last lines and the log's path are in the message
+        """
+        lines: list[str] = []
+        try:
+            with self._log.open("a") as log:
+                log.write(f"$ {self.redacted(' '.join(command))}\n")
+                process = subprocess.Popen(
+                    command,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    umask=0o022,
+                    start_new_session=True,
+                )
+                with _ended(process):
+                    for raw in process.stdout or ():
+                        line = self.redacted(raw.rstrip())
+                        lines.append(line)
+                        log.write(line + "\n")
+                        if status and (said := status(line)):
+                            phase.say(said)
+        except OSError as error:
+            raise BuildError(
+                f"{title} cannot be run: {error.strerror}",
+                hint="check that terrastore is installed whole, and the disk",
+            ) from error
+        if process.returncode:
+            telling = (line for line in lines if line.strip() and not line.startswith(noise))
+            tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
+            raise BuildError(
+                f"{title} failed with exit code {process.returncode}:\n{tail}",
+                hint=f"the whole output is in {self._log}",
+            )
+        return "\n".join(lines)
+
+
+def _clean_environment(temporary: str) -> dict[str, str]:
+    os.mkdir(temporary)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_LEADING_ASTRAY) and name not in _LEADING_ASTRAY_BY_NAME
+    }
+    ldflags = environment.get("LDFLAGS", "")
+    if sys.platform == "linux":
+        # Debug sections and build ids hold the build directory's random name: no two builds would be equal.
+        ldflags = f"{ldflags} -Wl,-S,--build-id=none".lstrip()
+    return environment | {
+        "LDFLAGS": ldflags,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8",
+        "SOURCE_DATE_EPOCH": _EPOCH,
+        "TMPDIR": temporary,
+        "VIRTUALENV_CONFIG_FILE": os.devnull,
+    }
+
+
+def _cut(line: str) -> str:
+    """Return a line of an error short enough to be read; what matters of a list of versions is its end."""
+    return line if len(line) <= _LINE_LIMIT else f"{line[: _LINE_LIMIT // 2]} … {line[-_LINE_LIMIT // 2 :]}"
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Wait for the process; when we are interrupted it does not outlive us."""
+    with process:
+        try:
+            yield
+        except BaseException:
+            # The whole group: a build backend must not outlive the installer that started it.
+            _signal_group(process, signal.SIGTERM)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                _signal_group(process, signal.SIGKILL)
+            raise
+
+
+def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _new_log(cache: Path) -> Path:
+    logs = cache / "logs"
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in sorted(logs.glob("*.log"))[: -_LOGS_KEPT + 1]:
+        old.unlink(missing_ok=True)
+    return logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.log"

@@ -1,0 +1,160 @@
+"""uv as the installer: a program of its own, that installs from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from packaging.version import Version
+
+from terrastore.archive.layers import normalised
+from terrastore.build.process import Tools
+from terrastore.build.staging import NAME
+from terrastore.errors import UsageError
+from terrastore.requirements import Disk, read_requirements
+from terrastore.requirements.lines import Option
+from terrastore.requirements.uv import Settings, effective_settings
+from terrastore.requirements.uv_lines import ForUv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from terrastore.build import Origins, Recipe
+    from terrastore.report import Phase
+
+OLDEST: Final = Version("0.8.13")
+"""The first that notes in the environment which packages it built from source, as far as tried."""
+_HINT: Final = "pip install 'terrastore[uv]'"
+_STATUS: Final = re.compile(
+    r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
+)
+_MADE_HERE: Final = "uv_build.json"
+# uv compiles in its cache: with the marker in that path, packages that note where that was are told of.
+_CACHE: Final = f"uv/{NAME}work-{'0' * 16}"
+
+
+class Uv:
+    """An installer; see :class:`terrastore.build.Installer`."""
+
+    name: ClassVar[str] = "uv"
+    needs_pip: ClassVar[bool] = False
+
+    def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
+        self._recipe = recipe
+        self._work = Path(work)
+        self._cache = cache / _CACHE
+        self._binary = _binary()
+        reader = Disk()
+        # uv gets the settings that the key was made of, and reads none by itself.
+        self._settings = effective_settings(os.environ, os.getcwd(), reader=reader)
+        self._said = ForUv(reader, sources=self._settings.sources)
+        for line in recipe.options:
+            name, _, value = line.partition(" ")
+            self._said.option(Option(name, value))
+        read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
+        hidden = (*recipe.secrets, *self._settings.secrets)
+        self.tools = Tools(cache, work, hidden=hidden, variables=_variables(self._settings, self._said.places))
+
+    def install(self, python: str, phase: Phase) -> str:
+        version = self._version(phase)
+        if self._recipe.files:
+            command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
+            self.tools.run(command, "uv pip install", phase, status=_status, noise="Using Python ")
+        return version
+
+    def origins(self, tree: str) -> Origins:
+        """Return what uv made from source; what it was all installed from it does not tell."""
+        made = Path(tree).glob(f"lib/*/site-packages/*.dist-info/{_MADE_HERE}")
+        return frozenset(
+            normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
+        ), {}
+
+    def _version(self, phase: Phase) -> str:
+        """Return uv's version.
+
+        :raises UsageError: when it is too old
+        """
+        version = self.tools.run([self._binary, "--version"], "uv --version", phase).split()[1]
+        if Version(version) < OLDEST:
+            raise UsageError(f"{self._binary} is uv {version}, and {OLDEST} or later is needed", hint=_HINT)
+        return version
+
+    def _arguments(self) -> Iterator[str]:
+        """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
+        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        # Copied, so that whoever edits the environment does not edit the cache.
+        yield from ("--link-mode", "copy", "--no-compile-bytecode", "--no-python-downloads")
+        yield from ("--no-progress", "--color", "never")
+        yield from self._refreshing()
+        yield from self._said.arguments
+        yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
+        constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
+        if self._said.constraints:
+            constraints.append(self._written("constraints.txt", _lines(self._said.constraints)))
+        for path in constraints:
+            yield from ("--constraints", path)
+
+    def _refreshing(self) -> Iterator[str]:
+        """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""
+        if None in self._said.directories:
+            yield "--refresh"
+        else:
+            yield from (f"--refresh-package={name}" for name in self._said.directories)
+
+    def _written(self, name: str, content: bytes) -> str:
+        path = self._work / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return str(path)
+
+
+def _binary() -> str:
+    """Return where uv is: beside our interpreter, else on the path.
+
+    :raises UsageError: when it is nowhere
+    """
+    beside = os.path.join(sysconfig.get_path("scripts"), "uv")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("uv")
+    if found is None:
+        raise UsageError("uv is not installed", hint=_HINT)
+    return found
+
+
+def _variables(settings: Settings, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return uv's variables: those of the machine, and where to look, what is said here first."""
+    variables = dict(settings.variables)
+    if index := places.get("UV_INDEX_URL"):
+        # Both of uv's names for it, or the machine's would win.
+        variables.pop("UV_DEFAULT_INDEX", None)
+        variables["UV_INDEX_URL"] = index[0]
+    for name, separator in (("UV_EXTRA_INDEX_URL", " "), ("UV_FIND_LINKS", ",")):
+        if said := [*places.get(name, ()), *filter(None, [variables.get(name)])]:
+            variables[name] = separator.join(said)
+    # The arguments have them, beside ours.
+    variables.pop("UV_CONSTRAINT", None)
+    return variables
+
+
+def _toml(settings: Settings) -> bytes:
+    if not settings.document:
+        return b""
+    try:
+        import tomli_w  # noqa: PLC0415 -- comes with the extra, and only settings in files need it
+    except ImportError:
+        raise UsageError("uv's configuration files need tomli-w, which is not installed", hint=_HINT) from None
+    document: Any = settings.document
+    return tomli_w.dumps(document).encode()
+
+
+def _lines(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _status(line: str) -> str:
+    """Return what a line of uv's output says of what it is doing, "" for other lines."""
+    match = _STATUS.fullmatch(line)
+    return f"{match[1]} {match['what'].partition(' in ')[0]}" if match else ""
