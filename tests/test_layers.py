@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 # A unit may import those in lower rows, and itself.
 ROWS = (
     ("cli",),
-    ("ensure", "settings"),
+    ("ensure", "doctor", "settings"),
     ("inputs", "install", "publish"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from terrastore import __version__, settings
-from terrastore.cli import environments, messages, stores
+from terrastore.cli import doctor, environments, messages, stores
 from terrastore.errors import INTERRUPTED, HostError, TerrastoreError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def terrastore() -> None:
     """Whole Python environments from a store: built once, fetched everywhere."""
 
 
-for command in (*environments.COMMANDS, *stores.COMMANDS):
+for command in (*environments.COMMANDS, *stores.COMMANDS, *doctor.COMMANDS):
     terrastore.add_command(command)
 
 
@@ -41,8 +41,8 @@ def main() -> NoReturn:
     )
     _warn_of_unknown_variables()
     try:
-        terrastore.main(standalone_mode=False, prog_name="terrastore", default_map=_default_map())
-        code = 0
+        # A command returns nothing, or asks for an exit code.
+        code = terrastore.main(standalone_mode=False, prog_name="terrastore", default_map=_default_map()) or 0
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except click.exceptions.NoArgsIsHelpError as help_:

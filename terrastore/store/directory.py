@@ -32,6 +32,9 @@ class DirectoryStore:
     everybody, whatever the umask.
     """
 
+    # Of creating that holds; of two that replace the last one wins, which rename(2) cannot help.
+    conditional = True
+
     def __init__(self, root: str, *, with_parents: bool = False) -> None:
         self.root = root
         self._with_parents = with_parents

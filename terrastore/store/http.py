@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from contextlib import contextmanager
 from functools import cached_property
@@ -147,5 +148,6 @@ class HttpStore:
 
 
 def _words(error: object) -> str:
-    """Return what urllib3 says, without the object that says it and without credentials."""
-    return without_secrets(str(error).rpartition(": ")[2] or str(error)).strip("() ").rstrip(".").lower()
+    """Return what urllib3 says, without the object that says it, a number and credentials."""
+    said = re.sub(r"\[Errno -?\d+\] ", "", str(error).rpartition(": ")[2] or str(error))
+    return without_secrets(said).strip("() ").rstrip(".").lower()

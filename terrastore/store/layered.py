@@ -35,6 +35,10 @@ class LayeredStore:
         found = (layer.read_range(name, offset, size) for layer in self.layers)
         return next((data for data in found if data is not None), None)
 
+    @property
+    def conditional(self) -> bool | None:
+        return self._written().conditional
+
     def create(self, name: str, data: bytes) -> bool:
         return self._written().create(name, data)
 

@@ -30,6 +30,11 @@ def archive(key: str, name: str) -> str:
     return archives(key) + name
 
 
+def probe(random_id: str) -> str:
+    """Return the name of an object that is written to see whether that can be done, and removed."""
+    return f"{VERSION}/probes/{random_id}"
+
+
 def archive_name(random_id: str) -> str:
     """Return the last part of an archive's name for 32 random hexadecimal digits."""
     return f"{random_id}.tar.zst"

@@ -56,7 +56,15 @@ class Store(Protocol):
 
 @runtime_checkable
 class WritableStore(Store, Protocol):
-    """A store that can also be written. A name is published whole or not at all, and stays published."""
+    """A store that can also be written. A name is published whole or not at all, and stays published.
+
+    ``conditional``: whether :meth:`create` and :meth:`replace` look and write in one step, so that of several at once
+    one wins; None until something was created.
+    """
+
+    @property
+    def conditional(self) -> bool | None:
+        """Whether of several writers at once one wins."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Put an object where none is; return whether it was ours that came to be there."""

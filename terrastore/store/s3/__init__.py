@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 class S3Store:
-    """Objects below a prefix of a bucket; versions are ETags.
-
-    ``conditional``: whether the store honours conditions on writing; None until something was created.
-    """
+    """Objects below a prefix of a bucket; versions are ETags."""
 
     def __init__(self, url: str) -> None:
         """Take where the store is from ``url``.

@@ -1,0 +1,43 @@
+"""The command that says whether a run would work here, and what to do when it would not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from terrastore.cli import messages, options
+
+
+@click.command()
+@options.option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path.")
+@options.option("--target", metavar="DIR", default=".venv", help="Where the environment is to stand; default: .venv.")
+@options.store
+@options.cache_dir
+@options.common
+def doctor(**values: Any) -> None:
+    """Look at what a run needs: interpreter, disk, store, clock.
+
+    Each line is ok, a warning or a failure with what to do. What is written to the store for this is removed.
+    """
+    from terrastore.doctor import examine  # noqa: PLC0415 -- help needs none of it
+
+    findings = []
+    for finding in examine(
+        store=options.opened_store(values["store"]),
+        python=values["python"],
+        target=values["target"],
+        cache=options.cache_path(values["cache_dir"]),
+    ):
+        findings.append(finding)
+        if not values["as_json"]:
+            print(f"{finding.level:8} {finding.subject:8} {finding.message}", flush=True)
+            if finding.hint:
+                print(f"{'':17} → {finding.hint}", flush=True)
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, "findings": [asdict(finding) for finding in findings]})
+    click.get_current_context().exit(next((each.exit_code for each in findings if each.exit_code), 0))
+
+
+COMMANDS = (doctor,)
