@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import botocore.session  # type: ignore[import-untyped, unused-ignore]
+import botocore.session
 import pytest
-from botocore import exceptions  # type: ignore[import-untyped, unused-ignore]
-from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
-from moto.server import ThreadedMotoServer
+from botocore import exceptions
+from botocore.config import Config
 
 from tests import faults
 from tests.loopback import Server, certificate
 from tests.s3_request import signature
+from tests.servers import S3Server
 from tests.static_server import Handler, StaticServer
 from tests.wire import FOREVER, Exchange, Fault, Request, UpstreamError, Wire
 
@@ -612,18 +612,23 @@ def session() -> Any:
     return botocore.session.Session()
 
 
-def s3(session: Any, endpoint: str, patience: float = 5) -> Client:
+def s3(
+    session: Any, endpoint: str, server: S3Server | None = None, *, patience: float = 5, verify: str | None = None
+) -> Client:
     """Return a client that asks once."""
-    config = Config(
-        retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=patience
-    )
     return session.create_client(
         "s3",
         region_name="us-east-1",
         endpoint_url=endpoint,
-        aws_access_key_id="access",
-        aws_secret_access_key="secret",
-        config=config,
+        verify=verify,
+        aws_access_key_id=server.access_key if server else "access",
+        aws_secret_access_key=server.secret_key if server else "secret",
+        config=Config(
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+            connect_timeout=5,
+            read_timeout=patience,
+        ),
     )
 
 
@@ -692,65 +697,71 @@ def test_botocore_finds_the_region_that_the_answer_names(session: Any, wire: Wir
     client.close()
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """Return the address of an emulated S3."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+@pytest.fixture(params=["moto", "radosgw"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    """Return an S3 that believes everyone, and one that checks signatures."""
+    server: S3Server = request.getfixturevalue(request.param)
+    return server
 
 
-def test_s3_through_the_wire(session: Any, moto: str) -> None:
-    """Everything passes, signed as it was, and is told by its name; without conditions the last one wins."""
-    with Wire(moto) as wire, closing(s3(session, wire.url)) as client:
-        place = {"Bucket": "bucket", "Key": "with space/ü+"}
-        client.create_bucket(Bucket="bucket")
+def test_s3_through_the_wire(session: Any, server: S3Server) -> None:
+    """Everything passes, signed as it was, and is told by its name."""
+    with Wire(server.endpoint) as wire, closing(s3(session, wire.url, server)) as client:
+        place = {"Bucket": server.bucket, "Key": "wire/with space/ü+"}
         client.put_object(**place, Body=io.BytesIO(DATA * 3), IfNoneMatch="*")
         with pytest.raises(exceptions.ClientError, match="PreconditionFailed"):
             client.put_object(**place, Body=b"new", IfNoneMatch="*")
         assert DATA * 3 == client.get_object(**place)["Body"].read()
-        wire.fault(faults.IGNORE_CONDITIONS)
-        client.put_object(**place, Body=b"new", IfNoneMatch="*")
         upload = client.create_multipart_upload(**place)["UploadId"]
         client.upload_part(**place, UploadId=upload, PartNumber=1, Body=DATA)
         client.abort_multipart_upload(**place, UploadId=upload)
-        assert [("with space/ü+", 3)] == [
-            (each["Key"], each["Size"]) for each in client.list_objects_v2(Bucket="bucket")["Contents"]
-        ]
+        listed = client.list_objects_v2(Bucket=server.bucket, Prefix="wire/with space/", MaxKeys=3)["Contents"]
+        assert [(place["Key"], 3_000_000)] == [(each["Key"], each["Size"]) for each in listed]
         client.delete_object(**place)
         assert [
-            "CreateBucket",
             "PutObject",
             "PutObject",
             "GetObject",
-            "PutObject",
             "CreateMultipartUpload",
             "UploadPart",
             "AbortMultipartUpload",
             "ListObjectsV2",
             "DeleteObject",
         ] == wire.operations
-        assert [3_000_000, 3] == [request.bytes_in for request in wire.requests[1:3]]
+        assert [3_000_000, 3] == [request.bytes_in for request in wire.requests[:2]]
+        for each in wire.requests:
+            signed = signature(each.method, each.target, each.headers, server.secret_key)
+            assert each.headers["Authorization"] == signed
 
 
-def test_a_changed_request_is_signed_again(session: Any, moto: str) -> None:
-    """With the client's key, as the client does it itself."""
+def test_a_body_in_aws_chunks(session: Any, server: S3Server, tmp_path: Path) -> None:
+    """With TLS before the wire, botocore sends a checksum after the body."""
+    made = certificate(tmp_path)
     with (
-        Wire(moto) as behind,
-        Wire(behind.url, secret="secret") as wire,
-        closing(s3(session, wire.url)) as client,
+        Wire(server.endpoint, certificate=made) as wire,
+        closing(s3(session, wire.url, server, verify=made.crt)) as client,
     ):
-        client.create_bucket(Bucket="signed")
-        wire.fault(faults.IGNORE_CONDITIONS)
-        client.put_object(Bucket="signed", Key="ü x+", Body=b"", IfNoneMatch="*")
-        client.create_multipart_upload(Bucket="signed", Key="a")
-        client.list_objects_v2(Bucket="signed", Prefix="a b/ü", MaxKeys=3)
-        for request in (*wire.requests, behind.requests[1]):
-            assert request.headers["Authorization"] == signature(
-                request.method, request.target, request.headers, "secret"
-            )
+        place = {"Bucket": server.bucket, "Key": "wire/chunks"}
+        client.put_object(**place, Body=io.BytesIO(DATA))
+        assert DATA == client.get_object(**place)["Body"].read()
+        client.delete_object(**place)
+        assert "aws-chunked" == wire.requests[0].headers["Content-Encoding"]
+
+
+def test_a_changed_request_is_signed_again(session: Any, server: S3Server) -> None:
+    """With the client's key, so that a server takes it: without conditions the last one wins."""
+    with (
+        Wire(server.endpoint) as behind,
+        Wire(behind.url, secret=server.secret_key) as wire,
+        closing(s3(session, wire.url, server)) as client,
+    ):
+        place = {"Bucket": server.bucket, "Key": "wire/signed"}
+        client.put_object(**place, Body=b"first")
+        wire.fault(faults.IGNORE_CONDITIONS, operation="PutObject")
+        client.put_object(**place, Body=b"second", IfNoneMatch="*")
+        wire.fault(faults.IGNORE_RANGE)
+        assert b"second" == client.get_object(**place, Range="bytes=1-2")["Body"].read()
+        client.delete_object(**place)
         assert "if-none-match" in wire.requests[1].headers["Authorization"]
         assert "if-none-match" not in behind.requests[1].headers["Authorization"]
 
