@@ -228,6 +228,37 @@ def test_a_changed_project_is_built_anew(uv: CommandLine, line: str) -> None:
         assert text == (packages(uv.cwd / ".venv") / "mine.py").read_text()
 
 
+def test_a_project_beside_its_environment(uv: CommandLine) -> None:
+    """The directory one is in can be asked for, and holds the environment."""
+    shutil.rmtree(uv.cwd)
+    write_backend(uv.cwd, "mine", "")
+    uv.write("requirements.txt", ".\n")
+    assert "built" == uv.ok("ensure", "--json").json["outcome"]
+    assert "kept" == uv.ok("ensure", "--json").json["outcome"]
+
+
+def test_conflicting_packages_are_told(uv: CommandLine) -> None:
+    """A file that two packages claim is named in a warning, and goes to the one that wrote it."""
+    uv.write("requirements.txt", "clash-a\nclash-b\n")
+    (warning,) = uv.ok("ensure", "--json").json["warnings"]
+    assert "shared/__init__.py belongs to several packages (clash-a, clash-b)" in warning
+    kept = (packages(uv.cwd / ".venv") / "shared/__init__.py").read_text()
+    assert f"kept with clash-{kept.strip()[-1]}" in warning
+
+
+def test_what_notes_where_it_was_made_is_told(uv: CommandLine) -> None:
+    """A path of uv's cache in what was installed will lead nowhere, and is named in a warning."""
+    project = write_backend(uv.home / "noting-1.0", "noting", "")
+    backend = (project / "backend.py").read_text()
+    (project / "backend.py").write_text(backend.replace("open('module.txt').read()", "repr(__file__)"))
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: noting\nVersion: 1.0\n")
+    with tarfile.open(uv.cwd / "noting-1.0.tar.gz", "w:gz") as archive:
+        archive.add(project, "noting-1.0")
+    uv.write("requirements.txt", "./noting-1.0.tar.gz\n")
+    (warning,) = uv.ok("ensure", "--json").json["warnings"]
+    assert "noting.py names a directory of a build, which will not be there" in warning
+
+
 BAD = {
     "missing package": (
         "not-a-package-here\n",
