@@ -77,8 +77,14 @@ class Published:
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
     """Return the environment that ``key`` names; None when the store has none that this version can read.
 
+    Of several stores it is the nearest one's.
+
     :raises ArchiveRefusedError: when its pointer is malformed
     """
+    return next(filter(None, (_find(layer, key, report) for layer in layers(store))), None)
+
+
+def _find(store: Store, key: EnvKey, report: Report) -> Published | None:
     found = store.read(layout.pointer(key.text))
     if found is None:
         return None
