@@ -11,6 +11,7 @@ from terrastore.key import EnvKey
 from terrastore.pointer import PAYLOAD_TYPE
 from terrastore.report import Report
 from terrastore.store import layout
+from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Object
 from tests.published import (
@@ -23,7 +24,9 @@ from tests.published import (
     make_archive,
     objects,
     place,
+    pointer_for,
     publish,
+    put,
 )
 
 
@@ -177,6 +180,19 @@ def point(store: MemoryStore, key: EnvKey) -> None:
     store.create(layout.pointer(key.text), b"")
 
 
+def test_the_nearest_of_several_is_found(store: MemoryStore, archive: Archive) -> None:
+    """It is that store's own, archive and all; those that lack it, or have it expired, are passed over."""
+    empty, old = MemoryStore(), MemoryStore()
+    put(old, b"old", pointer_for(b"old", expires="2026-01-02T00:00:00Z"))
+    published, report = publish(store, archive), Report()
+    publish(farther := MemoryStore(), archive)
+    assert published == find(LayeredStore([empty, old, store, farther]), KEY, report)
+    assert [f"memory: has {KEY.short}, but it expired at 2026-01-02T00:00:00Z"] == report.warnings
+    store.remove(place(published))
+    with pytest.raises(ArchiveRefusedError, match="is missing"):
+        published.manifest()
+
+
 def test_keys_are_those_with_a_pointer(store: MemoryStore, archive: Archive) -> None:
     """Sorted, sound or not, and whatever else lies beside them is ignored."""
     publish(store, archive, OTHER_KEY)
@@ -278,6 +294,14 @@ def test_nothing_names_no_key(store: MemoryStore) -> None:
         resolve(store, "")
 
 
+def test_a_whole_key_needs_no_listing() -> None:
+    """Where nothing can be listed, what is there is known by its whole name alone."""
+    store = ReadOnlyStore(KEY)
+    assert KEY == resolve(store, KEY.text)
+    with pytest.raises(UsageError, match="cannot be listed"):
+        resolve(store, KEY.short)
+
+
 def test_an_ambiguous_beginning_shows_what_differs(catalogued: MemoryStore) -> None:
     """Who is asked for more sees how the keys differ."""
     with pytest.raises(UsageError, match=f"any of {KEYS[2].short}, {KEYS[2].short}-debian-12$"):
@@ -319,13 +343,16 @@ def test_what_was_removed_can_be_published_again(store: MemoryStore, archive: Ar
 
 
 class ReadOnlyStore:
-    """A store that can be read, and no more."""
+    """A store that can be read, and no more; it has pointers to ``keys``."""
+
+    def __init__(self, *keys: EnvKey) -> None:
+        self.names = {layout.pointer(key.text) for key in keys}
 
     def __str__(self) -> str:
         return "https://store.example/envs"
 
     def read(self, name: str) -> Object | None:
-        return None
+        return Object(b"", "version") if name in self.names else None
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         return None

@@ -537,6 +537,24 @@ def test_remove_removes_from_all(stores: Stores) -> None:
     assert 4 == stores.fail("--no-build").code
 
 
+@pytest.mark.parametrize("command", ["list", "show", "verify", "remove"])
+def test_who_looks_is_told_of_a_store_that_is_away(stores: Stores, command: str) -> None:
+    """Half an answer is none: the error names the store, and nothing is removed."""
+    key = stores.cli.ok("key").out.strip()
+    before = files(stores.far)
+    stores.use(stores.cli.home / "not-mounted/store", stores.far)
+    result = stores.cli(command, *([key] if command != "list" else []))
+    assert (7, True) == (result.code, "not-mounted/store is not there" in result.err)
+    assert before == files(stores.far)
+
+
+def test_a_whole_key_is_looked_at_on_the_web(stores: Stores, web: Wire) -> None:
+    """What can only be read is shown and verified too, for who names it in full."""
+    key = stores.cli.ok("key").out.strip()
+    assert f"  stored     {web.url}/v1/archives/{key}/" in stores.cli.ok("show", key).out
+    assert f" in {web.url}  (" in stores.cli.ok("verify", key).out
+
+
 def test_stores_that_cannot_be_listed_say_so(stores: Stores, web: Wire) -> None:
     """Two stores on the web are not two empty ones."""
     stores.use(web.url, f"{web.url}/other")
