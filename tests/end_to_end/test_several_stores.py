@@ -262,9 +262,8 @@ def test_a_nearer_store_that_cannot_be_written_is_a_warning(stores: Stores) -> N
 def test_a_nearer_store_on_a_full_disk_is_a_warning(stores: Stores, lacking: int) -> None:
     """Whether much or little of the archive does not fit, nothing is left of it, and what was fetched stands."""
     most = archive_in(stores.far).stat().st_size - lacking
-    process = stores.cli.start(
-        "ensure", "--json", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    )
+    process = stores.cli.start("ensure", "--json")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
     out, errors = process.communicate(timeout=60)
     assert 0 == process.returncode, errors
     told = json.loads(out)
