@@ -40,7 +40,13 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
     try:
         with open(name, "xb") as file:
             os.fchmod(file.fileno(), mode)
-            yield file
+            try:
+                yield file
+            except BaseException:
+                # What did not fit on the disk does not fit now; what led here is worth more than that.
+                with suppress(OSError):
+                    file.close()
+                raise
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)

@@ -5,6 +5,7 @@ Finding believes nothing: the pointer must be for the key, the manifest's bytes 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -77,8 +78,14 @@ class Published:
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
     """Return the environment that ``key`` names; None when the store has none that this version can read.
 
+    Of several stores it is the nearest one's.
+
     :raises ArchiveRefusedError: when its pointer is malformed
     """
+    return next(filter(None, (_find(layer, key, report) for layer in layers(store))), None)
+
+
+def _find(store: Store, key: EnvKey, report: Report) -> Published | None:
     found = store.read(layout.pointer(key.text))
     if found is None:
         return None
@@ -111,16 +118,18 @@ def keys(store: Store) -> list[EnvKey]:
 
 
 def resolve(store: Store, text: str) -> EnvKey:
-    """Return the one key in the store that begins with ``text``, or whose digest does.
+    """Return the one key in the store that begins with ``text``, or whose digest does; a whole key needs no listing.
 
     :raises UsageError: when none or several do
     """
     if not text:
         raise UsageError("the key is empty", hint="see terrastore list")
-    known = keys(store)
-    found = [key for key in known if key.text == text]
-    found = found or [
-        key for key in known if text == key.short or key.text.startswith(text) or key.digits.startswith(text)
+    with suppress(UsageError):
+        key = EnvKey.parse(text)
+        if store.read(layout.pointer(key.text)) is not None:
+            return key
+    found = [
+        key for key in keys(store) if text == key.short or key.text.startswith(text) or key.digits.startswith(text)
     ]
     if len(found) == 1:
         return found[0]

@@ -127,6 +127,7 @@ class Run:
         self._publish_as = self.key
         self._troubles: dict[Store, TerrastoreError] = {}
         self._names: dict[Store, str] = {}
+        self._misfit = ""
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
@@ -160,6 +161,11 @@ class Run:
         if not self._policy.build:
             for trouble in filter(_is_refusal, self._troubles.values()):
                 raise trouble
+            if self._misfit:
+                raise HostError(
+                    self._misfit,
+                    hint="build it on the oldest system of the fleet, or run without --no-build on this one",
+                )
             raise NotInStoreError(
                 f"{self._store or 'no store'} has no {self.key.short}, and building is off",
                 hint="publish it with terrastore build where building is allowed; "
@@ -212,12 +218,7 @@ class Run:
         special = self._look_up(store, self._publish_as)
         if special is not None and not self._request.host.lacks(special.pointer.needs):
             return special
-        if not self._policy.build:
-            raise HostError(
-                f"{self.key.short} in {store} needs {lack}",
-                hint="build it on the oldest system of the fleet, or run without --no-build on this one",
-            )
-        self._report.remark(f"{self.key.short} in {store} needs {lack}; this host builds its own")
+        self._misfit = f"{self.key.short} in {store} needs {lack}"
         return None
 
     def _look_up(self, store: Store, key: EnvKey) -> Published | None:
@@ -291,7 +292,8 @@ class Run:
         from terrastore.install import cores  # noqa: PLC0415
 
         self._report.remark(self._why_built())
-        request = self._request
+        request, name = self._request, publish.archive_name()
+        destinations = self._destinations(name)
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
             origin = Origin(
@@ -304,10 +306,9 @@ class Run:
                 compiled=made.compiled,
                 downloads=made.downloads,
             )
-            name = publish.archive_name()
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
-                publications = [stack.enter_context(each) for each in self._destinations(name)]
+                publications = [stack.enter_context(each) for each in destinations]
                 packed = pack(
                     made.prefix,
                     [archive, *publications],
@@ -320,17 +321,20 @@ class Run:
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)
                 published = [each.end(envelope) for each in publications]
-                yield packed, archive, next(iter(published), None)
+                yield packed, archive, next(filter(None, published), None)
 
     def _destinations(self, name: str) -> list[Publication]:
-        """Return where a new archive goes: the last store that can be written, then those that are nearer."""
-        from terrastore.catalogue import layers, origin  # noqa: PLC0415 -- see fetched
+        """Return where a new archive goes: the last store that can be written, then those that are nearer.
+
+        :raises StoreRefusedError: when it must be published, and there is none that can be written
+        """
+        from terrastore.catalogue import layers, origin, writable  # noqa: PLC0415 -- see fetched
 
         if self._store is None or not self._policy.publish:
             return []
         last = origin(self._store)
         nearer = takewhile(lambda store: store is not last, layers(self._store))
-        required = last if self._policy.require_publish else None
+        required = writable(last) if self._policy.require_publish else None
         return self._publications((last, *filter(self._fills, nearer)), self._publish_as, name, required=required)
 
     def _why_built(self) -> str:
@@ -338,6 +342,8 @@ class Run:
             return f"build  {self.key.short}, without a store"
         if self._policy.rebuild or any(map(self._heals, self._troubles)):
             return f"build  {self.key.short} anew"
+        if self._misfit:
+            return f"build  {self._misfit}; this host builds its own"
         return f"miss  no {self.key.short} in {self._store}; building it here"
 
     def _refuse_changed_inputs(self) -> None:
@@ -374,4 +380,7 @@ def _is_refusal(error: TerrastoreError) -> bool:
 
 def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:
     """Return what must not be in a directory that is replaced."""
-    return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), str(store or cache))
+    from terrastore.catalogue import layers  # noqa: PLC0415 -- see Run.fetched
+
+    stores = map(str, layers(store)) if store is not None else ()
+    return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), *stores)

@@ -90,7 +90,11 @@ class Publication:
         return self._there
 
     def abandon(self, error: TerrastoreError) -> None:
-        """Discard what was written."""
+        """Discard what was written, unless the store has the environment, or had trouble of its own before."""
+        if self._upload is not None or not self._begun:
+            self._give_up(error)
+
+    def _give_up(self, error: TerrastoreError) -> None:
         self._upload = None
         self._stack.__exit__(type(error), error, error.__traceback__)
         self._report.warn(f"not published: {error.message}")
@@ -113,7 +117,7 @@ class Publication:
         except TerrastoreError as error:
             if self._required:
                 raise
-            self.abandon(error)
+            self._give_up(error)
 
     def _look(self) -> tuple[Object | None, Published | None]:
         """Return the pointer that is there, and what it stands for unless that is to be replaced.
@@ -197,7 +201,7 @@ def filling(found: Published, nearer: Sequence[Publication]) -> Iterator[Publish
 
 
 class _Relay:
-    """A store that is read through: ranges come in any order, and each byte goes on once, in order."""
+    """A store that is read through: ranges come in any order and again, and each byte goes on once, in order."""
 
     def __init__(self, found: Published, sinks: Sequence[Publication]) -> None:
         self._found = found
@@ -237,7 +241,8 @@ class _Relay:
             )
 
     def _hand_on(self) -> None:
-        while (data := self._waiting.pop(self._position, None)) is not None:
+        while self._waiting and (start := min(self._waiting)) <= self._position:
+            data = self._waiting.pop(start)[self._position - start :]
             for sink in self._sinks:
                 sink.write(data)
             self._digest.update(data)

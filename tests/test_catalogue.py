@@ -1,63 +1,38 @@
 """Environments in a store, by key: found, published, listed and removed; nothing that is found is believed."""
 
-import io
 import json
-import sys
-import threading
-from base64 import b64encode
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from terrastore import catalogue
-from terrastore.archive.pack import Origin, Packed, pack
-from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find, keys, resolve
 from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import PAYLOAD_TYPE
-from terrastore.publish import Publication, archive_name
-from terrastore.publish import envelope as pointer_to
-from terrastore.report import Phase, Report
+from terrastore.report import Report
 from terrastore.store import layout
+from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Object
-
-KEY = EnvKey(f"cp311-linux_x86_64-{'0' * 40}")
-SPECIAL_KEY = KEY.for_distribution("debian-12")
-OTHER_KEY = EnvKey(f"cp312-linux_x86_64-{'a1' * 20}")
+from tests.published import (
+    KEY,
+    OTHER_KEY,
+    SPECIAL_KEY,
+    Archive,
+    envelope,
+    found,
+    make_archive,
+    objects,
+    place,
+    pointer_for,
+    publish,
+    put,
+)
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Packed, bytes]:
-    """Return a tiny environment for ``KEY``, packed, and its archive."""
-    tree = tmp_path_factory.mktemp("tree") / "env"
-    info = tree / "lib/python3.11/site-packages/tiny-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "tiny.py").write_text("ANSWER = 42\n")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-    (info / "RECORD").write_text("tiny.py,,\ntiny-1.0.dist-info/METADATA,,\ntiny-1.0.dist-info/RECORD,,\n")
-    origin = Origin(
-        key=KEY.text,
-        interpreter={"version": "3.11.7"},
-        host={},
-        installer={"name": "pip", "version": "25.0"},
-        request={},
-        libc=None,
-        compiled=frozenset(),
-        downloads={},
-    )
-    sink = io.BytesIO()
-    packed = pack(
-        StagingPrefix(str(tree)),
-        [sink],
-        skeleton=(),
-        python=sys.executable,
-        origin=origin,
-        workers=1,
-        report=Report(),
-    )
-    return packed, sink.getvalue()
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return make_archive(tmp_path_factory.mktemp("tree") / "env")
 
 
 @pytest.fixture
@@ -65,51 +40,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-def publish(
-    store: MemoryStore,
-    archive: tuple[Packed, bytes],
-    key: EnvKey = KEY,
-    *,
-    overwrite: bool = False,
-    refused: str | None = None,
-    report: Report | None = None,
-) -> Published:
-    packed, data = archive
-    name = archive_name()
-    publication = Publication(
-        store, key, name, replace=overwrite, refused=refused, required=True, report=report or Report()
-    )
-    with publication:
-        publication.write(data)
-        published = publication.end(pointer_to(packed, key, name))
-    assert published is not None
-    return published
-
-
-def found(store: MemoryStore, key: EnvKey = KEY) -> Published:
-    """Return what the store has for ``key``, without a warning."""
-    report = Report()
-    published = find(store, key, report)
-    assert published is not None
-    assert [] == report.warnings
-    return published
-
-
-def place(published: Published) -> str:
-    """Return the name of the archive in its store."""
-    return layout.archive(published.key.text, published.pointer.archive.name)
-
-
-def objects(store: MemoryStore) -> list[str]:
-    return [listed.name for listed in store.list("")]
-
-
-def envelope(document: object) -> bytes:
-    payload = b64encode(json.dumps(document).encode()).decode()
-    return json.dumps({"payloadType": PAYLOAD_TYPE, "payload": payload, "signatures": []}).encode()
-
-
-def test_what_was_published_is_found(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_what_was_published_is_found(store: MemoryStore, archive: Archive) -> None:
     """The pointer tells what was packed, and its archive is there byte for byte."""
     packed, data = archive
     published = publish(store, archive)
@@ -121,31 +52,7 @@ def test_what_was_published_is_found(store: MemoryStore, archive: tuple[Packed, 
     assert packed.manifest == published.manifest()
 
 
-def test_publishing_leaves_a_pointer_and_an_archive(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """Two objects, where the layout says."""
-    published = publish(store, archive)
-    assert [place(published), layout.pointer(KEY.text)] == objects(store)
-
-
-class Counting(Report):
-    """Keeps which phases there were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ended_phases: list[str] = []
-
-    def ended(self, phase: Phase) -> None:
-        self.ended_phases.append(phase.name)
-
-
-def test_publishing_reports_its_progress(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """Who watches sees that the end is waited for, and no warning."""
-    report = Counting()
-    publish(store, archive, report=report)
-    assert (["publish"], []) == (report.ended_phases, report.warnings)
-
-
-def test_a_miss_is_none(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_a_miss_is_none(store: MemoryStore, archive: Archive) -> None:
     """A key without a pointer is not there, whatever other keys have, and that is worth no warning."""
     report = Report()
     assert find(store, KEY, report) is None
@@ -155,7 +62,7 @@ def test_a_miss_is_none(store: MemoryStore, archive: tuple[Packed, bytes]) -> No
     assert [] == report.warnings
 
 
-def test_an_archive_without_a_pointer_is_a_miss(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_an_archive_without_a_pointer_is_a_miss(store: MemoryStore, archive: Archive) -> None:
     """What was uploaded and never pointed to is not found."""
     publish(store, archive)
     store.remove(layout.pointer(KEY.text))
@@ -188,7 +95,7 @@ def test_a_malformed_pointer_is_refused(data: bytes, store: MemoryStore) -> None
     assert 8 == caught.value.exit_code
 
 
-def test_another_keys_pointer_is_refused(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_another_keys_pointer_is_refused(store: MemoryStore, archive: Archive) -> None:
     """A pointer that was copied to another key's place leads nowhere."""
     pointer = publish(store, archive).pointer
     store.create(layout.pointer(OTHER_KEY.text), pointer.to_envelope())
@@ -196,7 +103,7 @@ def test_another_keys_pointer_is_refused(store: MemoryStore, archive: tuple[Pack
         find(store, OTHER_KEY, Report())
 
 
-def test_another_keys_archive_is_refused(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_another_keys_archive_is_refused(store: MemoryStore, archive: Archive) -> None:
     """An archive that says it is for another key than its pointer is not unpacked."""
     published = publish(store, archive, OTHER_KEY)
     with pytest.raises(ArchiveRefusedError, match=f"the archive of {OTHER_KEY.short} .* is for another key") as caught:
@@ -204,7 +111,7 @@ def test_another_keys_archive_is_refused(store: MemoryStore, archive: tuple[Pack
     assert caught.value.hint
 
 
-def test_a_pointer_of_a_later_schema_is_a_miss(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_a_pointer_of_a_later_schema_is_a_miss(store: MemoryStore, archive: Archive) -> None:
     """A warning says that it is there, and which schema this version reads."""
     document = {"schema": 2, "key": KEY.text, "something": "else"}
     store.create(layout.pointer(KEY.text), envelope(document))
@@ -215,7 +122,7 @@ def test_a_pointer_of_a_later_schema_is_a_miss(store: MemoryStore, archive: tupl
     ] == report.warnings
 
 
-def test_a_missing_archive_is_refused(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_a_missing_archive_is_refused(store: MemoryStore, archive: Archive) -> None:
     """A pointer whose archive is gone is told apart from a miss, with what to do."""
     published = publish(store, archive)
     store.remove(place(published))
@@ -235,7 +142,7 @@ def shorten(store: MemoryStore, published: Published, size: int) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 1, 100])
-def test_a_truncated_archive_is_refused(left: int, store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_a_truncated_archive_is_refused(left: int, store: MemoryStore, archive: Archive) -> None:
     """An archive that ends too early says where, with what to do."""
     published = publish(store, archive)
     shorten(store, published, left)
@@ -248,7 +155,7 @@ def test_a_truncated_archive_is_refused(left: int, store: MemoryStore, archive: 
         published.manifest()
 
 
-def test_what_is_left_of_a_truncated_archive_is_read(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_what_is_left_of_a_truncated_archive_is_read(store: MemoryStore, archive: Archive) -> None:
     """Ranges before the end are as they were."""
     published = publish(store, archive)
     shorten(store, published, 100)
@@ -256,7 +163,7 @@ def test_what_is_left_of_a_truncated_archive_is_read(store: MemoryStore, archive
     assert b"" == published.read(100, 0)
 
 
-def test_a_changed_manifest_is_refused(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_a_changed_manifest_is_refused(store: MemoryStore, archive: Archive) -> None:
     """The manifest's bytes must be those that the pointer names."""
     published = publish(store, archive)
     current = store.read(place(published))
@@ -268,97 +175,25 @@ def test_a_changed_manifest_is_refused(store: MemoryStore, archive: tuple[Packed
         published.manifest()
 
 
-def test_the_first_to_publish_wins(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """Who publishes a key that is there already is given what is there."""
-    first = publish(store, archive)
-    assert first == publish(store, archive)
-    assert first == found(store)
-
-
-def test_a_race_to_publish_has_one_winner(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """Of eight that publish at once, all are given the one that the store has, and its archive is there."""
-    barrier = threading.Barrier(8)
-
-    def race(_: int) -> Published:
-        barrier.wait()
-        return publish(store, archive)
-
-    with ThreadPoolExecutor(8) as pool:
-        published = list(pool.map(race, range(8)))
-    assert [found(store)] * 8 == published
-    assert archive[0].manifest == published[0].manifest()
-
-
-@pytest.mark.parametrize("data", [b"", b"garbage", envelope({"schema": 1, "key": OTHER_KEY.text})])
-def test_an_invalid_pointer_is_replaced(data: bytes, store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """A pointer that leads nowhere does not keep others from publishing."""
-    store.create(layout.pointer(KEY.text), data)
-    assert publish(store, archive) == found(store)
-    assert archive[0].manifest == found(store).manifest()
-
-
-def test_a_pointer_of_a_later_schema_is_left_alone(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """It is sound for who can read it: publishing is refused, but on demand."""
-    later = envelope({"schema": 2, "key": KEY.text, "something": "else"})
-    store.create(layout.pointer(KEY.text), later)
-    with pytest.raises(StoreRefusedError, match=f"memory: has {KEY.short}, but the pointer has schema 2") as caught:
-        publish(store, archive)
-    assert "upgrade terrastore here" == caught.value.hint
-    current = store.read(layout.pointer(KEY.text))
-    assert current is not None
-    assert later == current.data
-    assert publish(store, archive, overwrite=True) == found(store)
-
-
-def test_a_refused_archives_pointer_is_replaced(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """Who found an archive unsound and built anew takes its place."""
-    first = publish(store, archive)
-    store.remove(place(first))
-    second = publish(store, archive, refused=first.pointer.archive.name)
-    assert second == found(store)
-    assert archive[0].manifest == second.manifest()
-
-
-def test_what_somebody_else_repaired_is_kept(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """When another archive has taken the refused one's place meanwhile, that one wins."""
-    first = publish(store, archive)
-    repaired = publish(store, archive, refused=first.pointer.archive.name)
-    assert repaired == publish(store, archive, refused=first.pointer.archive.name)
-    assert repaired == found(store)
-
-
-def test_a_sound_pointer_is_replaced_on_demand(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """With ``replace`` ours is there afterwards; the archive before stays for those who are reading it."""
-    first = publish(store, archive)
-    second = publish(store, archive, overwrite=True)
-    assert first.pointer.archive.name != second.pointer.archive.name
-    assert second == found(store)
-    assert archive[1] == first.read(0, first.pointer.archive.size)
-
-
-def test_a_pointer_is_made_where_none_is_on_demand(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """``replace`` does not need anything to replace."""
-    assert publish(store, archive, overwrite=True) == found(store)
-
-
-def test_an_upload_that_fails_publishes_nothing(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
-    """An archive that cannot be packed to its end leaves neither pointer nor archive."""
-
-    def pack_half(publication: Publication) -> None:
-        publication.write(archive[1][:100])
-        raise OSError(5, "broken")
-
-    with pytest.raises(OSError, match="broken"), Publication(store, KEY, "name", report=Report()) as publication:
-        pack_half(publication)
-    assert [] == objects(store)
-
-
 def point(store: MemoryStore, key: EnvKey) -> None:
     """Put a pointer there that nothing but its name speaks for."""
     store.create(layout.pointer(key.text), b"")
 
 
-def test_keys_are_those_with_a_pointer(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_the_nearest_of_several_is_found(store: MemoryStore, archive: Archive) -> None:
+    """It is that store's own, archive and all; those that lack it, or have it expired, are passed over."""
+    empty, old = MemoryStore(), MemoryStore()
+    put(old, b"old", pointer_for(b"old", expires="2026-01-02T00:00:00Z"))
+    published, report = publish(store, archive), Report()
+    publish(farther := MemoryStore(), archive)
+    assert published == find(LayeredStore([empty, old, store, farther]), KEY, report)
+    assert [f"memory: has {KEY.short}, but it expired at 2026-01-02T00:00:00Z"] == report.warnings
+    store.remove(place(published))
+    with pytest.raises(ArchiveRefusedError, match="is missing"):
+        published.manifest()
+
+
+def test_keys_are_those_with_a_pointer(store: MemoryStore, archive: Archive) -> None:
     """Sorted, sound or not, and whatever else lies beside them is ignored."""
     publish(store, archive, OTHER_KEY)
     point(store, KEY)
@@ -459,13 +294,21 @@ def test_nothing_names_no_key(store: MemoryStore) -> None:
         resolve(store, "")
 
 
+def test_a_whole_key_needs_no_listing() -> None:
+    """Where nothing can be listed, what is there is known by its whole name alone."""
+    store = ReadOnlyStore(KEY)
+    assert KEY == resolve(store, KEY.text)
+    with pytest.raises(UsageError, match="cannot be listed"):
+        resolve(store, KEY.short)
+
+
 def test_an_ambiguous_beginning_shows_what_differs(catalogued: MemoryStore) -> None:
     """Who is asked for more sees how the keys differ."""
     with pytest.raises(UsageError, match=f"any of {KEYS[2].short}, {KEYS[2].short}-debian-12$"):
         resolve(catalogued, "9b1d22e0")
 
 
-def test_archives_are_those_the_key_owns(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_archives_are_those_the_key_owns(store: MemoryStore, archive: Archive) -> None:
     """Pointed to or not, with their sizes, and no other key's, even one that begins with this one."""
     first = publish(store, archive)
     second = publish(store, archive, overwrite=True)
@@ -474,7 +317,7 @@ def test_archives_are_those_the_key_owns(store: MemoryStore, archive: tuple[Pack
     assert sorted([(place(first), size), (place(second), size)]) == list(catalogue.archives(store, KEY))
 
 
-def test_removing_takes_the_pointer_and_all_archives(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_removing_takes_the_pointer_and_all_archives(store: MemoryStore, archive: Archive) -> None:
     """The bytes that are free afterwards are told, and other keys stay, even one that begins with this one."""
     publish(store, archive)
     publish(store, archive, overwrite=True)
@@ -484,7 +327,7 @@ def test_removing_takes_the_pointer_and_all_archives(store: MemoryStore, archive
     assert [place(kept), layout.pointer(SPECIAL_KEY.text)] == objects(store)
 
 
-def test_removing_what_is_not_there_frees_nothing(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_removing_what_is_not_there_frees_nothing(store: MemoryStore, archive: Archive) -> None:
     """It is no error, and nothing else is touched."""
     publish(store, archive, OTHER_KEY)
     before = objects(store)
@@ -492,7 +335,7 @@ def test_removing_what_is_not_there_frees_nothing(store: MemoryStore, archive: t
     assert before == objects(store)
 
 
-def test_what_was_removed_can_be_published_again(store: MemoryStore, archive: tuple[Packed, bytes]) -> None:
+def test_what_was_removed_can_be_published_again(store: MemoryStore, archive: Archive) -> None:
     """A removed key is as one that never was."""
     publish(store, archive)
     catalogue.remove(store, KEY)
@@ -500,13 +343,16 @@ def test_what_was_removed_can_be_published_again(store: MemoryStore, archive: tu
 
 
 class ReadOnlyStore:
-    """A store that can be read, and no more."""
+    """A store that can be read, and no more; it has pointers to ``keys``."""
+
+    def __init__(self, *keys: EnvKey) -> None:
+        self.names = {layout.pointer(key.text) for key in keys}
 
     def __str__(self) -> str:
         return "https://store.example/envs"
 
     def read(self, name: str) -> Object | None:
-        return None
+        return Object(b"", "version") if name in self.names else None
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         return None

@@ -6,7 +6,7 @@ import heapq
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from terrastore.errors import StoreRefusedError
+from terrastore.errors import StoreRefusedError, UsageError
 from terrastore.store.protocol import ListableStore, WritableStore
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class LayeredStore:
 
     @property
     def conditional(self) -> bool | None:
-        return self._written().conditional
+        # isinstance() of Python 3.11 asks for it, also where nothing can be written.
+        return self._writable[-1].conditional if self._writable else None
 
     def create(self, name: str, data: bytes) -> bool:
         return self._written().create(name, data)
@@ -49,18 +50,32 @@ class LayeredStore:
         return self._written().upload(name)
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        """Yield what the layers that can be listed have, each name once, as the nearest one has it."""
-        listings = (layer.list(prefix) for layer in self.layers if isinstance(layer, ListableStore))
-        merged = heapq.merge(*listings, key=lambda listed: listed.name)
+        """Yield what the layers that can be listed have, each name once, as the nearest one has it.
+
+        :raises UsageError: when none can be listed
+        """
+        merged = heapq.merge(*(layer.list(prefix) for layer in self._listable()), key=lambda listed: listed.name)
         return (next(same) for _, same in groupby(merged, key=lambda listed: listed.name))
 
     def remove(self, name: str) -> bool:
-        """Remove an object wherever it is, for a nearer store would go on to serve it."""
-        removed = [layer.remove(name) for layer in self.layers if isinstance(layer, ListableStore)]
+        """Remove an object wherever it is, for a nearer store would go on to serve it.
+
+        :raises UsageError: when no layer's objects can be removed
+        """
+        removed = [layer.remove(name) for layer in self._listable()]
         return any(removed)
 
+    @property
+    def _writable(self) -> Sequence[WritableStore]:
+        return [layer for layer in self.layers if isinstance(layer, WritableStore)]
+
     def _written(self) -> WritableStore:
-        for layer in reversed(self.layers):
-            if isinstance(layer, WritableStore):
-                return layer
-        raise StoreRefusedError(f"none of {self} can be written", hint="name a store that can with --store")
+        if not self._writable:
+            raise StoreRefusedError(f"none of {self} can be written", hint="name a store that can with --store")
+        return self._writable[-1]
+
+    def _listable(self) -> Sequence[ListableStore]:
+        found = [layer for layer in self.layers if isinstance(layer, ListableStore)]
+        if not found:
+            raise UsageError(f"none of {self} can be listed", hint="name a directory or an s3:// store with --store")
+        return found

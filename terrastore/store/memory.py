@@ -13,6 +13,8 @@ from terrastore.store.protocol import Listed, Object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from terrastore.store.protocol import Upload
+
 
 class MemoryStore:
     """Objects in a dictionary; any number of threads may use it."""
@@ -51,7 +53,7 @@ class MemoryStore:
             return True
 
     @contextmanager
-    def upload(self, name: str) -> Iterator[_Upload]:
+    def upload(self, name: str) -> Iterator[Upload]:
         upload = _Upload()
         yield upload
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import secrets
 import shutil
@@ -18,7 +19,10 @@ import pytest
 from terrastore import interpreter
 from terrastore.archive.pack import Origin, pack
 from terrastore.archive.staging import StagingPrefix
+from terrastore.key import EnvKey
+from terrastore.publish import Publication, archive_name, envelope
 from terrastore.report import Report
+from terrastore.store.directory import DirectoryStore
 from tests.conftest import COMMAND
 
 if TYPE_CHECKING:
@@ -27,11 +31,28 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 BIG, SMALL = 4, 6000
 SIZE = BIG * 128 * MIB + SMALL * 90_000
+KEY = EnvKey(f"cp311-linux_x86_64-{'0' * 40}")
+
+FILL = f"""
+import sys
+from terrastore.archive.unpack import unpack
+from terrastore.catalogue import find
+from terrastore.key import EnvKey
+from terrastore.publish import Publication, filling
+from terrastore.report import Report
+from terrastore.store.locations import open_store
+near, far, staged = sys.argv[1:]
+found = find(open_store(far), EnvKey("{KEY}"), report := Report())
+nearer = Publication(open_store(near), found.key, found.pointer.archive.name, report=report)
+with filling(found, [nearer]) as read:
+    unpack(read.read, read.manifest(), staged, prefix=staged, workers=2, report=report)
+assert not report.warnings, report.warnings
+"""
 
 
 @pytest.fixture(scope="module")
-def archive() -> Iterator[Path]:
-    """Return an archive of four files of 128 MiB and six thousand of 90 kB, which compress to about a half."""
+def store() -> Iterator[Path]:
+    """Return a store with an archive of four files of 128 MiB and six thousand of 90 kB, compressed to about a half."""
     root = tempfile.mkdtemp(prefix="ts-")  # short enough for a staging prefix
     try:
         prefix = StagingPrefix.under(os.path.realpath(root), secrets.token_hex(16))
@@ -46,15 +67,15 @@ def archive() -> Iterator[Path]:
             folder = packages / str(number % 100)
             folder.mkdir(exist_ok=True)
             (folder / f"{number}.bin").write_bytes(os.urandom(45_000) + noise[:45_000])
-        path = Path(root, "large.tar.zst")
-        with path.open("wb") as sink:
-            pack(
+        store, name = DirectoryStore(f"{root}/far"), archive_name()
+        with Publication(store, KEY, name, required=True, report=Report()) as publication:
+            packed = pack(
                 prefix,
-                [sink],
+                [publication],
                 skeleton=(),
                 python=sys.executable,
                 origin=Origin(
-                    key="cp311-linux_x86_64-" + "0" * 40,
+                    key=KEY.text,
                     interpreter=interpreter.find(None).identity(),
                     host={"system": "linux"},
                     installer={"name": "pip", "version": "0"},
@@ -66,8 +87,9 @@ def archive() -> Iterator[Path]:
                 workers=2,
                 report=Report(),
             )
+            publication.end(envelope(packed, KEY, name))
         shutil.rmtree(prefix.path)
-        yield path
+        yield Path(store.root)
     finally:
         shutil.rmtree(root)
 
@@ -86,13 +108,30 @@ def peak_memory(process: subprocess.Popen[bytes]) -> int:
     return peak
 
 
-def test_a_gigabyte_is_unpacked_in_little_memory(archive: Path) -> None:
-    """Fetching and unpacking more than 1 GB stays below 250 MB of memory, and every byte arrives."""
-    target = archive.parent / "env"
-    process = subprocess.Popen([*COMMAND, "unpack", "-q", str(archive), "--target", str(target)])
+def assert_little_memory(command: list[str], target: Path) -> None:
+    """Assert that a process writes the environment to ``target``, whole, and stays small."""
+    process = subprocess.Popen(command)
     peak = peak_memory(process)
     unpacked = sum(path.stat().st_size for path in target.rglob("*.bin"))
     print(f"{unpacked / 1e6:.0f} MB unpacked, peak memory {peak / 1e6:.0f} MB")
     assert 0 == process.returncode
     assert SIZE == unpacked > 1_000_000_000
     assert 20_000_000 < peak < 250_000_000
+    shutil.rmtree(target)
+
+
+def test_a_gigabyte_is_unpacked_in_little_memory(store: Path) -> None:
+    """Unpacking more than 1 GB stays below 250 MB of memory, and every byte arrives."""
+    (archive,) = store.glob("v1/archives/*/*")
+    target = store.parent / "env"
+    assert_little_memory([*COMMAND, "unpack", "-q", str(archive), "--target", str(target)], target)
+
+
+def test_a_gigabyte_fills_a_nearer_store_in_little_memory(store: Path) -> None:
+    """Nor does filling a nearer store on the way take more; it has the same bytes afterwards."""
+    near, target = store.parent / "near", store.parent / "filled"
+    target.mkdir()
+    assert_little_memory([sys.executable, "-c", FILL, str(near), str(store), str(target)], target)
+    names = sorted(str(path.relative_to(store)) for path in store.rglob("*") if path.is_file())
+    assert 2 == len(names)
+    assert (names, [], []) == filecmp.cmpfiles(store, near, names, shallow=False)

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import resource
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -211,7 +211,9 @@ def write_more_than_fits(root: str) -> list[TerrastoreError]:
     for write in (
         lambda: store.create("v1/large", large),
         lambda: store.replace(NAME, large, found.version),
-        lambda: upload_large(store, large),
+        lambda: upload_pieces(store, [large]),
+        lambda: upload_pieces(store, [b"x" * 600] * 100),
+        lambda: upload_pieces(store, [b"x" * 1001]),
     ):
         try:
             write()
@@ -220,16 +222,17 @@ def write_more_than_fits(root: str) -> list[TerrastoreError]:
     return raised
 
 
-def upload_large(store: DirectoryStore, large: bytes) -> None:
+def upload_pieces(store: DirectoryStore, pieces: Iterable[bytes]) -> None:
     with store.upload("v1/large") as taken:
-        taken.write(large)
+        for piece in pieces:
+            taken.write(piece)
 
 
 def test_a_write_that_fails_halfway_leaves_nothing(root: Path) -> None:
     """When the disk takes no more, the store is out of order, and everything is as it was."""
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         raised = pool.submit(write_more_than_fits, str(root)).result()
-    assert [StoreUnreachableError] * 3 == [type(error) for error in raised]
+    assert [StoreUnreachableError] * 5 == [type(error) for error in raised]
     assert {"check the disk, or the share"} == {error.hint for error in raised}
     assert {NAME: b"data"} == files(root)
 

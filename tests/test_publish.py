@@ -1,0 +1,405 @@
+"""Putting an environment into a store while it is packed, whatever the store and others do meanwhile."""
+
+import io
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from terrastore.archive.pack import Sink
+from terrastore.catalogue import Published
+from terrastore.errors import (
+    BuildError,
+    StoreRefusedError,
+    StoreUnreachableError,
+)
+from terrastore.publish import Publication, archive_name
+from terrastore.publish import envelope as pointer_to
+from terrastore.report import Phase, Report
+from terrastore.store import layout
+from terrastore.store.memory import MemoryStore
+from terrastore.store.protocol import Object, Upload
+from tests.published import (
+    KEY,
+    OTHER_KEY,
+    STEPS,
+    Archive,
+    OrderedStore,
+    TroubledStore,
+    contents,
+    envelope,
+    found,
+    make_archive,
+    make_tree,
+    objects,
+    pack_tree,
+    place,
+    pointer_for,
+    publish,
+    put,
+)
+
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return make_archive(tmp_path_factory.mktemp("tree") / "env")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+class Counting(Report):
+    """Keeps which phases there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended_phases: list[str] = []
+
+    def ended(self, phase: Phase) -> None:
+        self.ended_phases.append(phase.name)
+
+
+def test_publishing_leaves_a_pointer_and_an_archive(store: MemoryStore, archive: Archive) -> None:
+    """Two objects, where the layout says."""
+    published = publish(store, archive)
+    assert [place(published), layout.pointer(KEY.text)] == objects(store)
+
+
+def test_publishing_reports_its_progress(store: MemoryStore, archive: Archive) -> None:
+    """Who watches sees that the end is waited for, and no warning."""
+    report = Counting()
+    publish(store, archive, report=report)
+    assert (["publish"], []) == (report.ended_phases, report.warnings)
+
+
+def test_the_first_to_publish_wins(store: MemoryStore, archive: Archive) -> None:
+    """Who publishes a key that is there already is given what is there."""
+    first = publish(store, archive)
+    assert first == publish(store, archive)
+    assert first == found(store)
+
+
+def test_a_race_to_publish_has_one_winner(store: MemoryStore, archive: Archive) -> None:
+    """Of eight that publish at once, all are given the one that the store has, and its archive is there."""
+    barrier = threading.Barrier(8)
+
+    def race(_: int) -> Published:
+        barrier.wait()
+        return publish(store, archive)
+
+    with ThreadPoolExecutor(8) as pool:
+        published = list(pool.map(race, range(8)))
+    assert [found(store)] * 8 == published
+    assert archive[0].manifest == published[0].manifest()
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", envelope({"schema": 1, "key": OTHER_KEY.text})])
+def test_an_invalid_pointer_is_replaced(data: bytes, store: MemoryStore, archive: Archive) -> None:
+    """A pointer that leads nowhere does not keep others from publishing."""
+    store.create(layout.pointer(KEY.text), data)
+    assert publish(store, archive) == found(store)
+    assert archive[0].manifest == found(store).manifest()
+
+
+def test_a_pointer_of_a_later_schema_is_left_alone(store: MemoryStore, archive: Archive) -> None:
+    """It is sound for who can read it: publishing is refused, but on demand."""
+    later = envelope({"schema": 2, "key": KEY.text, "something": "else"})
+    store.create(layout.pointer(KEY.text), later)
+    with pytest.raises(StoreRefusedError, match=f"memory: has {KEY.short}, but the pointer has schema 2") as caught:
+        publish(store, archive)
+    assert "upgrade terrastore here" == caught.value.hint
+    current = store.read(layout.pointer(KEY.text))
+    assert current is not None
+    assert later == current.data
+    assert publish(store, archive, overwrite=True) == found(store)
+
+
+def test_a_refused_archives_pointer_is_replaced(store: MemoryStore, archive: Archive) -> None:
+    """Who found an archive unsound and built anew takes its place."""
+    first = publish(store, archive)
+    store.remove(place(first))
+    second = publish(store, archive, refused=first.pointer.archive.name)
+    assert second == found(store)
+    assert archive[0].manifest == second.manifest()
+
+
+def test_what_somebody_else_repaired_is_kept(store: MemoryStore, archive: Archive) -> None:
+    """When another archive has taken the refused one's place meanwhile, that one wins."""
+    first = publish(store, archive)
+    repaired = publish(store, archive, refused=first.pointer.archive.name)
+    assert repaired == publish(store, archive, refused=first.pointer.archive.name)
+    assert repaired == found(store)
+
+
+def test_a_sound_pointer_is_replaced_on_demand(store: MemoryStore, archive: Archive) -> None:
+    """With ``replace`` ours is there afterwards; the archive before stays for those who are reading it."""
+    first = publish(store, archive)
+    second = publish(store, archive, overwrite=True)
+    assert first.pointer.archive.name != second.pointer.archive.name
+    assert second == found(store)
+    assert archive[1] == first.read(0, first.pointer.archive.size)
+
+
+def test_a_pointer_is_made_where_none_is_on_demand(store: MemoryStore, archive: Archive) -> None:
+    """``replace`` does not need anything to replace."""
+    assert publish(store, archive, overwrite=True) == found(store)
+
+
+def test_an_upload_that_fails_publishes_nothing(store: MemoryStore, archive: Archive) -> None:
+    """An archive that cannot be packed to its end leaves neither pointer nor archive."""
+
+    def pack_half(publication: Publication) -> None:
+        publication.write(archive[1][:100])
+        raise OSError(5, "broken")
+
+    with pytest.raises(OSError, match="broken"), Publication(store, KEY, "name", report=Report()) as publication:
+        pack_half(publication)
+    assert [] == objects(store)
+
+
+def test_nothing_is_uploaded_that_is_there(archive: Archive) -> None:
+    """What a store has already it keeps, and is spared the bytes."""
+    store = TroubledStore("upload")
+    first = put(store, b"there")
+    before = contents(store)
+    report = Report()
+    with Publication(store, KEY, archive_name(), required=True, report=report) as publication:
+        publication.write(archive[1])
+        assert first == publication.end(pointer_for(archive[1]).to_envelope())
+    assert (before, []) == (contents(store), report.warnings)
+
+
+def test_an_expired_pointer_is_replaced(store: MemoryStore, archive: Archive) -> None:
+    """What has expired is as good as nothing."""
+    put(store, b"old", pointer_for(b"old", expires="2026-01-02T00:00:00Z"))
+    assert publish(store, archive) == found(store)
+
+
+def test_a_refused_archive_of_the_same_name_is_replaced(store: MemoryStore) -> None:
+    """A nearer store is filled under the farther one's names: bytes that were refused there do not stay."""
+    name = archive_name()
+    published = put(store, b"damaged", pointer_for(b"sound", name=name))
+    with Publication(store, KEY, name, refused=name, report=Report()) as publication:
+        publication.write(b"sound")
+        publication.end(published.envelope)
+    assert {place(published): b"sound", layout.pointer(KEY.text): published.envelope} == contents(store)
+
+
+def test_a_winner_meanwhile_is_given(archive: Archive) -> None:
+    """Who is overtaken while uploading is given what is there then, and the store keeps that."""
+    store = MemoryStore()
+    with Publication(store, KEY, archive_name(), report=Report()) as publication:
+        publication.write(archive[1])
+        winner = put(store, b"winner")
+        assert winner == publication.end(pointer_for(archive[1]).to_envelope())
+    assert winner == found(store)
+
+
+class RestlessStore(MemoryStore):
+    """A store whose pointer somebody else removes, or replaces by nonsense, whenever it was read so often."""
+
+    def __init__(self, changes: int, change: bytes | None) -> None:
+        super().__init__()
+        self.changes = changes
+        self.change = change
+        self._put(layout.pointer(KEY.text), b"nonsense")
+
+    def read(self, name: str) -> Object | None:
+        current = super().read(name)
+        if self.changes:
+            self.changes -= 1
+            self.remove(name)
+            if self.change is not None:
+                self._put(name, b"%s %d" % (self.change, self.changes))
+        return current
+
+
+@pytest.mark.parametrize("change", [None, b"other nonsense"])
+def test_a_pointer_that_changes_is_looked_at_again(change: bytes | None, archive: Archive) -> None:
+    """Nothing that comes or goes between looking and writing is in the way."""
+    store = RestlessStore(3, change)
+    assert publish(store, archive) == found(store)
+
+
+def test_a_pointer_that_changes_all_the_time_is_given_up(archive: Archive) -> None:
+    """After some tries the store is unreachable; nobody waits forever."""
+    with pytest.raises(StoreUnreachableError, match="changes all the time") as caught:
+        publish(RestlessStore(100, b"nonsense"), archive)
+    assert caught.value.hint
+
+
+def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool) -> Published | None:
+    """Publish three pieces."""
+    data = b"one, two, three"
+    pointer = pointer_for(data)
+    with Publication(store, KEY, pointer.archive.name, required=required, report=report) as publication:
+        for piece in (b"one, ", b"two, ", b"three"):
+            publication.write(piece)
+        return publication.end(pointer.to_envelope())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_trouble_is_a_warning(step: str) -> None:
+    """Whatever a store refuses, one warning says so, the run goes on, and no pointer to anything is there."""
+    store, report = TroubledStore(step), Report()
+    assert publish_in_pieces(store, report, required=False) is None
+    assert [f"not published: no {step} here"] == report.warnings
+    assert (step == "create") == any(name.startswith("v1/archives") for name in store._objects)
+    assert layout.pointer(KEY.text) not in store._objects
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_trouble_is_an_error_where_publishing_is_required(step: str) -> None:
+    """The store's own error reaches whoever required it, and no pointer to anything is there."""
+    store, report = TroubledStore(step), Report()
+    with pytest.raises(StoreRefusedError, match=f"^no {step} here$"):
+        publish_in_pieces(store, report, required=True)
+    assert [] == report.warnings
+    assert layout.pointer(KEY.text) not in store._objects
+
+
+def test_a_store_in_trouble_is_left_alone() -> None:
+    """After the first refusal no more bytes are sent."""
+    store = TroubledStore("write")
+    publish_in_pieces(store, Report(), required=False)
+    assert 2 == store.taken
+
+
+class ReadOnlyStore:
+    """A store that can be read, and no more."""
+
+    def __str__(self) -> str:
+        return "https://store.example/envs"
+
+    def read(self, name: str) -> Object | None:
+        return None
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        return None
+
+
+def test_a_store_that_is_only_read_is_not_published_to() -> None:
+    """That is a warning, or an error for who required it."""
+    report = Report()
+    with Publication(ReadOnlyStore(), KEY, archive_name(), report=report) as publication:
+        publication.write(b"data")
+        assert publication.end(b"pointer") is None
+    assert ["not published: https://store.example/envs is read-only"] == report.warnings
+    with (
+        pytest.raises(StoreRefusedError, match="is read-only"),
+        Publication(ReadOnlyStore(), KEY, archive_name(), required=True, report=report) as publication,
+    ):
+        publication.write(b"data")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an environment of three distributions of a mebibyte each, which cannot be compressed."""
+    chance = random.Random(5)
+    return make_tree(
+        tmp_path_factory.mktemp("large") / "env", **{name: chance.randbytes(MEBIBYTE) for name in ("a", "b", "c")}
+    )
+
+
+class SlowStore(OrderedStore):
+    """A store that takes its time over every piece."""
+
+    @contextmanager
+    def upload(self, name: str) -> Iterator[Upload]:
+        with super().upload(name) as upload:
+            yield Slow(upload)
+
+
+class Slow:
+    def __init__(self, upload: Upload) -> None:
+        self.upload = upload
+
+    def write(self, data: bytes, /) -> None:
+        time.sleep(0.01)
+        self.upload.write(data)
+
+
+def publications(*stores: MemoryStore, report: Report) -> list[Publication]:
+    """Return publications of one archive to several stores."""
+    name = archive_name()
+    return [Publication(store, KEY, name, report=report) for store in stores]
+
+
+def publish_while_packing(tree: Path, publications: Sequence[Publication], *sinks: Sink) -> list[Published | None]:
+    """Pack an environment into all of them at once, as ``ensure`` does."""
+    with ExitStack() as stack:
+        entered = [stack.enter_context(each) for each in publications]
+        packed = pack_tree(tree, [*sinks, *entered])
+        pointer = pointer_to(packed, KEY, entered[0]._name)
+        return [each.end(pointer) for each in entered]
+
+
+def test_a_slow_store_takes_all_the_same(tree: Path) -> None:
+    """Packing waits for who is slow, and every store and the file have the same bytes."""
+    slow, quick, file, report = SlowStore(), MemoryStore(), io.BytesIO(), Report()
+    published = publish_while_packing(tree, publications(slow, quick, report=report), file)
+    assert [] == report.warnings
+    for store, each in zip((slow, quick), published, strict=True):
+        assert found(store) == each
+        assert file.getvalue() == found(store).read(0, len(file.getvalue()))
+    assert contents(slow) == contents(quick)
+    assert 1 < len(slow.pieces)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_store_that_fails_while_packing_stops_nothing(step: str, tree: Path) -> None:
+    """The file and the other stores get their archive; the one in trouble has no pointer."""
+    broken, sound, file, report = TroubledStore(step), MemoryStore(), io.BytesIO(), Report()
+    published = publish_while_packing(tree, publications(broken, sound, report=report), file)
+    assert [None, found(sound)] == published
+    assert file.getvalue() == found(sound).read(0, len(file.getvalue()))
+    assert [f"not published: no {step} here"] == report.warnings
+
+
+class Meddling:
+    """A sink that does something once the first layers have passed."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        self.meddle = meddle
+        self.taken = 0
+
+    def write(self, data: bytes, /) -> None:
+        self.taken += 1
+        if self.taken == 2:
+            self.meddle()
+
+
+def test_packing_that_fails_leaves_nothing_in_the_stores(tree: Path) -> None:
+    """A file that changes meanwhile is a failed build, and what was uploaded by then is discarded."""
+    near, far, report = OrderedStore(), OrderedStore(), Report()
+    victim = next(tree.glob("lib/*/site-packages/c.bin"))
+    content = victim.read_bytes()
+    meddling = Meddling(lambda: victim.write_bytes(b""))
+    try:
+        with pytest.raises(BuildError, match=r"c\.bin became shorter while it was packed"):
+            publish_while_packing(tree, publications(near, far, report=report), meddling)
+    finally:
+        victim.write_bytes(content)
+    assert near.pieces
+    assert near.pieces == far.pieces
+    assert [{}, {}, []] == [contents(near), contents(far), report.warnings]
+
+
+def test_an_interrupt_while_packing_leaves_nothing_in_the_stores(tree: Path) -> None:
+    """Ctrl-C ends packing at once, and what was uploaded by then is discarded."""
+    near, far, report = OrderedStore(), OrderedStore(), Report()
+    meddling = Meddling(lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        publish_while_packing(tree, publications(near, far, report=report), meddling)
+    assert near.pieces
+    assert [{}, {}, []] == [contents(near), contents(far), report.warnings]
