@@ -234,7 +234,8 @@ class Run:
         if not self._policy.publish:
             return []
         nearer = takewhile(lambda store: store is not found.store, self._stores())
-        return self._publications(filter(self._fills, nearer), found.key, found.pointer.archive.name)
+        name = found.pointer.archive.name
+        return self._publications(filter(self._fills, nearer), found.key, name, deed="copied nearer")
 
     def _fills(self, store: Store) -> bool:
         """Whether a store that is nearer than another is to have what that one has."""
@@ -243,7 +244,13 @@ class Run:
         return is_writable(store) and (store not in self._troubles or self._heals(store))
 
     def _publications(
-        self, stores: Iterable[Store], key: EnvKey, name: str, *, required: Store | None = None
+        self,
+        stores: Iterable[Store],
+        key: EnvKey,
+        name: str,
+        *,
+        required: Store | None = None,
+        deed: str = "published",
     ) -> list[Publication]:
         from terrastore.publish import Publication  # noqa: PLC0415 -- see fetched
 
@@ -255,6 +262,7 @@ class Run:
                 replace=self._policy.rebuild,
                 refused=self._names.get(store) if self._heals(store) else None,
                 required=store is required,
+                deed=deed,
                 report=self._report,
             )
             for store in stores

@@ -39,7 +39,8 @@ class Publication:
 
     A pointer that is malformed, has expired or names the archive ``refused`` is replaced; with ``replace`` any other
     is too. Otherwise what the store has already stays, and nothing is uploaded. Unless ``required``, trouble of
-    the store is a warning, and what is written from then on goes nowhere.
+    the store is a warning, which says that the environment is not ``deed``, and what is written from then on goes
+    nowhere.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Publication:
         replace: bool = False,
         refused: str | None = None,
         required: bool = False,
+        deed: str = "published",
         report: Report,
     ) -> None:
         self._store = store
@@ -59,6 +61,7 @@ class Publication:
         self._replace = replace
         self._refused = refused
         self._required = required
+        self._deed = deed
         self._report = report
         self._stack = ExitStack()
         self._begun = False
@@ -97,7 +100,7 @@ class Publication:
     def _give_up(self, error: TerrastoreError) -> None:
         self._upload = None
         self._stack.__exit__(type(error), error, error.__traceback__)
-        self._report.warn(f"not published: {error.message}")
+        self._report.warn(f"not {self._deed}: {error.message}")
 
     def _begin(self) -> None:
         """Start the upload, unless it is not needed any more: not before there is something to upload."""
