@@ -204,7 +204,8 @@ def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
     try:
         first, second = store.create(name, _FIRST), store.create(name, _SECOND)
     except TerrastoreError as error:
-        yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", error.hint)
+        hint = f"{'where nothing is built leave it so, else ' * isinstance(error, StoreRefusedError)}{error.hint}"
+        yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", hint)
         return
     yield _ok("store", f"{store} can be written")
     if store.conditional and first and not second:
