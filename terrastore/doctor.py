@@ -204,7 +204,9 @@ def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
     try:
         first, second = store.create(name, _FIRST), store.create(name, _SECOND)
     except TerrastoreError as error:
-        hint = f"{'where nothing is built leave it so, else ' * isinstance(error, StoreRefusedError)}{error.hint}"
+        hint = error.hint
+        if isinstance(error, StoreRefusedError):
+            hint = f"where nothing is built leave it so, else {hint}"
         yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", hint)
         return
     yield _ok("store", f"{store} can be written")
