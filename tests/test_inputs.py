@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from terrastore import interpreter
-from terrastore.errors import HostError, RequirementsError
+from terrastore.errors import HostError, RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.inputs import Inputs
 from terrastore.key import EnvKey
@@ -25,7 +26,7 @@ SECRET_URL = "https://user:secret@index.example/simple"
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a project with one requirements file, on a machine without settings of pip."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     folder = tmp_path / "project"
@@ -278,3 +279,40 @@ def test_the_same_project_elsewhere(tmp_path: Path, project: Path, monkeypatch: 
     shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     assert before == key(Inputs())
+
+
+def test_settings_of_the_installer_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's settings count for pip and uv's for uv."""
+    monkeypatch.setenv("PIP_PRE", "1")
+    monkeypatch.setenv("UV_RESOLUTION", "lowest")
+    by_pip, by_uv = Inputs().request(), Inputs(installer="uv").request()
+    assert ("pip", {"pre": "1"}) == (by_pip.installer, by_pip.machine)
+    assert ("uv", {"resolution": "lowest"}) == (by_uv.installer, by_uv.machine)
+    assert "uv" == Inputs(installer="uv").recipe(by_uv).installer
+
+
+def test_every_option_can_be_said_to_uv() -> None:
+    """What uv has in its own words is said to it; what it has not is a usage error that names the option."""
+    said = Inputs(
+        installer="uv",
+        index_url="https://a.example/",
+        extra_index_url=("https://b.example/",),
+        find_links=(wheels("wheels"),),
+        no_index=True,
+        pre=True,
+        only_binary=(":all:",),
+        no_binary=("one",),
+        require_hashes=True,
+    )
+    assert said.request().options == replace(said, installer="pip").request().options
+    for inputs in (Inputs(installer="uv", only_binary=(":none:",)), Inputs(installer="uv", no_binary=("one,:none:",))):
+        with pytest.raises(UsageError, match=r"^--\w+-binary \S+ cannot be used"):
+            inputs.request()
+
+
+def test_lines_that_only_pip_knows() -> None:
+    """A line that uv would ignore is refused for uv and taken for pip."""
+    Path("requirements.txt").write_text("one==1\n--prefer-binary\n")
+    assert ("--prefer-binary",) == Inputs().request().requirements.options
+    with pytest.raises(RequirementsError, match=r"requirements\.txt, line 2"):
+        Inputs(installer="uv").request()

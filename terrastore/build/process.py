@@ -54,12 +54,12 @@ class Tools:
         phase: Phase,
         *,
         status: Callable[[str], str] | None = None,
-        noise: str = "\0",
+        noise: tuple[str, ...] = (),
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with ``noise`` are no part of an error.
+        lines that begin with one of ``noise`` are no part of an error.
 
         :raises BuildError: when it fails; its last lines and the log's path are in the message
         """

@@ -32,6 +32,7 @@ _HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
 )
+_NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
 # uv compiles in its cache: with the marker in that path, packages that note where that was are told of.
 _CACHE: Final = f"uv/{NAME}work-{'0' * 16}"
@@ -63,7 +64,7 @@ class Uv:
         version = self._version(phase)
         if self._recipe.files:
             command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
-            self.tools.run(command, "uv pip install", phase, status=_status, noise="Using Python ")
+            self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
         return version
 
     def origins(self, tree: str) -> Origins:
@@ -126,7 +127,7 @@ def _binary() -> str:
 
 def _variables(settings: Settings, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return uv's variables: those of the machine, and where to look, what is said here first."""
-    variables = dict(settings.variables)
+    variables = {**settings.variables, "UV_NO_WRAP": "1"}
     if index := places.get("UV_INDEX_URL"):
         # Both of uv's names for it, or the machine's would win.
         variables.pop("UV_DEFAULT_INDEX", None)

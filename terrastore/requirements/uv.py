@@ -134,7 +134,8 @@ _PREFIXES_WITHOUT_EFFECT: Final = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)"
 # uv sets the first two itself, for what it starts.
 _PREFIXES_LEFT_OUT: Final = ("UV_INTERNAL__", "UV_RUN_", "UV_INIT_", "UV_INSTALL", "UV_PUBLISH_", "UV_PYTHON_",
     "UV_TOOL_", "UV_VENV_")  # fmt: skip
-_SECRET: Final = re.compile(r"UV_\w*(USERNAME|PASSWORD|TOKEN|KEY)")
+# A user name is in URLs alone; hidden everywhere it would take every "aws" out of a message.
+_SECRET: Final = re.compile(r"UV_\w*(PASSWORD|TOKEN|KEY)")
 _SCALARS: Final = frozenset({*_SAME.values(), "no-index", "no-sources"})
 _NOT_OF_AN_INDEX: Final = frozenset({"authenticate", "cache-control", "publish-url"})
 _FALSE: Final = frozenset({"", "0", "f", "false", "n", "no", "off"})

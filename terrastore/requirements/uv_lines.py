@@ -142,6 +142,9 @@ class ForUv:
         if match := _VCS.search(wanted.text):
             msg = f"uv cannot fetch from {match[1]}"
             raise LineError(msg, hint="use git, or install it by --installer pip")
+        if wanted.local is None and (place := wanted.text.partition(" @ ")[2]) and not is_url(place):
+            msg = "uv would follow that path, and no key would know what is there"
+            raise LineError(msg, hint="write NAME @ file:///…, or the path alone")
         if constraint and _is_unnamed(wanted):
             msg = "a constraint needs a name for uv"
             raise LineError(msg, hint="write NAME @ URL")

@@ -174,8 +174,8 @@ def test_credentials_are_dropped() -> None:
 
 def test_secrets_are_known() -> None:
     """Values of variables that hold credentials are never to be written."""
-    settings = effective(UV_INDEX_A_PASSWORD="one", UV_INDEX_A_USERNAME="two", UV_HTTP_TIMEOUT="3")
-    assert ("one", "two") == settings.secrets
+    settings = effective(UV_INDEX_A_PASSWORD="one", UV_INDEX_A_USERNAME="two", UV_AUTH_TOKEN="x", UV_HTTP_TIMEOUT="3")
+    assert ("x", "one") == settings.secrets
 
 
 def test_paths_in_files_are_relative_to_them(machine: Path) -> None:

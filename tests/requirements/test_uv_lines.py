@@ -83,6 +83,7 @@ def test_what_uv_lacks_is_refused(option: str) -> None:
         ("one -C x=y", "--config-settings"),
         ("one --global-option=x", "--global-option"),
         ("one @ hg+https://a.example/one", "hg"),
+        ("one @ ./one", "no key would know"),
         ("svn+https://a.example/one#egg=one", "svn"),
         ("--no-binary :none:", ":none: takes back"),
         ("--only-binary one,:none:", ":none: takes back"),

@@ -1,0 +1,31 @@
+"""What a package says of where it came from holds no secret, and its RECORD stays true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from terrastore.archive import record
+from terrastore.build.provenance import redact_direct_urls
+from terrastore.requirements.lines import without_secrets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = "https://user:secret@a.example/one.whl?token=secret&x=1"
+
+
+def test_secrets_are_taken_out(tmp_path: Path) -> None:
+    """A URL loses user, password and token; what has no secret is not touched."""
+    packages = tmp_path / "lib/python3.11/site-packages"
+    for name, url in (("one", URL), ("two", "https://a.example/two.whl")):
+        info = packages / f"{name}-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "direct_url.json").write_text(f'{{"url": "{url}"}}')
+        (info / "RECORD").write_text(f"{info.name}/direct_url.json,sha256=x,1\n{info.name}/RECORD,,\n")
+    redact_direct_urls(str(tmp_path), without_secrets)
+    one, two = packages / "one-1.dist-info", packages / "two-1.dist-info"
+    text = (one / "direct_url.json").read_text()
+    assert '{"url": "https://a.example/one.whl?token=****&x=1"}' == text
+    expected = record.Row("one-1.dist-info/direct_url.json", record.digest_of(text.encode()), str(len(text)))
+    assert expected == record.parse((one / "RECORD").read_bytes())[0]
+    assert "two-1.dist-info/direct_url.json,sha256=x,1\ntwo-1.dist-info/RECORD,,\n" == (two / "RECORD").read_text()
