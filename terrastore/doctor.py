@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import shutil
 import tempfile
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from terrastore import catalogue, interpreter
+from terrastore import atomic, catalogue, interpreter
 from terrastore.build import staging
-from terrastore.errors import TerrastoreError, UsageError, reason
+from terrastore.errors import (
+    BuildError,
+    HostError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    TerrastoreError,
+    UsageError,
+    reason,
+)
 from terrastore.host import Host
 from terrastore.place import Target
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, WritableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from terrastore.store.protocol import Store
@@ -48,20 +58,36 @@ class Finding:
     exit_code: int = 0
 
 
-def examine(*, store: Store, python: str | None, target: str, cache: Path) -> Iterator[Finding]:
-    """Yield what is found, as it is found. What is written to a store for this is removed again."""
+def examine(*, store: Store, python: str | None, target: str, cache: Path) -> Generator[Finding, None, None]:
+    """Yield what is found, as it is found. What is written to a store for this is removed when the iterator ends."""
     yield from _until_failure("python", _python(python))
     yield from _until_failure("target", _target(target))
+    yield from _until_failure("builds", _installer())
     yield from _until_failure("builds", _builds(cache))
-    for layer in catalogue.layers(store):
-        yield from _until_failure("store", _store(layer))
+    *nearer, last = catalogue.layers(store)
+    for layer in nearer:
+        for finding in _until_failure("store", _store(layer)):
+            yield _passed_over(finding)
+    yield from _until_failure("store", _store(last))
 
 
 def _until_failure(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except TerrastoreError as error:
-        yield Finding(level=FAILURE, subject=subject, message=error.message, hint=error.hint, exit_code=error.exit_code)
+        yield _failure(subject, error)
+    except OSError as error:
+        yield _failure(
+            subject,
+            HostError(f"{error.filename or subject}: {reason(error)}", hint="check the disk and the permissions"),
+        )
+
+
+def _passed_over(finding: Finding) -> Finding:
+    """Return what is found of a store that is not the last: a run goes on without it."""
+    if finding.exit_code not in {StoreRefusedError.exit_code, StoreUnreachableError.exit_code}:
+        return finding
+    return replace(finding, level=WARNING, message=f"{finding.message}; the next store is asked instead", exit_code=0)
 
 
 def _ok(subject: str, message: str) -> Finding:
@@ -72,6 +98,10 @@ def _warning(subject: str, message: str, hint: str) -> Finding:
     return Finding(level=WARNING, subject=subject, message=message, hint=hint)
 
 
+def _failure(subject: str, error: TerrastoreError) -> Finding:
+    return Finding(level=FAILURE, subject=subject, message=error.message, hint=error.hint, exit_code=error.exit_code)
+
+
 def _python(spec: str | None) -> Iterator[Finding]:
     found, host = interpreter.find(spec), Host.here()
     libc = f", {host.libc[0]} {'.'.join(map(str, host.libc[1]))}" if host.libc else ""
@@ -80,84 +110,156 @@ def _python(spec: str | None) -> Iterator[Finding]:
 
 def _target(path: str) -> Iterator[Finding]:
     target = Target.at(path)
-    target.check_usable()
-    yield _room("target", target.parent)
+    target.check_replaceable(force=False)
+    folder = target.parent
+    while not os.path.isdir(folder):  # a run makes those that are not there
+        folder = os.path.dirname(folder)
+    with _scratch(folder, UsageError, "name another --target, or run as another user") as scratch:
+        yield _room("target", folder, "make room, or name a --target elsewhere")
+        one, other = os.path.join(scratch, "one"), os.path.join(scratch, "other")
+        os.mkdir(one)
+        os.mkdir(other)
+        if atomic.exchange(one, other):
+            yield _ok("target", f"{target.path} can be replaced in one step")
+        else:
+            yield _warning(
+                "target",
+                f"the filesystem of {folder} cannot exchange directories: "
+                f"while {target.path} is replaced, it is absent for an instant",
+                "use --link PATH --releases DIR: a link is switched in one step",
+            )
+
+
+def _installer() -> Iterator[Finding]:
+    try:
+        yield _ok("builds", f"virtualenv {metadata.version('virtualenv')} makes environments")
+    except metadata.PackageNotFoundError:
+        raise BuildError("virtualenv is not installed beside terrastore", hint="install terrastore anew") from None
 
 
 def _builds(cache: Path) -> Iterator[Finding]:
-    yield _room("builds", staging.staging_root(cache))
+    root = staging.staging_root(cache)
+    # Where the path is too long or nothing may be executed, downloads and logs go there all the same.
+    for place in (root,) if root == os.path.realpath(cache / "build") else (root, str(cache)):
+        with _scratch(place, HostError, "name another directory with --cache-dir, or run as another user"):
+            yield _room("builds", place, "make room, or name a short path elsewhere with --cache-dir")
 
 
-def _room(subject: str, directory: str) -> Finding:
+@contextmanager
+def _scratch(folder: str, kind: type[TerrastoreError], hint: str) -> Iterator[str]:
+    """Yield a new directory in one that must be written to, else raise an error of that kind."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".terrastore-doctor-", dir=directory):
-            free = shutil.disk_usage(directory).free
+        scratch = tempfile.mkdtemp(prefix=".terrastore-doctor-", dir=folder)
     except OSError as error:
-        raise UsageError(
-            f"{directory} cannot be written: {reason(error)}", hint="choose another directory, or another user"
-        ) from error
-    message = f"{directory} can be written and has {free / 1e9:.1f} GB free"
+        raise kind(f"{folder} cannot be written: {reason(error)}", hint=hint) from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _room(subject: str, folder: str, hint: str) -> Finding:
+    free = shutil.disk_usage(folder).free
+    message = f"{folder} can be written and has {free / 1e9:.1f} GB free"
     if free < _ROOM:
-        return _warning(subject, message, "make room: a scientific environment takes more")
+        return _warning(subject, message, f"{hint}: a scientific environment takes more")
     return _ok(subject, message)
 
 
 def _store(store: Store) -> Iterator[Finding]:
-    store.read(layout.probe(secrets.token_hex(16)))  # the first request pays for the client too
+    name = layout.probe(secrets.token_hex(16))
+    store.read(name)  # the first request pays for the client too
     started = time.perf_counter()
-    store.read(layout.probe(secrets.token_hex(16)))
+    if store.read(name) is not None:
+        raise StoreUnreachableError(
+            f"{store} has something by any name: that is no store", hint="check the URL, and for a proxy in between"
+        )
     yield _ok("store", f"{store} answers, in {1000 * (time.perf_counter() - started):.0f} ms")
     if isinstance(store, ListableStore):
-        count = sum(1 for _ in itertools.islice(store.list(layout.POINTERS), _LISTED))
-        yield _ok("store", f"{store} can be listed; environments: {count if count < _LISTED else f'{count} or more'}")
+        yield _listing(store)
     if not isinstance(store, WritableStore):
-        yield _ok("store", f"{store} is there to be read; nothing is published to it")
+        yield _ok("store", f"{store} is only read, and not listed: a wrong path in it looks like an empty store")
         return
-    name = layout.probe(secrets.token_hex(16))
     try:
         yield from _writing(store, name)
-    except TerrastoreError as error:
-        yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", error.hint)
+        if isinstance(store, ListableStore):
+            yield from _removing(store, name)
     finally:
         if isinstance(store, ListableStore):
             with suppress(TerrastoreError):
                 store.remove(name)
 
 
+def _listing(store: ListableStore) -> Finding:
+    try:
+        count = sum(1 for _ in itertools.islice(store.list(layout.POINTERS), _LISTED))
+    except StoreRefusedError as error:
+        return _warning("store", f"{error.message}; terrastore list, show, verify and remove need that", error.hint)
+    return _ok("store", f"{store} can be listed; environments: {count if count < _LISTED else f'{count} or more'}")
+
+
 def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
     """Write an object and see what becomes of it."""
     now = time.time()
-    first, second = store.create(name, _FIRST), store.create(name, _SECOND)
-    found = store.read(name)
+    try:
+        first, second = store.create(name, _FIRST), store.create(name, _SECOND)
+    except TerrastoreError as error:
+        hint = error.hint
+        if isinstance(error, StoreRefusedError):
+            hint = f"where nothing is built leave it so, else {hint}"
+        yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", hint)
+        return
     yield _ok("store", f"{store} can be written")
     if store.conditional and first and not second:
-        yield _ok("store", f"{store} decides who is first")
+        yield _ok("store", f"{store} knows conditional writes: of several builders at once one publishes")
     else:
         yield _warning(
             "store",
             f"{store} ignores conditions on writing: of builders at once several may publish",
             "nothing breaks by that; a newer version of the service may know If-None-Match",
         )
-    if found is None or store.read_range(name, 1, 5) != found.data[1:6]:
-        yield Finding(
-            level=FAILURE,
-            subject="store",
-            message=f"{store} does not give back what was written",
-            hint="something in between answers for it; look for a proxy",
-            exit_code=6,
-        )
-    else:
-        yield _ok("store", f"{store} gives back ranges of what was written")
+    yield _reading(store, name)
     yield from _clock(store, name, now)
+
+
+def _reading(store: Store, name: str) -> Finding:
+    """Read what was written, as environments are read: whole objects, and ranges of them."""
+    found = store.read(name)
+    try:
+        part = store.read_range(name, 1, 5)
+    except StoreUnreachableError as error:
+        hint = "environments are read by ranges: the service and what stands before it must honour the Range header"
+        return _failure("store", StoreUnreachableError(error.message, hint=hint))
+    if found is None or found.data not in {_FIRST, _SECOND} or part != found.data[1:6]:
+        return _failure(
+            "store",
+            StoreUnreachableError(
+                f"{store} does not give back what was written", hint="look for a proxy or a cache that answers for it"
+            ),
+        )
+    return _ok("store", f"{store} gives back what was written, whole and in ranges")
+
+
+def _clock(store: Store, name: str, now: float) -> Iterator[Finding]:
+    written = []
     if isinstance(store, ListableStore):
-        store.remove(name)
-
-
-def _clock(store: WritableStore, name: str, now: float) -> Iterator[Finding]:
-    written = [listed.modified for listed in store.list(name)] if isinstance(store, ListableStore) else []
+        with suppress(StoreRefusedError):  # which was told
+            written = [listed.modified for listed in store.list(name)]
     for modified in written:
-        skew = abs(modified - now)
-        if skew > _SKEW_SECONDS:
-            yield _warning("clock", f"this machine's clock and that of {store} differ by {skew:.0f} s", "set the clock")
+        ahead = now - modified
+        if abs(ahead) > _SKEW_SECONDS:
+            yield _warning(
+                "clock",
+                f"this machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of {store}",
+                "set the one that is wrong; at a quarter of an hour S3 refuses to answer",
+            )
         else:
             yield _ok("clock", f"agrees with that of {store}")
+
+
+def _removing(store: ListableStore, name: str) -> Iterator[Finding]:
+    """Remove what was written; who builds need not have the right to."""
+    try:
+        store.remove(name)
+    except StoreRefusedError:
+        yield _ok("store", f"{store} lets this machine remove nothing: {name} stays there, {len(_FIRST)} bytes")

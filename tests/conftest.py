@@ -197,10 +197,10 @@ def stored(cli: CommandLine, alpha_home: Path) -> CommandLine:
 
 
 @contextmanager
-def server_or_skip(kind: str) -> Iterator[S3Server]:
+def server_or_skip(kind: str, *options: str) -> Iterator[S3Server]:
     """Yield a server; where it cannot run, the tests that need it are skipped, but not in continuous integration."""
     try:
-        with running(kind) as server:
+        with running(kind, *options) as server:
             yield server
     except LackingError as lacking:
         if "CI" in os.environ:
@@ -212,6 +212,13 @@ def server_or_skip(kind: str) -> Iterator[S3Server]:
 def moto() -> Iterator[S3Server]:
     """Return an emulated S3, for what needs no real one."""
     with server_or_skip("moto") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def strict_moto() -> Iterator[S3Server]:
+    """Return an emulated S3 that checks signatures and IAM policies."""
+    with server_or_skip("moto", "--enforce") as server:
         yield server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -19,22 +20,25 @@ from terrastore.cli import messages, options
 def doctor(**values: Any) -> None:
     """Look at what a run needs: interpreter, disk, store, clock.
 
-    Each line is ok, a warning or a failure with what to do. What is written to the store for this is removed.
+    Each line is ok, a warning or a failure, with what to do. What is written to the store for this is removed. The exit
+    code is that of the first failure, 0 with none.
     """
     from terrastore.doctor import examine  # noqa: PLC0415 -- help needs none of it
 
     findings = []
-    for finding in examine(
+    examination = examine(
         store=options.opened_store(values["store"]),
         python=values["python"],
         target=values["target"],
         cache=options.cache_path(values["cache_dir"]),
-    ):
-        findings.append(finding)
-        if not values["as_json"]:
-            print(f"{finding.level:8} {finding.subject:8} {finding.message}", flush=True)
-            if finding.hint:
-                print(f"{'':17} → {finding.hint}", flush=True)
+    )
+    with closing(examination):  # whatever ends this, nothing stays in the store
+        for finding in examination:
+            findings.append(finding)
+            if not values["as_json"]:
+                print(f"{finding.level:8} {finding.subject:8} {finding.message}", flush=True)
+                if finding.hint:
+                    print(f"{'':17} → {finding.hint}", flush=True)
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "findings": [asdict(finding) for finding in findings]})
     click.get_current_context().exit(next((each.exit_code for each in findings if each.exit_code), 0))

@@ -1,0 +1,427 @@
+"""terrastore doctor looks at everything, says what is so and what to do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from terrastore import atomic, doctor
+from terrastore.doctor import FAILURE, OK, WARNING, Finding, examine
+from terrastore.errors import StoreRefusedError, StoreUnreachableError
+from terrastore.store.directory import DirectoryStore
+from terrastore.store.layered import LayeredStore
+from terrastore.store.memory import MemoryStore
+from terrastore.store.protocol import Listed, Object, Store
+
+Look = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def cache() -> Iterator[Path]:
+    """Return a directory whose path is short enough to hold a build, as a person's is."""
+    with tempfile.TemporaryDirectory(prefix="ts-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def look(tmp_path: Path, cache: Path) -> Look:
+    """Return what looks at a store, and at a machine that is in order unless told otherwise."""
+
+    def look(
+        store: Store | None = None, *, python: str | None = None, target: object = None, cache: Path = cache
+    ) -> list[Finding]:
+        where = str(target or tmp_path / "env")
+        return list(examine(store=store or MemoryStore(), python=python, target=where, cache=cache))
+
+    return look
+
+
+def wrong(findings: Sequence[Finding]) -> list[Finding]:
+    """Return what is not well. It always says what to do, and only a failure changes how a run ends."""
+    found = [finding for finding in findings if finding.level != OK]
+    for finding in findings:
+        assert (finding.level != OK) == bool(finding.hint)
+        assert (finding.level == FAILURE) == bool(finding.exit_code)
+        assert finding.message == finding.message.strip(".\n ")
+        assert "\n" not in finding.message + finding.hint
+    return found
+
+
+def the_one(findings: Sequence[Finding], level: str, subject: str, exit_code: int = 0) -> Finding:
+    """Return the only thing that is not well, which is as told."""
+    (found,) = wrong(findings)
+    assert (level, subject, exit_code) == (found.level, found.subject, found.exit_code)
+    return found
+
+
+def test_all_is_well(look: Look) -> None:
+    """Each thing that a run needs has a line, in the order in which a run needs it."""
+    store = MemoryStore()
+    found = look(store)
+    assert [] == wrong(found)
+    assert ["python", "target", "target", "builds", "builds", *["store"] * 5, "clock"] == [
+        finding.subject for finding in found
+    ]
+    assert {} == store._objects
+
+
+def test_a_directory(look: Look, tmp_path: Path) -> None:
+    """A store in a directory is all that a store can be, and no file stays in it, nor anywhere else."""
+    assert [] == wrong(look(DirectoryStore(str(tmp_path / "store"))))
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert ["store"] == [path.name for path in tmp_path.iterdir()]
+
+
+# ---- stores that are not well
+
+
+class NotThere(MemoryStore):
+    def read(self, name: str) -> Object | None:
+        raise StoreRefusedError("the store memory: is not there", hint="mount it")
+
+
+class Silent(MemoryStore):
+    def read(self, name: str) -> Object | None:
+        raise StoreUnreachableError("memory: does not answer", hint="check the network")
+
+
+class Anything(MemoryStore):
+    def read(self, name: str) -> Object | None:
+        return Object(b"welcome", "1")
+
+
+class ReadOnly(MemoryStore):
+    def create(self, name: str, data: bytes) -> bool:
+        raise StoreRefusedError("memory: cannot be written", hint="allow it")
+
+
+class Full(MemoryStore):
+    def create(self, name: str, data: bytes) -> bool:
+        raise StoreUnreachableError("memory: cannot be written: no space left on device", hint="check the disk")
+
+
+class FullAtOnce(MemoryStore):
+    def create(self, name: str, data: bytes) -> bool:
+        super().create(name, data)
+        raise StoreUnreachableError("memory: failed to write", hint="try again later")
+
+
+class Unlistable(MemoryStore):
+    def list(self, prefix: str) -> Iterator[Listed]:
+        raise StoreRefusedError("memory: refuses to list what it has", hint="allow it")
+        yield
+
+
+class Careless(MemoryStore):
+    conditional = False
+
+    def create(self, name: str, data: bytes) -> bool:
+        self._put(name, data)
+        return True
+
+
+class Rangeless(MemoryStore):
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        raise StoreUnreachableError("memory: sent the whole object for a range", hint="check the network")
+
+
+class OtherRange(MemoryStore):
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        return super().read_range(name, 0, size)
+
+
+class Forgetful(MemoryStore):
+    def read(self, name: str) -> Object | None:
+        return None
+
+
+class Proxied(MemoryStore):
+    def read(self, name: str) -> Object | None:
+        found = super().read(name)
+        return found and Object(b"<html>", found.version)
+
+
+STORES: dict[str, tuple[type[MemoryStore], str, int, str, str]] = {
+    "not there": (NotThere, FAILURE, 7, "is not there", "mount it"),
+    "no answer": (Silent, FAILURE, 6, "does not answer", "network"),
+    "anything by any name": (Anything, FAILURE, 6, "memory: has something by any name", "URL"),
+    "not to be written": (ReadOnly, WARNING, 0, "this machine can fetch from it, and publishes nothing", "allow it"),
+    "full": (Full, WARNING, 0, "no space left on device; this machine can fetch from it", "disk"),
+    "full after it was written": (FullAtOnce, WARNING, 0, "failed to write; this machine can fetch", "try again"),
+    "not to be listed": (Unlistable, WARNING, 0, "terrastore list, show, verify and remove need that", "allow it"),
+    "no conditions": (Careless, WARNING, 0, "several may publish", "nothing breaks"),
+    "no ranges": (Rangeless, FAILURE, 6, "sent the whole object for a range", "Range header"),
+    "another range": (OtherRange, FAILURE, 6, "does not give back what was written", "proxy"),
+    "nothing comes back": (Forgetful, FAILURE, 6, "does not give back what was written", "proxy"),
+    "something else comes back": (Proxied, FAILURE, 6, "does not give back what was written", "proxy"),
+}
+
+
+@pytest.mark.parametrize("case", STORES)
+def test_a_store_that_is_not_well(look: Look, case: str) -> None:
+    """One line says so and what to do, with the code that a run would end with; nothing stays in the store."""
+    kind, level, code, message, hint = STORES[case]
+    store = kind()
+    found = the_one(look(store), level, "store", code)
+    assert message in found.message
+    assert hint in found.hint
+    assert "memory:" in found.message
+    assert {} == store._objects
+
+
+class ToBeRead:
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def read(self, name: str) -> Object | None:
+        return self._store.read(name)
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        return self._store.read_range(name, offset, size)
+
+    def __str__(self) -> str:
+        return "reading:"
+
+
+def test_a_store_to_be_read(look: Look) -> None:
+    """That it cannot be seen whether a store to be read has anything is said."""
+    found = look(ToBeRead())
+    assert [] == wrong(found)
+    assert "a wrong path in it looks like an empty store" in found[-1].message
+
+
+class Unremovable(MemoryStore):
+    def remove(self, name: str) -> bool:
+        raise StoreRefusedError("memory: refuses to remove", hint="allow it")
+
+
+def test_who_builds_need_not_remove(look: Look) -> None:
+    """Where nothing may be removed all is well, and what stays is named: one small object."""
+    store = Unremovable()
+    found = look(store)
+    assert [] == wrong(found)
+    ((name, data),) = store._objects.items()
+    assert f"{name} stays there, {len(data)} bytes" in found[-1].message
+
+
+class Clock(MemoryStore):
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return (replace(listed, modified=listed.modified + self.shift) for listed in super().list(prefix))
+
+
+@pytest.mark.parametrize(("shift", "which"), [(3600, "behind"), (-90, "ahead of")])
+def test_clocks_that_differ(look: Look, shift: int, which: str) -> None:
+    """By how much and which way is told."""
+    found = the_one(look(Clock(shift)), WARNING, "clock")
+    begin, seconds, end = found.message.partition(f"{abs(shift)} s {which}")
+    assert ("this machine's clock is ", True, " that of memory:") == (begin, bool(seconds), end)
+
+
+@pytest.mark.parametrize("shift", [-30, 50])
+def test_clocks_that_differ_a_little(look: Look, shift: int) -> None:
+    """Less than a minute is nothing."""
+    assert [] == wrong(look(Clock(shift)))
+
+
+# ---- several stores
+
+
+@pytest.mark.parametrize("kind", [NotThere, Silent, Rangeless])
+def test_a_nearer_store_that_is_not_well(look: Look, kind: type[MemoryStore]) -> None:
+    """A run passes it over, so it is no failure."""
+    found = the_one(look(LayeredStore([kind(), MemoryStore()])), WARNING, "store")
+    assert found.message.endswith("; the next store is asked instead")
+
+
+def test_the_last_store_must_be_well(look: Look) -> None:
+    """Whatever the nearer ones are, and each is looked at."""
+    found = look(LayeredStore([MemoryStore(), ToBeRead(), NotThere()]))
+    assert 7 == the_one(found, FAILURE, "store", 7).exit_code
+    assert ["memory:", "reading:"] == [each.message.split()[0] for each in found if "answers" in each.message]
+
+
+# ---- nothing stays
+
+
+class Failing(MemoryStore):
+    """A store that once fails: at the request numbered ``at``, before or after that had its effect."""
+
+    def __init__(self, at: int, error: Exception, *, after: bool) -> None:
+        super().__init__()
+        self.left = at
+        self._error = error
+        self._after = after
+
+    def fail(self, *, after: bool) -> None:
+        if after == self._after:
+            self.left -= 1
+            if self.left == 0:
+                raise self._error
+
+    def read(self, name: str) -> Object | None:
+        self.fail(after=False)
+        found = super().read(name)
+        self.fail(after=True)
+        return found
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
+        self.fail(after=False)
+        found = super().read_range(name, offset, size)
+        self.fail(after=True)
+        return found
+
+    def create(self, name: str, data: bytes) -> bool:
+        self.fail(after=False)
+        created = super().create(name, data)
+        self.fail(after=True)
+        return created
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self.fail(after=False)
+        found = super().list(prefix)
+        self.fail(after=True)
+        return found
+
+    def remove(self, name: str) -> bool:
+        self.fail(after=False)
+        removed = super().remove(name)
+        self.fail(after=True)
+        return removed
+
+
+ERRORS = (StoreUnreachableError("broken", hint="mend it"), StoreRefusedError("no", hint="allow it"), RuntimeError())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("after", [False, True])
+def test_nothing_stays_wherever_it_fails(look: Look, *, after: bool, error: Exception) -> None:
+    """Whichever request fails and however, before it or after it took effect: what was written is gone."""
+    at = 0
+    store = Failing(at, error, after=after)
+    while store.left <= 0:
+        at += 1
+        store = Failing(at, error, after=after)
+        with suppress(RuntimeError):
+            look(store)
+        assert {} == store._objects
+    assert at > 8
+
+
+def test_nothing_stays_when_nobody_listens_any_more(tmp_path: Path, cache: Path) -> None:
+    """Whoever stops after any line leaves nothing."""
+    lines = 20
+    for stop in range(lines):
+        store = MemoryStore()
+        findings = examine(store=store, python=None, target=str(tmp_path / "env"), cache=cache)
+        for _ in range(stop):
+            next(findings, None)
+        findings.close()
+        assert {} == store._objects
+    assert [[], ["build"], []] == [os.listdir(folder) for folder in (tmp_path, cache, cache / "build")]
+
+
+# ---- the machine
+
+
+def test_no_interpreter(look: Look) -> None:
+    """It is named, and everything else is looked at all the same."""
+    found = look(python="3.99")
+    assert "no interpreter on this machine fits --python 3.99" in the_one(found, FAILURE, "python", 9).message
+    assert "clock" == found[-1].subject
+
+
+def test_virtualenv_is_not_there(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes environments is missed before it is needed."""
+    monkeypatch.setattr(sys, "path", [])
+    assert "virtualenv is not installed" in the_one(look(), FAILURE, "builds", 5).message
+
+
+def test_a_target_below_what_is_not_there(look: Look, tmp_path: Path) -> None:
+    """A run makes the directories that are missing, so it is the first that is there that counts; none is made."""
+    found = look(target=tmp_path / "srv/app/env")
+    assert [] == wrong(found)
+    assert f"{tmp_path} can be written and has " in found[1].message
+    assert not (tmp_path / "srv").exists()
+
+
+def in_the_way(path: Path) -> str:
+    (path / "file").write_text("")
+    return str(path / "file")
+
+
+def below_a_file(path: Path) -> str:
+    return in_the_way(path) + "/env"
+
+
+def foreign(path: Path) -> str:
+    (path / "mine").mkdir()
+    (path / "mine/thesis.txt").write_text("")
+    return str(path / "mine")
+
+
+TARGETS: dict[str, tuple[Callable[[Path], str], int, str]] = {
+    "file": (in_the_way, 2, "is a file"),
+    "below a file": (below_a_file, 2, "is no directory"),
+    "somebody's directory": (foreign, 2, "is a directory that is no environment"),
+    "mount point": (lambda _: "/proc", 2, "is a mount point"),
+    "where nothing can be made": (lambda _: "/proc/env", 2, "/proc cannot be written"),
+    "name that no script can hold": (lambda path: f"{path}/a\nb", 2, "cannot hold an environment"),
+    "name that is too long": (lambda path: f"{path}/{'x' * 300}", 9, "file name too long"),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_that_cannot_be(look: Look, tmp_path: Path, case: str) -> None:
+    """It is named with the reason, and nothing there is touched."""
+    make, code, message = TARGETS[case]
+    target = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    found = the_one(look(target=target), FAILURE, "target", code)
+    assert message in found.message
+    assert target.partition("\n")[0].removesuffix("/env") in found.message
+    assert before == sorted(tmp_path.rglob("*"))
+
+
+def test_directories_that_cannot_be_exchanged(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a filesystem cannot, as NFS, the instant without an environment is told, and what does without it."""
+    monkeypatch.setattr(atomic, "exchange", lambda _first, _second: False)  # no such filesystem can be had here
+    found = the_one(look(), WARNING, "target")
+    assert f"while {tmp_path}/env is replaced, it is absent for an instant" in found.message
+    assert "--link" in found.hint
+
+
+def test_little_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both places are told of, each with the option that names another."""
+    monkeypatch.setattr(doctor, "_ROOM", 1e18)
+    target, builds = wrong(look())
+    assert ("target", "builds") == (target.subject, builds.subject)
+    assert ("--target" in target.hint, "--cache-dir" in builds.hint) == (True, True)
+
+
+def test_a_cache_that_is_too_deep(look: Look, tmp_path: Path) -> None:
+    """Builds stand elsewhere then; both places are looked at."""
+    cache = tmp_path / ("d" * 200)
+    found = look(cache=cache)
+    assert [] == wrong(found)
+    elsewhere, own = (each.message for each in found if each.subject == "builds" and "can be written" in each.message)
+    assert "/tmp/terrastore-" in elsewhere
+    assert own.startswith(f"{cache} ")
+
+
+def test_a_cache_that_cannot_be_written(look: Look, tmp_path: Path) -> None:
+    """No build would have a log: a failure, though builds could stand elsewhere."""
+    cache = Path(below_a_file(tmp_path))
+    found = the_one(look(cache=cache), FAILURE, "builds", 9)
+    assert f"{cache} cannot be written" in found.message
+    assert "--cache-dir" in found.hint
