@@ -229,6 +229,6 @@ class TestReading(OnWire):
     def test_a_page_is_no_success(self, store: S3Store, wire: Wire, page: str, operation: str) -> None:
         """What a proxy answers with a page was not written."""
         wire.fault(PAGES[page], operation=operation, times=FOREVER)
-        with pytest.raises(StoreUnreachableError, match="is that a proxy|failed to write"):
+        with pytest.raises(StoreUnreachableError, match=r"is that a proxy|failed to write"):
             upload(store, b"small" if operation == "PutObject" else LARGE)
         assert set() == self.everything()

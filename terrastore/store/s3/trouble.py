@@ -218,7 +218,7 @@ def _code(error: exceptions.ClientError) -> str:
 
 def _told(error: exceptions.ClientError) -> str:
     """Return what an answer says, status first."""
-    message, code = _line(error.response.get("Error", {}).get("Message", "")), _code(error)
+    message, code = _line(error.response.get("Error", {}).get("Message") or ""), _code(error)
     if code.isdecimal():
         return f"{status(error)} {message}".strip()
     return f"{status(error)} {code} ({message})" if message else f"{status(error)} {code}"
