@@ -107,6 +107,15 @@ class WaitError(TerrastoreError):
     kind = "wait"
 
 
-def reason(error: OSError | ValueError) -> str:
-    """Return in a few words, lower case, why something cannot be read or written."""
-    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()
+def reason(error: BaseException) -> str:
+    """Return in a few words, lower case, why something cannot be read, written or reached."""
+    # That of a certificate is in the midst of a strerror for those who know OpenSSL.
+    told = getattr(error, "verify_message", None) or getattr(error, "strerror", None)
+    return (told or str(error)).lower()
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that led to this one, by way of others."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error

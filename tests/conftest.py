@@ -31,7 +31,7 @@ def make_wheel(
     folder: Path,
     name: str,
     version: str,
-    files: Mapping[str, str],
+    files: Mapping[str, str | bytes],
     *,
     scripts: Mapping[str, str] | None = None,
     requires: tuple[str, ...] = (),
@@ -49,16 +49,19 @@ def make_wheel(
         entries = "".join(f"{script} = {target}\n" for script, target in scripts.items())
         contents[f"{info}/entry_points.txt"] = f"[console_scripts]\n{entries}"
     rows = [
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},"
-        f"{len(text.encode())}\n"
-        for path, text in contents.items()
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
+        for path, data in ((path, as_bytes(content)) for path, content in contents.items())
     ]
     contents[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
     wheel = folder / f"{name}-{version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in contents.items():
-            archive.writestr(zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0)), text)
+        for path, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0)), content)
     return wheel
+
+
+def as_bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def make_project(folder: Path, build_wheel: str) -> Path:

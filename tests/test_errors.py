@@ -67,3 +67,23 @@ def test_one_clause_catches_all() -> None:
         with pytest.raises(TerrastoreError):
             raise kind("the thing is broken")
     assert "defect" == TerrastoreError.kind
+
+
+def test_the_root_of_a_failure_is_found() -> None:
+    """Libraries wrap what the operating system said; a person wants to know the latter."""
+    with pytest.raises(RuntimeError) as caught:
+        fail_by_way_of_others()
+    assert "connection refused" == errors.reason(errors.root_cause(caught.value))
+    assert "no" == errors.reason(errors.root_cause(ValueError("No")))
+
+
+def fail_by_way_of_others() -> None:
+    try:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as error:
+            msg = "<object at 0x7f>: it failed"
+            raise LookupError(msg) from error
+    except LookupError:
+        msg = "(<object at 0x7f>, it failed)"
+        raise RuntimeError(msg)  # noqa: B904 -- as some do

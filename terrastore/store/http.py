@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.request
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from terrastore import __version__
-from terrastore.errors import StoreRefusedError, StoreUnreachableError, UsageError
+from terrastore.errors import StoreRefusedError, StoreUnreachableError, UsageError, reason, root_cause
 from terrastore.requirements.lines import without_secrets
 from terrastore.store import ranges
 from terrastore.store.protocol import Object
@@ -25,6 +24,7 @@ _TRIES: Final = 4
 _CONNECT_SECONDS: Final = 4
 # A server that never answers is given up after 4 times this and the waiting between: half a minute.
 _ANSWER_SECONDS: Final = 5
+_PAUSE_SECONDS: Final = 0.2
 _CONNECTIONS: Final = 16
 _AT_HOME: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -72,7 +72,8 @@ class HttpStore:
         answer = self._get(name, {"Range": ranges.wanted(offset, size)})
         if answer is None:
             return None
-        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        is_empty = answer.status == HTTPStatus.OK and answer.headers.get("Content-Length") == "0"
+        if is_empty or answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return b""
         with self._speaking(name):
             announced = ranges.announced(answer.headers.get("Content-Range"), offset, size)
@@ -83,18 +84,25 @@ class HttpStore:
     def _get(self, name: str, headers: dict[str, str], *, method: str = "GET") -> BaseHTTPResponse | None:
         """Return the server's answer, None when the object is not there."""
         with self._speaking(name):
-            answer = self._pool.request(method, f"{self._base}/{quote(name)}{self._query}", headers=headers)
-        landed = urlsplit(answer.geturl() or self._base)
-        if landed.scheme == "http" and landed.hostname not in _AT_HOME:
+            pool = self._pool
+            # urllib3 would send these instead of the pool's own.
+            sent = {**pool.headers, **headers}
+            answer = pool.request(method, f"{self._base}/{quote(name)}{self._query}", headers=sent)
+        hops = [urlsplit(past.redirect_location or "") for past in answer.retries.history] if answer.retries else []
+        if any(hop.scheme == "http" and hop.hostname not in _AT_HOME for hop in hops):
             raise StoreRefusedError(f"{self} redirects to a server without encryption", hint="name one with https://")
         if answer.status in _ABSENT:
             return None
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise StoreUnreachableError(f"{self} failed to send {name}: {answer.status}", hint="try again later")
-        if answer.status >= HTTPStatus.BAD_REQUEST and answer.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return answer
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise StoreRefusedError(f"{self} refuses to send {name}: {answer.status}", hint=_REFUSED_HINT)
-        if answer.headers.get("Content-Type", "").startswith("text/html"):
-            raise StoreUnreachableError(f"{self} sent a web page for {name}: is that a proxy?", hint=_REACH_HINT)
+        is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+        if is_page or answer.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            what = "a web page" if is_page else answer.status
+            raise StoreUnreachableError(f"{self} sent {what} for {name}: is that a proxy?", hint=_REACH_HINT)
         return answer
 
     @cached_property
@@ -108,8 +116,8 @@ class HttpStore:
             "retries": urllib3.Retry(
                 total=_TRIES - 1,
                 status_forcelist=_PASSING,
-                backoff_factor=0.2,
-                backoff_jitter=0.2,
+                backoff_factor=_PAUSE_SECONDS,
+                backoff_jitter=_PAUSE_SECONDS,
                 raise_on_status=False,
                 respect_retry_after_header=False,
             ),
@@ -135,19 +143,15 @@ class HttpStore:
         except ranges.NotThatRangeError as error:
             raise StoreUnreachableError(f"{self} failed to send {name}: {error}", hint=_REACH_HINT) from error
         except exceptions.HTTPError as error:
-            cause = getattr(error, "reason", None) or error
-            message, hint = f"cannot be reached: {_words(cause)}", _REACH_HINT
-            if isinstance(cause, exceptions.SSLError):
-                message = f"cannot be trusted: {_words(cause)}"
+            kind, told = getattr(error, "reason", None) or error, without_secrets(reason(root_cause(error)))
+            message, hint = f"cannot be reached: {told}", _REACH_HINT
+            if isinstance(kind, exceptions.SSLError):
+                message = f"cannot be trusted: {told}"
                 hint = "check the certificate; SSL_CERT_FILE names the authorities to trust"
-            elif isinstance(cause, exceptions.ProxyError):
-                message, hint = "cannot be reached through the proxy", "check HTTPS_PROXY"
-            elif isinstance(cause, exceptions.ReadTimeoutError):
+            elif isinstance(kind, exceptions.ProxyError):
+                message, hint = f"cannot be reached through the proxy: {told}", "check HTTPS_PROXY"
+            elif isinstance(kind, exceptions.ReadTimeoutError):
                 message = "does not answer"
+            elif isinstance(kind, exceptions.ProtocolError):
+                message = "breaks off its answers"
             raise StoreUnreachableError(f"{self} {message}", hint=hint) from error
-
-
-def _words(error: object) -> str:
-    """Return what urllib3 says, without the object that says it, a number and credentials."""
-    said = re.sub(r"\[Errno -?\d+\] ", "", str(error).rpartition(": ")[2] or str(error))
-    return without_secrets(said).strip("() ").rstrip(".").lower()

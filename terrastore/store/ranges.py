@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class NotThatRangeError(Exception):
@@ -22,12 +22,12 @@ def announced(content_range: str | None, offset: int, size: int) -> int:
 
     The status does not tell: some stores say 200 for a range, and some proxies send everything.
 
-    :raises NotThatRangeError: when what follows does not begin at ``offset``, or is too long
+    :raises NotThatRangeError: when what follows does not begin at ``offset``, is too long, or ends too early
     """
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     if not match:
         raise NotThatRangeError("it sent the whole object for a range: something in between does not know ranges")
-    first, last = int(match[1]), int(match[2])
-    if first != offset or not first <= last < offset + size:
+    first, end = int(match[1]), int(match[2]) + 1
+    if first != offset or not first < end <= offset + size or (end < offset + size and match[3] not in {str(end), "*"}):
         raise NotThatRangeError(f"it was asked for {wanted(offset, size)} and sent {match[0]}")
-    return last - first + 1
+    return end - first

@@ -2,7 +2,7 @@
 
 A subclass gives a ``store`` fixture, which makes an empty store, and three methods that look behind it, so that no
 store is judged by its own answers: ``peek`` reads an object, ``plant`` puts one there, ``everything`` names what is
-there, finished or not.
+there, finished or not. A store that can only be read keeps the part that is :class:`ReadingContract`.
 """
 
 import random
@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from terrastore.store.protocol import ListableStore, WritableStore
+from terrastore.store.protocol import ListableStore, Store, WritableStore
 
 NAME = "v1/pointers/cp311-linux_x86_64-0000.json"
 THREADS = 20
@@ -26,10 +26,12 @@ class WholeStore(WritableStore, ListableStore, Protocol):
     """A store that can do everything a store can."""
 
 
-MISSES: dict[str, tuple[object, Callable[[WholeStore], object]]] = {
+MISSES_OF_READING: dict[str, tuple[object, Callable[[Store], object]]] = {
     "read": (None, lambda store: store.read(NAME)),
     "read_range": (None, lambda store: store.read_range(NAME, 0, 10)),
     "read_range of nothing": (None, lambda store: store.read_range(NAME, 0, 0)),
+}
+MISSES: dict[str, tuple[object, Callable[[WholeStore], object]]] = {
     "replace": (False, lambda store: store.replace(NAME, b"new", "any version")),
     "list": ([], lambda store: list(store.list("v1/pointers/"))),
     "remove": (False, lambda store: store.remove(NAME)),
@@ -63,15 +65,11 @@ ODD_NAMES = (
 )
 
 
-class StoreContract:
-    """What ``terrastore.store.protocol`` promises, as tests."""
+class ReadingContract:
+    """What ``terrastore.store.protocol`` promises of a store that can be read, as tests."""
 
     secrets: ClassVar[tuple[str, ...]] = ()
     """What of the way the store was made must never be shown."""
-
-    def peek(self, name: str) -> bytes | None:
-        """Return an object's bytes, None when it is not there, without the store under test."""
-        raise NotImplementedError
 
     def plant(self, name: str, data: bytes) -> None:
         """Put an object there without the store under test."""
@@ -79,6 +77,88 @@ class StoreContract:
 
     def everything(self) -> set[str]:
         """Return the names of everything there, what is unfinished too, without the store under test."""
+        raise NotImplementedError
+
+    def test_it_says_where_it_is_and_no_secret(self, store: Store) -> None:
+        """Its text is something to read, without credentials; nor does its repr hold any."""
+        assert "object at 0x" not in str(store)
+        assert [] == [secret for secret in self.secrets if secret in f"{store} {store!r}"]
+
+    @pytest.mark.parametrize(("expected", "ask"), MISSES_OF_READING.values(), ids=MISSES_OF_READING)
+    def test_what_is_not_there_is_none(self, store: Store, expected: object, ask: Callable[[Store], object]) -> None:
+        """It is not there, which is no error, whatever else is there; asking for it leaves nothing behind."""
+        assert expected == ask(store)
+        self.plant("v1/other", b"other")
+        assert expected == ask(store)
+        assert {"v1/other"} == self.everything()
+
+    @pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
+    def test_bytes_are_read_as_they_are(self, store: Store, data: bytes) -> None:
+        """What is there is read byte for byte."""
+        self.plant(NAME, data)
+        found = store.read(NAME)
+        assert found is not None
+        assert data == found.data
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_odd_names_are_read(self, store: Store, name: str) -> None:
+        """A name is taken as it is, whatever stands in it."""
+        self.plant(name, b"0123")
+        found = store.read(name)
+        assert found is not None
+        assert b"0123" == found.data
+        assert b"12" == store.read_range(name, 1, 2)
+
+    @pytest.mark.parametrize(
+        ("offset", "size", "expected"),
+        [
+            (0, 10, b"0123456789"),
+            (0, 0, b""),
+            (0, 1, b"0"),
+            (3, 4, b"3456"),
+            (9, 1, b"9"),
+            (4, 0, b""),
+            (0, 11, b"0123456789"),
+            (9, 5, b"9"),
+            (10, 0, b""),
+            (10, 1, b""),
+            (11, 1, b""),
+            (1_000_000, 1_000_000, b""),
+            (2, 1_000_000, b"23456789"),
+        ],
+    )
+    def test_a_range_ends_where_the_object_ends(self, store: Store, offset: int, size: int, expected: bytes) -> None:
+        """A range that reaches beyond the end is shorter, and one that begins there is empty."""
+        self.plant(NAME, b"0123456789")
+        assert expected == store.read_range(NAME, offset, size)
+
+    def test_a_range_takes_no_more_memory_than_the_object(self, store: Store) -> None:
+        """A size that no machine could hold, such as a damaged pointer may name, is a short range like any other."""
+        self.plant(NAME, b"0123456789")
+        assert b"23456789" == store.read_range(NAME, 2, 2**50)
+
+    def test_a_range_of_an_empty_object_is_empty(self, store: Store) -> None:
+        """An empty object is there: its ranges are empty, not missing."""
+        self.plant(NAME, b"")
+        assert b"" == store.read_range(NAME, 0, 10)
+
+    def test_ranges_are_read_by_several_threads(self, store: Store) -> None:
+        """Threads that read ranges of one object at once each get their own."""
+        seed = random.randrange(2**32)
+        chance = random.Random(seed)
+        data = chance.randbytes(300_000)
+        self.plant(NAME, data)
+        ranges = [(chance.randrange(310_000), chance.randrange(100_000)) for _ in range(400)]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda wanted: store.read_range(NAME, *wanted), ranges))
+        assert [data[offset : offset + size] for offset, size in ranges] == found, f"seed {seed}"
+
+
+class StoreContract(ReadingContract):
+    """What it promises of a store that can do everything, as tests."""
+
+    def peek(self, name: str) -> bytes | None:
+        """Return an object's bytes, None when it is not there, without the store under test."""
         raise NotImplementedError
 
     def test_it_reads_writes_and_lists(self, store: WholeStore) -> None:
@@ -94,11 +174,6 @@ class StoreContract:
         """Listing everything finds nothing, and leaves nothing."""
         assert [] == list(store.list(""))
         assert set() == self.everything()
-
-    def test_it_says_where_it_is_and_no_secret(self, store: WholeStore) -> None:
-        """Its text is something to read, without credentials; nor does its repr hold any."""
-        assert "object at 0x" not in str(store)
-        assert [] == [secret for secret in self.secrets if secret in f"{store} {store!r}"]
 
     @pytest.mark.parametrize(("expected", "ask"), MISSES.values(), ids=MISSES)
     def test_a_miss_is_a_value(self, store: WholeStore, expected: object, ask: Callable[[WholeStore], object]) -> None:
@@ -116,14 +191,10 @@ class StoreContract:
         assert {"v1/other"} == self.everything()
 
     @pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
-    def test_bytes_come_back_as_they_went(self, store: WholeStore, data: bytes) -> None:
-        """What was created is there byte for byte, and what is there is read byte for byte."""
+    def test_bytes_are_created_as_they_are(self, store: WholeStore, data: bytes) -> None:
+        """What was created is there byte for byte."""
         assert store.create(NAME, data)
         assert data == self.peek(NAME)
-        self.plant("v1/planted", data)
-        found = store.read("v1/planted")
-        assert found is not None
-        assert data == found.data
 
     def test_creating_leaves_the_object_alone(self, store: WholeStore) -> None:
         """After it nothing else is there, such as a temporary file."""
@@ -229,52 +300,6 @@ class StoreContract:
             finally:
                 done.set()
             assert [[]] * 4 == [reader.result() for reader in readers]
-
-    @pytest.mark.parametrize(
-        ("offset", "size", "expected"),
-        [
-            (0, 10, b"0123456789"),
-            (0, 0, b""),
-            (0, 1, b"0"),
-            (3, 4, b"3456"),
-            (9, 1, b"9"),
-            (4, 0, b""),
-            (0, 11, b"0123456789"),
-            (9, 5, b"9"),
-            (10, 0, b""),
-            (10, 1, b""),
-            (11, 1, b""),
-            (1_000_000, 1_000_000, b""),
-            (2, 1_000_000, b"23456789"),
-        ],
-    )
-    def test_a_range_ends_where_the_object_ends(
-        self, store: WholeStore, offset: int, size: int, expected: bytes
-    ) -> None:
-        """A range that reaches beyond the end is shorter, and one that begins there is empty."""
-        self.plant(NAME, b"0123456789")
-        assert expected == store.read_range(NAME, offset, size)
-
-    def test_a_range_takes_no_more_memory_than_the_object(self, store: WholeStore) -> None:
-        """A size that no machine could hold, such as a damaged pointer may name, is a short range like any other."""
-        self.plant(NAME, b"0123456789")
-        assert b"23456789" == store.read_range(NAME, 2, 2**50)
-
-    def test_a_range_of_an_empty_object_is_empty(self, store: WholeStore) -> None:
-        """An empty object is there: its ranges are empty, not missing."""
-        self.plant(NAME, b"")
-        assert b"" == store.read_range(NAME, 0, 10)
-
-    def test_ranges_are_read_by_several_threads(self, store: WholeStore) -> None:
-        """Threads that read ranges of one object at once each get their own."""
-        seed = random.randrange(2**32)
-        chance = random.Random(seed)
-        data = chance.randbytes(300_000)
-        self.plant(NAME, data)
-        ranges = [(chance.randrange(310_000), chance.randrange(100_000)) for _ in range(400)]
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda wanted: store.read_range(NAME, *wanted), ranges))
-        assert [data[offset : offset + size] for offset, size in ranges] == found, f"seed {seed}"
 
     def test_an_upload_is_invisible_until_it_ends(self, store: WholeStore) -> None:
         """Nobody sees an object on its way, by its name or in a listing; at the end it is there whole."""

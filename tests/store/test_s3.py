@@ -41,8 +41,13 @@ class OnServer:
         return server
 
     @pytest.fixture
-    def store(self, server: S3Server) -> S3Store:
-        store = S3Store(f"s3://{server.bucket}/tests/{uuid4().hex}")
+    def parameters(self) -> str:
+        """Return what follows the URL of the store."""
+        return ""
+
+    @pytest.fixture
+    def store(self, server: S3Server, parameters: str) -> S3Store:
+        store = S3Store(f"s3://{server.bucket}/tests/{uuid4().hex}{parameters}")
         self.behind = behind(server)
         self.place = {"Bucket": server.bucket, "Prefix": store.location.prefix}
         return store

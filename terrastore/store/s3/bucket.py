@@ -134,6 +134,7 @@ class Bucket:
         with self._speaking("list what it has"):
             pages = self._client().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.location.bucket, Prefix=own + prefix):
+                _check(page, "Name")
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"].removeprefix(own), item["Size"], item["LastModified"].timestamp())
 
@@ -143,6 +144,7 @@ class Bucket:
             answer = self._client(patient=True).create_multipart_upload(
                 **self._place(name), **self._new(name, write_id)
             )
+            _check(answer, "UploadId")
             return str(answer["UploadId"])
 
     def put_part(self, name: str, upload_id: str, number: int, data: bytes) -> str:
@@ -159,7 +161,7 @@ class Bucket:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
         with self._speaking(f"write {name}"):
             try:
-                self._client(patient=True).complete_multipart_upload(
+                answer = self._client(patient=True).complete_multipart_upload(
                     **self._place(name), UploadId=upload_id, MultipartUpload={"Parts": parts}
                 )
             except ClientError:
@@ -167,6 +169,8 @@ class Bucket:
                 head = self.head(name)
                 if head is None or head.write_id != write_id:
                     raise
+            else:
+                _check(answer)
 
     def abort_upload(self, name: str, upload_id: str) -> None:
         """Discard the parts."""
@@ -211,10 +215,10 @@ class Bucket:
         return trouble.speaking(self.location, self.location.bucket, doing)
 
 
-def _check(answer: Mapping[str, Any]) -> None:
-    """Refuse an answer of success that S3 cannot have given."""
+def _check(answer: Mapping[str, Any], needed: str = "ETag") -> None:
+    """Refuse an answer of success that S3 cannot have given: it always says what is ``needed``."""
     kind = answer.get("ContentType", "")
-    if "ETag" not in answer or kind.startswith("text/html"):
+    if needed not in answer or kind.startswith("text/html"):
         msg = f"the answer is none of S3's{f' but {kind}' if kind else ''}: is that a proxy?"
         raise trouble.NonsenseError(msg)
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
-from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, UsageError
+from terrastore.errors import (
+    StoreRefusedError,
+    StoreUnreachableError,
+    TerrastoreError,
+    UsageError,
+    reason,
+    root_cause,
+)
 from terrastore.requirements.lines import without_secrets
 from terrastore.store.ranges import NotThatRangeError
 
@@ -45,7 +54,7 @@ _LOGIN_HINT: Final = (
     "boto3 looks in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws and the role of this machine"
 )
 _REACH_HINT: Final = "check the endpoint (AWS_ENDPOINT_URL), the network, DNS and HTTPS_PROXY"
-_REGION_HINT: Final = "name it: AWS_REGION, or ?region= in --store"
+_REGION_HINT: Final = "name it: AWS_DEFAULT_REGION, or ?region= in --store"
 _READ_HINT: Final = (
     "allow s3:GetObject, and s3:ListBucket on the bucket: without that S3 says the same of what is not there; "
     "docs/iam has policies"
@@ -100,19 +109,26 @@ _NO_ANSWER: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
         exceptions.SSLError,
         _Meaning(
             StoreUnreachableError,
-            "{store}: TLS failed{where}: {told}",
+            "{store}: TLS failed{where}: {cause}",
             "check the certificate; AWS_CA_BUNDLE names the authorities to trust",
         ),
     ),
     (
         exceptions.ProxyConnectionError,
-        _Meaning(StoreUnreachableError, "{store} cannot be reached through the proxy: {told}", "check HTTPS_PROXY"),
+        _Meaning(StoreUnreachableError, "{store} cannot be reached through the proxy: {cause}", "check HTTPS_PROXY"),
     ),
-    (exceptions.ConnectionError, _Meaning(StoreUnreachableError, "{store} cannot be reached{where}", _REACH_HINT)),
+    (
+        exceptions.ConnectionError,
+        _Meaning(StoreUnreachableError, "{store} cannot be reached{where}: {cause}", _REACH_HINT),
+    ),
     (exceptions.ReadTimeoutError, _Meaning(StoreUnreachableError, "{store} does not answer{where}", _REACH_HINT)),
     (
         exceptions.ConnectionClosedError,
         _Meaning(StoreUnreachableError, "{store} closes the connection{where} without an answer", _REACH_HINT),
+    ),
+    (
+        exceptions.ResponseStreamingError,
+        _Meaning(StoreUnreachableError, "{store} failed to {doing}: its answer breaks off", _REACH_HINT),
     ),
     (Exception, _Meaning(StoreUnreachableError, "{store} failed to {doing}: {told}", _REACH_HINT)),
 )
@@ -128,8 +144,10 @@ def status(error: exceptions.ClientError) -> int:
 
 
 def is_missing(error: exceptions.ClientError) -> bool:
-    """Whether an answer says that the object is not there; a bucket that is not there is no miss."""
-    return status(error) == HTTPStatus.NOT_FOUND and _code(error) in {"NoSuchKey", "404"}
+    """Whether S3 says that the object is not there; no bucket is no miss, and a proxy's page neither."""
+    # A HEAD has no body to say more in.
+    said = "404" if error.operation_name == "HeadObject" else "NoSuchKey"
+    return status(error) == HTTPStatus.NOT_FOUND and _code(error) == said
 
 
 @contextmanager
@@ -150,14 +168,21 @@ def speaking(store: object, bucket: str, doing: str) -> Iterator[None]:
     except _NO_LOGIN as error:
         raise StoreRefusedError(f"{store}: no credentials: {_words(error)}", hint=_LOGIN_HINT) from error
     except _MISCONFIGURED as error:
+        # What is no URL may hold a password all the same.
+        told = re.sub(r"\S*@", "", _words(error))
         raise UsageError(
-            f"{store} cannot be used: {_words(error)}", hint="check --store, AWS_* variables and ~/.aws/config"
+            f"{store} cannot be used: {told}", hint="check --store, AWS_* variables and ~/.aws/config"
         ) from error
     except (NonsenseError, NotThatRangeError, ResponseParserError, exceptions.BotoCoreError) as error:
-        arguments = getattr(error, "kwargs", {})
-        endpoint, cause = arguments.get("endpoint_url"), arguments.get("error", error)
-        where = f" at {without_secrets(endpoint)}" if endpoint else ""
-        raise _error(_unanswered(error), _words(cause), store=store, bucket=bucket, doing=doing, where=where) from error
+        raise _error(
+            _unanswered(error),
+            _words(error),
+            store=store,
+            bucket=bucket,
+            doing=doing,
+            where=_where(error),
+            cause=_line(reason(root_cause(error))),
+        ) from error
 
 
 def _answered(error: exceptions.ClientError) -> _Meaning:
@@ -170,7 +195,6 @@ def _answered(error: exceptions.ClientError) -> _Meaning:
     if number >= HTTPStatus.INTERNAL_SERVER_ERROR or number == HTTPStatus.TOO_MANY_REQUESTS:
         return _FAILED
     is_read = error.operation_name in {"GetObject", "HeadObject"}
-    # A HEAD has no body to say more in.
     if said.isdecimal() and error.operation_name != "HeadObject":
         return _NO_S3
     return _FORBIDDEN._replace(hint=_READ_HINT) if is_read and number == HTTPStatus.FORBIDDEN else _FORBIDDEN
@@ -194,11 +218,24 @@ def _code(error: exceptions.ClientError) -> str:
 
 def _told(error: exceptions.ClientError) -> str:
     """Return what an answer says, status first."""
-    message = _words(error.response.get("Error", {}).get("Message", ""))
-    return " ".join(dict.fromkeys((str(status(error)), _code(error), message))).strip()
+    message, code = _line(error.response.get("Error", {}).get("Message") or ""), _code(error)
+    if code.isdecimal():
+        return f"{status(error)} {message}".strip()
+    return f"{status(error)} {code} ({message})" if message else f"{status(error)} {code}"
+
+
+def _where(error: Exception) -> str:
+    """Return which server an error is about, if it says so."""
+    parts = urlsplit(without_secrets(getattr(error, "kwargs", {}).get("endpoint_url") or ""))
+    return f" at {parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _words(said: object) -> str:
-    """Return what botocore says as part of a sentence of ours, in one line and without credentials."""
-    text = " ".join(without_secrets(str(said)).split()).rstrip(".")
+    """Return what botocore says as part of a sentence of ours."""
+    text = _line(said)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _line(said: object) -> str:
+    """Return a text in one line, without credentials."""
+    return " ".join(without_secrets(str(said)).split()).rstrip(".")
