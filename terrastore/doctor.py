@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic, catalogue, interpreter
-from terrastore.build import staging
+from terrastore.build import staging, uv
 from terrastore.errors import (
     BuildError,
     HostError,
@@ -58,11 +58,13 @@ class Finding:
     exit_code: int = 0
 
 
-def examine(*, store: Store, python: str | None, target: str, cache: Path) -> Generator[Finding, None, None]:
+def examine(
+    *, store: Store, python: str | None, installer: str, target: str, cache: Path
+) -> Generator[Finding, None, None]:
     """Yield what is found, as it is found. What is written to a store for this is removed when the iterator ends."""
     yield from _until_failure("python", _python(python))
     yield from _until_failure("target", _target(target))
-    yield from _until_failure("builds", _installer())
+    yield from _until_failure("builds", _installer(installer))
     yield from _until_failure("builds", _builds(cache))
     *nearer, last = catalogue.layers(store)
     for layer in nearer:
@@ -130,11 +132,14 @@ def _target(path: str) -> Iterator[Finding]:
             )
 
 
-def _installer() -> Iterator[Finding]:
+def _installer(name: str) -> Iterator[Finding]:
     try:
         yield _ok("builds", f"virtualenv {metadata.version('virtualenv')} makes environments")
     except metadata.PackageNotFoundError:
         raise BuildError("virtualenv is not installed beside terrastore", hint="install terrastore anew") from None
+    if name == uv.Uv.name:
+        binary, version = uv.found()
+        yield _ok("builds", f"{binary} is uv {version}")
 
 
 def _builds(cache: Path) -> Iterator[Finding]:

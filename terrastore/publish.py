@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import socket
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
@@ -110,7 +110,9 @@ class Publication:
         if self._there is None:
             place = layout.archive(self._key.text, self._name)
             if self._name == self._refused and isinstance(store, ListableStore):
-                store.remove(place)
+                # Where removing is not allowed, as to who only builds in S3, uploading may well be.
+                with suppress(StoreRefusedError):
+                    store.remove(place)
             self._upload = self._stack.enter_context(store.upload(place))
 
     @contextmanager

@@ -35,10 +35,17 @@ def look(tmp_path: Path, cache: Path) -> Look:
     """Return what looks at a store, and at a machine that is in order unless told otherwise."""
 
     def look(
-        store: Store | None = None, *, python: str | None = None, target: object = None, cache: Path = cache
+        store: Store | None = None,
+        *,
+        python: str | None = None,
+        installer: str = "pip",
+        target: object = None,
+        cache: Path = cache,
     ) -> list[Finding]:
         where = str(target or tmp_path / "env")
-        return list(examine(store=store or MemoryStore(), python=python, target=where, cache=cache))
+        return list(
+            examine(store=store or MemoryStore(), python=python, installer=installer, target=where, cache=cache)
+        )
 
     return look
 
@@ -323,7 +330,7 @@ def test_nothing_stays_when_nobody_listens_any_more(tmp_path: Path, cache: Path)
     lines = 20
     for stop in range(lines):
         store = MemoryStore()
-        findings = examine(store=store, python=None, target=str(tmp_path / "env"), cache=cache)
+        findings = examine(store=store, python=None, installer="pip", target=str(tmp_path / "env"), cache=cache)
         for _ in range(stop):
             next(findings, None)
         findings.close()
@@ -345,6 +352,19 @@ def test_virtualenv_is_not_there(look: Look, monkeypatch: pytest.MonkeyPatch) ->
     """What makes environments is missed before it is needed."""
     monkeypatch.setattr(sys, "path", [])
     assert "virtualenv is not installed" in the_one(look(), FAILURE, "builds", 5).message
+
+
+def test_uv(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who installs by uv is told which one, and when there is none or it is too old."""
+    assert [] == wrong(look(installer="uv"))
+    assert any(" is uv 0." in finding.message for finding in look(installer="uv"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "uv is not installed" in the_one(look(installer="uv"), FAILURE, "builds", 2).message
+    old = tmp_path / "uv"
+    old.write_text("#!/bin/sh\necho uv 0.4.0\n")
+    old.chmod(0o755)
+    assert "is uv 0.4.0, and 0." in the_one(look(installer="uv"), FAILURE, "builds", 2).message
 
 
 def test_a_target_below_what_is_not_there(look: Look, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -48,7 +49,7 @@ class Uv:
         self._recipe = recipe
         self._work = Path(work)
         self._cache = cache / _CACHE
-        self._binary = _binary()
+        self._binary, self._version = found()
         reader = Disk()
         # uv gets the settings that the key was made of, and reads none by itself.
         self._settings = effective_settings(os.environ, os.getcwd(), reader=reader)
@@ -61,11 +62,10 @@ class Uv:
         self.tools = Tools(cache, work, hidden=hidden, variables=_variables(self._settings, self._said.places))
 
     def install(self, python: str, phase: Phase) -> str:
-        version = self._version(phase)
         if self._recipe.files:
             command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
             self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
-        return version
+        return str(self._version)
 
     def origins(self, tree: str) -> Origins:
         """Return what uv made from source; what it was all installed from it does not tell."""
@@ -73,16 +73,6 @@ class Uv:
         return frozenset(
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
-
-    def _version(self, phase: Phase) -> str:
-        """Return uv's version.
-
-        :raises UsageError: when it is too old
-        """
-        version = self.tools.run([self._binary, "--version"], "uv --version", phase).split()[1]
-        if Version(version) < OLDEST:
-            raise UsageError(f"{self._binary} is uv {version}, and {OLDEST} or later is needed", hint=_HINT)
-        return version
 
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
@@ -113,16 +103,23 @@ class Uv:
         return str(path)
 
 
-def _binary() -> str:
-    """Return where uv is: beside our interpreter, else on the path.
+def found() -> tuple[str, Version]:
+    """Return where uv is, beside our interpreter or else on the path, and its version.
 
-    :raises UsageError: when it is nowhere
+    :raises UsageError: when it is nowhere, does not run, or is too old
     """
     beside = os.path.join(sysconfig.get_path("scripts"), "uv")
-    found = beside if os.access(beside, os.X_OK) else shutil.which("uv")
-    if found is None:
+    binary = beside if os.access(beside, os.X_OK) else shutil.which("uv")
+    if binary is None:
         raise UsageError("uv is not installed", hint=_HINT)
-    return found
+    try:
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30)
+        version = Version(said.stdout.split()[1])
+    except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
+        raise UsageError(f"{binary} does not say which uv it is", hint=_HINT) from error
+    if version < OLDEST:
+        raise UsageError(f"{binary} is uv {version}, and {OLDEST} or later is needed", hint=_HINT)
+    return binary, version
 
 
 def _variables(settings: Settings, places: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -12,13 +12,14 @@ from terrastore.cli import messages, options
 
 
 @click.command()
-@options.option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path.")
+@options.python
+@options.installer
 @options.option("--target", metavar="DIR", default=".venv", help="Where the environment is to stand; default: .venv.")
 @options.store
 @options.cache_dir
 @options.common
 def doctor(**values: Any) -> None:
-    """Look at what a run needs: interpreter, disk, store, clock.
+    """Look at what a run needs: interpreter, installer, disk, store, clock.
 
     Each line is ok, a warning or a failure, with what to do. What is written to the store for this is removed. The exit
     code is that of the first failure, 0 with none.
@@ -29,6 +30,7 @@ def doctor(**values: Any) -> None:
     examination = examine(
         store=options.opened_store(values["store"]),
         python=values["python"],
+        installer=values["installer"],
         target=values["target"],
         cache=options.cache_path(values["cache_dir"]),
     )

@@ -34,6 +34,11 @@ def _together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return apply
 
 
+python = option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path.")
+installer = option(
+    "--installer", type=click.Choice([PIP, UV]), default=PIP, help="What installs the packages; default: pip."
+)
+
 what = _together(
     option(
         "-r",
@@ -43,13 +48,8 @@ what = _together(
         help="Requirements file; default: requirements.txt.",
     ),
     option("-c", "--constraint", multiple=True, metavar="FILE", help="Constraints file."),
-    option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path."),
-    option(
-        "--installer",
-        type=click.Choice([PIP, UV]),
-        default=PIP,
-        help="What installs the packages; default: pip.",
-    ),
+    python,
+    installer,
     option("-i", "--index-url", metavar="URL", help="Package index instead of the default one."),
     option("--extra-index-url", multiple=True, metavar="URL", help="Package index besides."),
     option("-f", "--find-links", multiple=True, metavar="DIR|URL", help="Folder or page of distributions."),

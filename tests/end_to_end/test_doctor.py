@@ -133,7 +133,6 @@ def test_a_web_server(stored: CommandLine, tmp_path: Path) -> None:
         assert "SSL_CERT_FILE" in the_one(refused, FAILURE)
 
 
-@pytest.mark.xfail(reason="what urllib3 says ends in '(_ssl.c:1006'")
 def test_a_certificate_that_nobody_vouches_for(stored: CommandLine, tmp_path: Path) -> None:
     """What is wrong with it is said in words for people."""
     with StaticServer(stored.store, certificate=certificate(tmp_path)) as server:
@@ -184,7 +183,6 @@ def test_credentials(cli: CommandLine, radosgw: S3Server, case: str) -> None:
     assert "AWS_" in said
 
 
-@pytest.mark.xfail(reason="a refusal without a message ends in 'none'")
 def test_what_is_not_said_is_not_told(cli: CommandLine, radosgw: S3Server) -> None:
     """Of a refusal without a message its code is told, and no message."""
     assert "none" not in Bucket(radosgw).look(cli, AWS_ACCESS_KEY_ID="NOBODY").out

@@ -296,11 +296,7 @@ def broken_off(bucket: Bucket, store: Path) -> tuple[Result, int]:
     return result, sum(request.status == 200 for request in parts)
 
 
-# It is removed before the sound one is uploaded by the same name, and who builds may not remove.
-STAYS_DAMAGED = pytest.mark.xfail(reason="healing a nearer store needs s3:DeleteObject")
-
-
-@pytest.mark.parametrize("policy", [pytest.param("builder", marks=STAYS_DAMAGED), "keeper"])
+@pytest.mark.parametrize("policy", ["builder", "keeper"])
 def test_heals_what_is_damaged_in_a_nearer_store(bucket: Bucket, alpha_home: Path, policy: str) -> None:
     """Who may write replaces an archive that does not verify by the sound one of a farther store."""
     bucket.give(policy)
