@@ -5,26 +5,20 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment
 from terrastore.environment import State
 from terrastore.errors import (
-    ArchiveRefusedError,
-    HostError,
-    NotInStoreError,
     RequirementsError,
-    StoreRefusedError,
-    StoreUnreachableError,
-    TerrastoreError,
 )
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
 from terrastore.place import Releases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest
@@ -36,6 +30,7 @@ if TYPE_CHECKING:
     from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.supply import Supply
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -124,10 +119,15 @@ class Run:
         self._report = report
         self._request = inputs.request()
         self.key = EnvKey.of(self._request)
-        self._publish_as = self.key
-        self._troubles: dict[Store, TerrastoreError] = {}
-        self._names: dict[Store, str] = {}
-        self._misfit = ""
+
+    @cached_property
+    def _supply(self) -> Supply | None:
+        """Return what the stores offer; a run that keeps what is there asks none, and imports nothing of them."""
+        if self._store is None:
+            return None
+        from terrastore.supply import Supply  # noqa: PLC0415
+
+        return Supply(self._store, self.key, self._request.host, replace=self._policy.rebuild, report=self._report)
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
@@ -138,44 +138,33 @@ class Run:
 
     def in_store(self) -> Outcome | None:
         """Return the outcome when the store has what was asked for; None when it has not, or nothing sound."""
-        from terrastore.catalogue import origin  # noqa: PLC0415 -- see fetched
-
-        if self._store is not None and not self._policy.rebuild:
-            with self._passing_over(store := origin(self._store), last=True):
-                if (found := self._find(store)) is not None:
-                    return self._outcome(KEPT, found.manifest(), None, found, None)
+        supply = self._supply
+        if supply is None or self._policy.rebuild:
+            return None
+        with supply.passing_over(supply.origin, last=True, build=True):
+            if (found := supply.find(supply.origin)) is not None:
+                return self._outcome(KEPT, found.manifest(), None, found, None)
         return None
 
     def fetched(self, target: Target) -> Outcome | None:
         """Install what the nearest store has; None when no store has anything sound, and building is allowed."""
-        from terrastore.publish import filling  # noqa: PLC0415 -- a run that keeps what is there needs no store
-
-        stores = self._stores()
-        for store in stores:
-            with self._passing_over(store, last=store is stores[-1]):
-                if (found := self._find(store)) is not None:
-                    with filling(found, self._nearer(found)) as read:
+        supply, policy = self._supply, self._policy
+        if supply is None or policy.rebuild:
+            return None
+        for layer in supply.layers:
+            with supply.passing_over(layer, last=layer is supply.layers[-1], build=policy.build):
+                if (found := supply.find(layer)) is not None:
+                    with supply.filling(layer, found, publish=policy.publish) as read:
                         manifest = read.manifest()
                         retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
                     return self._outcome(FETCHED, manifest, target, found, retired)
-        if not self._policy.build:
-            for trouble in filter(_is_refusal, self._troubles.values()):
-                raise trouble
-            if self._misfit:
-                raise HostError(
-                    self._misfit,
-                    hint="build it on the oldest system of the fleet, or run without --no-build on this one",
-                )
-            raise NotInStoreError(
-                f"{self._store or 'no store'} has no {self.key.short}, and building is off",
-                hint="publish it with terrastore build where building is allowed; "
-                "if that was done, compare terrastore key --explain there and here",
-            )
+        if not policy.build:
+            supply.raise_miss()
         return None
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
-        from terrastore.install import read_file  # noqa: PLC0415 -- see fetched
+        from terrastore.install import read_file  # noqa: PLC0415 -- see _supply
 
         with self._packed() as (packed, archive, published):
             retired = None
@@ -183,94 +172,9 @@ class Run:
                 retired = self._install(packed.manifest, read_file(archive), packed.sha256, target)
         return self._outcome(BUILT, packed.manifest, target, published, retired)
 
-    def _stores(self) -> tuple[Store, ...]:
-        """Return the stores to ask, nearest first."""
-        from terrastore.catalogue import layers  # noqa: PLC0415 -- see fetched
-
-        return () if self._store is None or self._policy.rebuild else layers(self._store)
-
-    @contextmanager
-    def _passing_over(self, store: Store, *, last: bool) -> Iterator[None]:
-        """Go on to the next store, or to building, when what ``store`` has cannot be used, or it cannot be asked.
-
-        The last store must answer: it is the one that knows what there is.
-        """
-        try:
-            yield
-        except (ArchiveRefusedError, NotInStoreError, StoreRefusedError, StoreUnreachableError) as error:
-            if last and not (self._policy.build and _is_refusal(error)):
-                raise
-            self._troubles[store] = error
-            going_on = f"it is built {'anew' if self._heals(store) else 'for this machine alone'}"
-            self._report.warn(f"{error.message}; {going_on if last else 'the next store is asked'}")
-
-    def _heals(self, store: Store) -> bool:
-        """Whether what ``store`` has is unsound and to be replaced."""
-        trouble = self._troubles.get(store)
-        return isinstance(trouble, ArchiveRefusedError) and not trouble.later
-
-    def _find(self, store: Store) -> Published | None:
-        """Return what a store has that fits this host: under the key, else under the key for its distribution."""
-        found = self._look_up(store, self.key)
-        if found is None or not (lack := self._request.host.lacks(found.pointer.needs)):
-            return found
-        self._publish_as = self.key.for_distribution(self._request.host.distribution)
-        special = self._look_up(store, self._publish_as)
-        if special is not None and not self._request.host.lacks(special.pointer.needs):
-            return special
-        self._misfit = f"{self.key.short} in {store} needs {lack}"
-        return None
-
-    def _look_up(self, store: Store, key: EnvKey) -> Published | None:
-        from terrastore import catalogue  # noqa: PLC0415 -- see fetched
-
-        found = catalogue.find(store, key, self._report)
-        if found is not None:
-            self._names[store] = found.pointer.archive.name
-        return found
-
-    def _nearer(self, found: Published) -> list[Publication]:
-        """Return what fills the stores that are nearer than the one that has what was asked for."""
-        if not self._policy.publish:
-            return []
-        nearer = takewhile(lambda store: store is not found.store, self._stores())
-        name = found.pointer.archive.name
-        return self._publications(filter(self._fills, nearer), found.key, name, deed="copied nearer")
-
-    def _fills(self, store: Store) -> bool:
-        """Whether a store that is nearer than another is to have what that one has."""
-        from terrastore.catalogue import is_writable  # noqa: PLC0415 -- see fetched
-
-        return is_writable(store) and (store not in self._troubles or self._heals(store))
-
-    def _publications(
-        self,
-        stores: Iterable[Store],
-        key: EnvKey,
-        name: str,
-        *,
-        required: Store | None = None,
-        deed: str = "published",
-    ) -> list[Publication]:
-        from terrastore.publish import Publication  # noqa: PLC0415 -- see fetched
-
-        return [
-            Publication(
-                store,
-                key,
-                name,
-                replace=self._policy.rebuild,
-                refused=self._names.get(store) if self._heals(store) else None,
-                required=store is required,
-                deed=deed,
-                report=self._report,
-            )
-            for store in stores
-        ]
-
     def _install(self, manifest: Manifest, read: ReadRange, digest: str, target: Target) -> str | None:
         """Install the archive's environment; return what it replaced."""
-        from terrastore.install import install  # noqa: PLC0415 -- see _find
+        from terrastore.install import install  # noqa: PLC0415 -- see _supply
 
         python = self._request.interpreter
         state = State(
@@ -291,16 +195,20 @@ class Run:
             report=self._report,
         )
 
+    @property
+    def _publish_as(self) -> EnvKey:
+        return self._supply.publish_as if self._supply else self.key
+
     @contextmanager
     def _packed(self) -> Iterator[tuple[Packed, BinaryIO, Published | None]]:
         """Build the environment and publish it while it is packed; its archive's file lasts as long as the body."""
-        from terrastore import publish  # noqa: PLC0415 -- see fetched
+        from terrastore import publish  # noqa: PLC0415 -- see _supply
         from terrastore.archive.pack import Origin, pack  # noqa: PLC0415
         from terrastore.build import built  # noqa: PLC0415
         from terrastore.install import cores  # noqa: PLC0415
 
-        self._report.remark(self._why_built())
-        request, name = self._request, publish.archive_name()
+        supply, request, name = self._supply, self._request, publish.archive_name()
+        self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
@@ -332,27 +240,10 @@ class Run:
                 yield packed, archive, next(filter(None, published), None)
 
     def _destinations(self, name: str) -> list[Publication]:
-        """Return where a new archive goes: the last store that can be written, then those that are nearer.
-
-        :raises StoreRefusedError: when it must be published, and there is none that can be written
-        """
-        from terrastore.catalogue import layers, origin, writable  # noqa: PLC0415 -- see fetched
-
-        if self._store is None or not self._policy.publish:
+        """Return where a new archive goes."""
+        if self._supply is None or not self._policy.publish:
             return []
-        last = origin(self._store)
-        nearer = takewhile(lambda store: store is not last, layers(self._store))
-        required = writable(last) if self._policy.require_publish else None
-        return self._publications((last, *filter(self._fills, nearer)), self._publish_as, name, required=required)
-
-    def _why_built(self) -> str:
-        if self._store is None:
-            return f"build  {self.key.short}, without a store"
-        if self._policy.rebuild or any(map(self._heals, self._troubles)):
-            return f"build  {self.key.short} anew"
-        if self._misfit:
-            return f"build  {self._misfit}; this host builds its own"
-        return f"miss  no {self.key.short} in {self._store}; building it here"
+        return self._supply.destinations(name, required=self._policy.require_publish)
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
@@ -381,14 +272,9 @@ class Run:
         )
 
 
-def _is_refusal(error: TerrastoreError) -> bool:
-    """Whether something was in a store, and this version cannot use it."""
-    return isinstance(error, (ArchiveRefusedError, NotInStoreError))
-
-
 def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:
     """Return what must not be in a directory that is replaced."""
-    from terrastore.catalogue import layers  # noqa: PLC0415 -- see Run.fetched
+    from terrastore.catalogue import layers  # noqa: PLC0415 -- see Run._supply
 
     stores = map(str, layers(store)) if store is not None else ()
     return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), *stores)

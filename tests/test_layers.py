@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("ensure", "doctor", "settings"),
+    ("supply",),
     ("inputs", "install", "publish"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),

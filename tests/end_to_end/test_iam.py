@@ -283,7 +283,7 @@ def test_an_upload_that_fails_leaves_no_parts(bulky_bucket: Bucket, bulky: tuple
     before = bulky_bucket.everything()
     result, parts = broken_off(bulky_bucket, bulky[1])
     assert (0, 1) == (result.code, parts)
-    assert "not published" in result.err
+    assert "not copied nearer" in result.err
     assert before == bulky_bucket.everything()
 
 

@@ -254,7 +254,7 @@ def test_a_nearer_store_that_cannot_be_written_is_a_warning(stores: Stores) -> N
     told = stores.ensure("--no-build")
     assert ("fetched", str(stores.far)) == (told["outcome"], told["store"])
     (warning,) = told["warnings"]
-    assert f"not published: the store {stores.near} cannot be written" in warning
+    assert f"not copied nearer: the store {stores.near} cannot be written" in warning
     assert {"v1/archives": b"in the way"} == files(stores.near)
 
 
@@ -267,7 +267,7 @@ def test_a_nearer_store_on_a_full_disk_is_a_warning(stores: Stores, lacking: int
     out, errors = process.communicate(timeout=60)
     assert 0 == process.returncode, errors
     told = json.loads(out)
-    assert [f"not published: the store {stores.near} cannot be written: file too large"] == told["warnings"]
+    assert [f"not copied nearer: the store {stores.near} cannot be written: file too large"] == told["warnings"]
     assert {} == files(stores.near)
 
 

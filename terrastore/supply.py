@@ -1,0 +1,180 @@
+"""The stores of one run, nearest first: what they have for a request, and where what is built goes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from terrastore import catalogue
+from terrastore.errors import (
+    ArchiveRefusedError,
+    HostError,
+    NotInStoreError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    TerrastoreError,
+)
+from terrastore.publish import Publication, filling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from terrastore.catalogue import Published
+    from terrastore.host import Host
+    from terrastore.key import EnvKey
+    from terrastore.report import Report
+    from terrastore.store.protocol import Store
+
+
+@dataclass(slots=True)
+class Layer:
+    """One of the stores: the archive that its pointer named last, and what was wrong with it."""
+
+    store: Store
+    archive: str | None = None
+    trouble: TerrastoreError | None = None
+
+    @property
+    def heals(self) -> bool:
+        """Whether what it has is unsound and to be replaced."""
+        return isinstance(self.trouble, ArchiveRefusedError) and not self.trouble.later
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it is to have what a farther store has, or what is built."""
+        return catalogue.is_writable(self.store) and (self.trouble is None or self.heals)
+
+
+class Supply:
+    """What the stores offer one request on this host.
+
+    ``publish_as`` is the key that a build for this host is published under: the request's own, or that of its
+    distribution where the own one's archive does not fit.
+    """
+
+    def __init__(self, store: Store, key: EnvKey, host: Host, *, replace: bool, report: Report) -> None:
+        self.layers = tuple(map(Layer, catalogue.layers(store)))
+        self.publish_as = key
+        self._store = store
+        self._key = key
+        self._host = host
+        self._replace = replace
+        self._report = report
+        self._misfit = ""
+
+    @property
+    def origin(self) -> Layer:
+        """The store where new environments are published."""
+        origin = catalogue.origin(self._store)
+        return next(layer for layer in self.layers if layer.store is origin)
+
+    def find(self, layer: Layer) -> Published | None:
+        """Return what a store has that fits this host: under the key, else under the key for its distribution.
+
+        :raises TerrastoreError: when it cannot be asked, or its pointer is unsound
+        """
+        found = self._look_up(layer, self._key)
+        if found is None or not (lack := self._host.lacks(found.pointer.needs)):
+            return found
+        self.publish_as = self._key.for_distribution(self._host.distribution)
+        special = self._look_up(layer, self.publish_as)
+        if special is not None and not self._host.lacks(special.pointer.needs):
+            return special
+        self._misfit = f"{self._key.short} in {layer.store} needs {lack}"
+        return None
+
+    def filling(self, layer: Layer, found: Published, *, publish: bool) -> AbstractContextManager[Published]:
+        """Give ``found`` to be read in the body, which with ``publish`` fills the nearer stores too."""
+        nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not layer, self.layers))
+        name = found.pointer.archive.name
+        return filling(found, self._publications(nearer, found.key, name, deed="copied nearer") if publish else [])
+
+    @contextmanager
+    def passing_over(self, layer: Layer, *, last: bool, build: bool) -> Iterator[None]:
+        """Go on to the next store, or to building, when what this one has cannot be used, or it cannot be asked.
+
+        The last store must answer: it is the one that knows what there is.
+        """
+        try:
+            yield
+        except (ArchiveRefusedError, NotInStoreError, StoreRefusedError, StoreUnreachableError) as error:
+            if last and not (build and _is_refusal(error)):
+                raise
+            layer.trouble = error
+            going_on = f"it is built {'anew' if layer.heals else 'for this machine alone'}"
+            self._report.warn(f"{error.message}; {going_on if last else 'the next store is asked'}")
+
+    def destinations(self, name: str, *, required: bool) -> list[Publication]:
+        """Return where a new archive goes: the last store that can be written, then those that are nearer.
+
+        :raises StoreRefusedError: when it is ``required`` there, and none can be written
+        """
+        origin = self.origin
+        if required:
+            catalogue.writable(origin.store)
+        nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not origin, self.layers))
+        return self._publications((origin, *nearer), self.publish_as, name, required=origin if required else None)
+
+    def raise_miss(self) -> None:
+        """Say why no store has anything that can be used here.
+
+        :raises TerrastoreError: always
+        """
+        for trouble in (layer.trouble for layer in self.layers):
+            if trouble is not None and _is_refusal(trouble):
+                raise trouble
+        if self._misfit:
+            raise HostError(
+                self._misfit,
+                hint="build it on the oldest system of the fleet, or run without --no-build on this one",
+            )
+        raise NotInStoreError(
+            f"{self._store} has no {self._key.short}, and building is off",
+            hint="publish it with terrastore build where building is allowed; "
+            "if that was done, compare terrastore key --explain there and here",
+        )
+
+    def why_built(self) -> str:
+        """Return in a line why something is built."""
+        if self._replace or any(layer.heals for layer in self.layers):
+            return f"build  {self._key.short} anew"
+        if self._misfit:
+            return f"build  {self._misfit}; this host builds its own"
+        return f"miss  no {self._key.short} in {self._store}; building it here"
+
+    def _look_up(self, layer: Layer, key: EnvKey) -> Published | None:
+        found = catalogue.find(layer.store, key, self._report)
+        if found is not None:
+            layer.archive = found.pointer.archive.name
+        return found
+
+    def _publications(
+        self,
+        layers: Iterable[Layer],
+        key: EnvKey,
+        name: str,
+        *,
+        required: Layer | None = None,
+        deed: str = "published",
+    ) -> list[Publication]:
+        return [
+            Publication(
+                layer.store,
+                key,
+                name,
+                replace=self._replace,
+                refused=layer.archive if layer.heals else None,
+                required=layer is required,
+                deed=deed,
+                report=self._report,
+            )
+            for layer in layers
+        ]
+
+
+def _is_refusal(error: TerrastoreError) -> bool:
+    """Whether something was in a store, and this version cannot use it."""
+    return isinstance(error, (ArchiveRefusedError, NotInStoreError))
