@@ -117,7 +117,7 @@ def test_other_sections_do_not_count(tmp_path: Path) -> None:
         "disable-pip-version-check",
         "keyring-provider",
         "require-virtualenv",
-        *NOT_FOR_US,
+        *sorted(NOT_FOR_US),
     ],
 )
 def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None:
