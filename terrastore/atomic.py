@@ -9,12 +9,14 @@ import os
 import secrets
 import stat
 import sys
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_LOCK_POLL_SECONDS = 0.1
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h on macOS, which spells the call renamex_np
@@ -117,12 +119,16 @@ def exchange(first: str, second: str) -> bool:
 
 
 @contextmanager
-def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def locked(path: str, *, waiting: Callable[[], None] | None = None, patience: float | None = None) -> Iterator[None]:
     """Hold the advisory lock ``path`` (flock(2)); the file is gone afterwards.
 
-    ``waiting`` is called once when somebody else holds it. A lock whose file was unlinked by its last
-    holder between our open and our flock guards nothing, so it is taken again.
+    ``waiting`` is called once when somebody else holds it; ``patience`` is the most seconds to wait, None for ever.
+    A lock whose file was unlinked by its last holder between our open and our flock guards nothing, so it is taken
+    again.
+
+    :raises TimeoutError: when it could not be had in time
     """
+    until = None if patience is None else time.monotonic() + patience
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -134,7 +140,7 @@ def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[
                 if waiting is not None:
                     waiting()
                     waiting = None
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                _wait_for(fd, until)
             if not _is_named(fd, path):
                 continue
             try:
@@ -146,6 +152,20 @@ def locked(path: str, *, waiting: Callable[[], None] | None = None) -> Iterator[
             return
         finally:
             os.close(fd)
+
+
+def _wait_for(fd: int, until: float | None) -> None:
+    """Take a lock that somebody holds, by ``until`` on the monotonic clock."""
+    if until is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
+    # flock(2) knows no timeout, and an alarm is the process's, not ours.
+    while time.monotonic() < until:
+        time.sleep(_LOCK_POLL_SECONDS)
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
 def hold_directory(path: str) -> int | None:

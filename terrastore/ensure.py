@@ -39,7 +39,7 @@ BUILT: Final = "built"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What ``ensure`` may do, and what it must."""
+    """What ``ensure`` may do, and what it must; ``wait`` is the most seconds to wait for a build of somebody else."""
 
     build: bool = True
     rebuild: bool = False
@@ -47,6 +47,7 @@ class Policy:
     require_publish: bool = False
     backup: bool = False
     force: bool = False
+    wait: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def ensure(
         target.check_replaceable(force=policy.force, needed=_needed(inputs, store, cache))
         with target.locked(report):
             # Whoever held the lock may have made what we want.
-            outcome = run.kept(target) or run.fetched(target) or run.built(target)
+            outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
     if isinstance(place, Releases):
         outcome = replace(outcome, switched=place.switch(target.path))
     return outcome
@@ -105,7 +106,7 @@ def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: 
     :raises TerrastoreError: when it has not
     """
     run = Run(inputs, store, cache, policy, report)
-    return run.in_store() or run.built(None)
+    return run.in_store() or run.built_by_one(None)
 
 
 class Run:
@@ -161,6 +162,26 @@ class Run:
         if not policy.build:
             supply.raise_miss()
         return None
+
+    def built_by_one(self, target: Target | None) -> Outcome:
+        """Build, unless somebody else does: then take what comes of that."""
+        policy, supply = self._policy, self._supply
+        store = supply.published_to if supply and policy.publish and not policy.rebuild else None
+        if store is None:
+            return self.built(target)
+        from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
+
+        flight = Flight(store, self._publish_as, locks=self._cache / "locks", wait=policy.wait, report=self._report)
+        while True:
+            with flight.turn() as ours:
+                if ours:
+                    # It may have been published since we looked.
+                    return self._there(target) or self.built(target)
+            if (outcome := self._there(target)) is not None:
+                return outcome
+
+    def _there(self, target: Target | None) -> Outcome | None:
+        return self.in_store() if target is None else self.fetched(target)
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""

@@ -42,18 +42,27 @@ class Report:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.warnings: list[str] = []
+        self._phases: list[Phase] = []
 
     @contextmanager
     def phase(self, name: str, *, total: int | None = None, unit: str = "bytes") -> Iterator[Phase]:
         """Measure a stretch of work; phases may overlap, and one that comes again adds up."""
         phase = Phase(name, total=total, unit=unit)
         started = time.perf_counter()
+        self._phases.append(phase)
         self.begun(phase)
         try:
             yield phase
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self._phases.remove(phase)
             self.ended(phase)
+
+    @property
+    def doing(self) -> str:
+        """What the phase that began last says of itself, "" between phases."""
+        phases = self._phases[-1:]
+        return " ".join(f"{phase.name} {phase.status}".strip() for phase in phases)
 
     def warn(self, message: str) -> None:
         """Tell of something that went wrong and did not stop the run."""

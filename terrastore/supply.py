@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from terrastore.host import Host
     from terrastore.key import EnvKey
     from terrastore.report import Report
-    from terrastore.store.protocol import Store
+    from terrastore.store.protocol import Store, WritableStore
 
 
 @dataclass(slots=True)
@@ -71,6 +71,11 @@ class Supply:
         origin = catalogue.origin(self._store)
         return next(layer for layer in self.layers if layer.store is origin)
 
+    @property
+    def published_to(self) -> WritableStore | None:
+        """The store where new environments are published, None when none can be written."""
+        return catalogue.writable(self.origin.store) if catalogue.is_writable(self.origin.store) else None
+
     def find(self, layer: Layer) -> Published | None:
         """Return what a store has that fits this host: under the key, else under the key for its distribution.
 
@@ -100,12 +105,14 @@ class Supply:
         """
         try:
             yield
+            layer.trouble = None
         except (ArchiveRefusedError, NotInStoreError, StoreRefusedError, StoreUnreachableError) as error:
             if last and not (build and _is_refusal(error)):
                 raise
-            layer.trouble = error
+            before, layer.trouble = layer.trouble, error
             going_on = f"it is built {'anew' if layer.heals else 'for this machine alone'}"
-            self._report.warn(f"{error.message}; {going_on if last else 'the next store is asked'}")
+            if before is None or before.message != error.message:
+                self._report.warn(f"{error.message}; {going_on if last else 'the next store is asked'}")
 
     def destinations(self, name: str, *, required: bool) -> list[Publication]:
         """Return where a new archive goes: the last store that can be written, then those that are nearer.

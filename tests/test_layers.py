@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("ensure", "doctor", "settings"),
-    ("supply",),
+    ("supply", "flight"),
     ("inputs", "install", "publish"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),

@@ -40,6 +40,7 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
 @options.option("--ignore-store", is_flag=True, help="Build without any store.")
 @options.publishing
+@options.waiting
 @options.replacing
 @options.cache_dir
 @options.common
@@ -63,6 +64,7 @@ def ensure(**values: Any) -> None:
         require_publish=values["require_publish"],
         backup=values["backup"],
         force=values["force"],
+        wait=values["wait"],
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
@@ -78,6 +80,7 @@ def ensure(**values: Any) -> None:
 @options.what
 @options.store
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
+@options.waiting
 @options.cache_dir
 @options.common
 def build(**values: Any) -> None:
@@ -89,7 +92,7 @@ def build(**values: Any) -> None:
 
     inputs, started = options.inputs(values), time.perf_counter()
     store = options.opened_store(values["store"])
-    policy = Policy(rebuild=values["rebuild"], require_publish=True)
+    policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"])
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)

@@ -77,6 +77,14 @@ publishing = _together(
     option("--require-publish", is_flag=True, help="Fail when what is built cannot be published."),
 )
 
+waiting = option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    metavar="SECONDS",
+    help="Longest to wait for another builder, 0 to build at once; default: 600.",
+)
+
 replacing = _together(
     option("--backup", is_flag=True, help="Keep the replaced environment as TARGET.bak."),
     option("--force", is_flag=True, help="Replace a directory that is no environment."),

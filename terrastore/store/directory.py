@@ -32,8 +32,9 @@ class DirectoryStore:
     everybody, whatever the umask.
     """
 
-    # Of creating that holds; of two that replace the last one wins, which rename(2) cannot help.
+    # rename(2) cannot help it that of two who replace the last one wins.
     conditional = True
+    swaps = False
 
     def __init__(self, root: str, *, with_parents: bool = False) -> None:
         self.root = root

@@ -30,6 +30,16 @@ def archive(key: str, name: str) -> str:
     return archives(key) + name
 
 
+def lease(key: str) -> str:
+    """Return the name of a key's lease in a store that replaces by version in one step."""
+    return f"{VERSION}/leases/{key}.json"
+
+
+def leases(key: str) -> str:
+    """Return what the names of the generations of a key's lease begin with in any other store."""
+    return f"{VERSION}/leases/{key}/"
+
+
 def probe(random_id: str) -> str:
     """Return the name of an object that is written to see whether that can be done, and removed."""
     return f"{VERSION}/probes/{random_id}"

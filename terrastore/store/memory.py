@@ -20,6 +20,7 @@ class MemoryStore:
     """Objects in a dictionary; any number of threads may use it."""
 
     conditional = True
+    swaps = True
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

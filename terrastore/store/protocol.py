@@ -59,8 +59,12 @@ class WritableStore(Store, Protocol):
     """A store that can also be written. A name is published whole or not at all, and stays published.
 
     ``conditional``: whether :meth:`create` and :meth:`replace` look and write in one step, so that of several at once
-    one wins; None until something was created.
+    one wins; None until something was created. ``swaps``: whether that holds of :meth:`replace` where it holds at all.
     """
+
+    @property
+    def swaps(self) -> bool:
+        """Whether of several who replace one version one wins."""
 
     @property
     def conditional(self) -> bool | None:

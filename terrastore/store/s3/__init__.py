@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class S3Store:
     """Objects below a prefix of a bucket; versions are ETags."""
 
+    swaps = True
+
     def __init__(self, url: str) -> None:
         """Take where the store is from ``url``.
 

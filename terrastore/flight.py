@@ -1,0 +1,227 @@
+"""One of many builds, and the others wait for it: on a machine by a lock, between machines by a lease in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import secrets
+import socket
+import time
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from terrastore import atomic
+from terrastore.errors import BuildError, StoreRefusedError, StoreUnreachableError, WaitError
+from terrastore.store.lease import BUILDING, FAILED, OVER, TTL, Lease, Note, board
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from terrastore.key import EnvKey
+    from terrastore.report import Phase, Report
+    from terrastore.store.protocol import Object, WritableStore
+
+_POLL_SECONDS: Final = (1.0, 3.0)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Flight:
+    """The builds of one key, as one run sees them.
+
+    ``locks`` is a directory on this machine's own disk; ``wait`` the most seconds that this run waits for others, 0 to
+    build at once.
+    """
+
+    def __init__(
+        self,
+        store: WritableStore,
+        key: EnvKey,
+        *,
+        locks: Path,
+        wait: float,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._key = key
+        self._board = board(store, key.text)
+        self._locks = locks
+        self._report = report
+        self._clock = clock
+        self._patience = _Patience(key, wait, report, clock, sleep)
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Wait until nobody else builds. Yield whether the body is to build, else it is to look what came of it.
+
+        While the body builds, others wait for it. Trouble with the lease keeps nobody from building.
+
+        :raises BuildError: when the build that was waited for failed
+        :raises WaitError: when somebody builds for longer than this run waits
+        """
+        with ExitStack() as stack:
+            building = self._begun(stack)
+            if building is None:
+                stack.close()  # whoever looks for what others made keeps nobody waiting
+                yield False
+            else:
+                with building:
+                    yield True
+
+    def _begun(self, stack: ExitStack) -> AbstractContextManager[None] | None:
+        """Return what to hold for the length of a build, or None once somebody else's build has ended."""
+        self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = str(self._locks / self._key.text)
+        with suppress(TimeoutError):
+            stack.enter_context(atomic.locked(path, patience=0))
+            return self._leased()
+        if not self._patience.left:
+            return nullcontext()
+        before = self._noted()
+        with self._patience.shown("another process of this machine"):
+            try:
+                stack.enter_context(atomic.locked(path, patience=self._patience.left))
+            except TimeoutError:
+                raise self._patience.exhausted("another process of this machine") from None
+        after = self._noted()
+        if after is not None and after != before:
+            _raise_failure(after)
+        return None
+
+    def _leased(self) -> AbstractContextManager[None] | None:
+        """Return the lease where it can be had, or None once the build of another machine has ended."""
+        own, watch = self._own_note(), _Watch(self._clock, self._place())
+        try:
+            with ExitStack() as stack:
+                waited = False
+                while True:
+                    seen = self._board.look()
+                    note = Note.parse(seen.data) if seen is not None else None
+                    if waited and note is not None and note.state != BUILDING:
+                        _raise_failure(note)
+                        return None
+                    if watch.is_free(seen, note) and self._board.take(own.to_json(), seen):
+                        return _building(Lease(self._board, own, lambda: self._report.doing))
+                    if not self._patience.left and not waited:
+                        return nullcontext()
+                    who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"
+                    if not waited:
+                        phase = stack.enter_context(self._patience.shown(who))
+                        waited = True
+                    self._patience.spend(phase, who, note.phase if note else "")
+        except (StoreRefusedError, StoreUnreachableError) as error:
+            self._report.remark(f"others are not told that this is built here: {error.message}")
+            return nullcontext()
+
+    def _noted(self) -> Note | None:
+        with suppress(StoreRefusedError, StoreUnreachableError):
+            seen = self._board.look()
+            return Note.parse(seen.data) if seen is not None else None
+        return None
+
+    def _own_note(self) -> Note:
+        return Note(
+            holder=secrets.token_hex(16),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            place=self._place(),
+            since=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+
+    def _place(self) -> str:
+        """Return what tells the lock on this machine from all others since this machine was started."""
+        facts = os.stat(self._locks)
+        with suppress(OSError):
+            boot = _BOOT_ID.read_text().strip()
+            return hashlib.sha256(f"{boot} {facts.st_dev} {facts.st_ino}".encode()).hexdigest()[:32]
+        return secrets.token_hex(16)
+
+
+class _Watch:
+    """Judges by a clock of its own whether a lease may be taken."""
+
+    def __init__(self, clock: Callable[[], float], place: str) -> None:
+        self._clock = clock
+        self._place = place
+        self._version: str | None = None
+        self._changed = clock()
+
+    def is_free(self, seen: Object | None, note: Note | None) -> bool:
+        """Whether nobody builds: there is no note, it says so, or whoever wrote it is dead."""
+        if seen is None:
+            return True
+        if seen.version != self._version:
+            self._version, self._changed = seen.version, self._clock()
+        if note is not None and (note.state != BUILDING or note.place == self._place):
+            # We hold the lock that the writer of this note held on this machine: it was killed.
+            return True
+        return self._clock() - self._changed >= TTL
+
+
+class _Patience:
+    """Waits a little at a time, shows for whom, and ends."""
+
+    def __init__(
+        self, key: EnvKey, seconds: float, report: Report, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        self._key = key
+        self._report = report
+        self._clock = clock
+        self._sleep = sleep
+        self._seconds = seconds
+        self._deadline = clock() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return max(0.0, self._deadline - self._clock())
+
+    @contextmanager
+    def shown(self, who: str) -> Iterator[Phase]:
+        """Show that this run waits."""
+        self._report.remark(f"wait  {self._key.short} is built by {who}")
+        with self._report.phase("wait", unit="steps") as phase:
+            yield phase
+
+    def spend(self, phase: Phase, who: str, doing: str) -> None:
+        """Wait a little.
+
+        :raises WaitError: when there is no patience left
+        """
+        if not self.left:
+            raise self.exhausted(who)
+        phase.say(f"{who}: {doing}" if doing else who)
+        self._sleep(min(random.uniform(*_POLL_SECONDS), self.left))  # noqa: S311 -- spreads those who wait
+
+    def exhausted(self, who: str) -> WaitError:
+        """Return the error for having waited too long."""
+        return WaitError(
+            f"waited {self._seconds:.0f} s for {self._key.short}, which is built by {who}",
+            hint="wait longer with --wait SECONDS; --wait 0 builds at once",
+        )
+
+
+@contextmanager
+def _building(lease: Lease) -> Iterator[None]:
+    """Hold a lease, and tell how the build ended; only what would fail elsewhere too is told as a failure."""
+    lease.hold()
+    try:
+        yield
+    except BuildError as error:
+        lease.release(FAILED, error.message)
+        raise
+    except BaseException:
+        lease.release(OVER)
+        raise
+    lease.release(OVER)
+
+
+def _raise_failure(note: Note) -> None:
+    if note.state == FAILED:
+        raise BuildError(
+            f"the build that this run waited for failed, on {note.host}: {note.message}",
+            hint=f"the whole output is in the log on {note.host}; run again to build here",
+        )
