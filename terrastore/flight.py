@@ -103,8 +103,10 @@ class Flight:
                     if waited and note is not None and note.state != BUILDING:
                         _raise_failure(note)
                         return None
-                    if watch.is_free(seen, note) and self._board.take(own.to_json(), seen):
-                        return _building(Lease(self._board, own, lambda: self._report.doing))
+                    if watch.is_free(seen, note):
+                        if self._board.take(own.to_json(), seen):
+                            return _building(Lease(self._board, own, lambda: self._report.doing))
+                        continue  # somebody was faster
                     if not self._patience.left and not waited:
                         return nullcontext()
                     who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"

@@ -39,9 +39,9 @@ _GENERATION_DIGITS: Final = 8
 class Note:
     """What a holder says.
 
-    ``state`` is ``building``, ``over`` or ``failed``; ``since`` is a time in UTC, for people to read. ``place`` is equal
-    for holders of one machine, who keep each other away by a lock there. ``holder`` is random, so that no two notes of
-    different holders are equal; ``sequence`` counts the notes of one.
+    ``state`` is ``building``, ``over`` or ``failed``; ``since`` is a time in UTC, for people to read. ``place`` is
+    equal for holders of one machine, who keep each other away by a lock there. ``holder`` is random, so that no two
+    notes of different holders are equal; ``sequence`` counts the notes of one.
     """
 
     holder: str
