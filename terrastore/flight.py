@@ -98,15 +98,14 @@ class Flight:
             with ExitStack() as stack:
                 waited = False
                 while True:
-                    seen = self._board.look()
-                    note = Note.parse(seen.data) if seen is not None else None
+                    seen, note = self._seen()
                     if waited and note is not None and note.state != BUILDING:
                         _raise_failure(note)
                         return None
                     if watch.is_free(seen, note):
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing))
-                        continue  # somebody was faster
+                        seen, note = self._seen()  # somebody was faster
                     if not self._patience.left and not waited:
                         return nullcontext()
                     who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"
@@ -118,10 +117,13 @@ class Flight:
             self._report.remark(f"others are not told that this is built here: {error.message}")
             return nullcontext()
 
+    def _seen(self) -> tuple[Object | None, Note | None]:
+        seen = self._board.look()
+        return seen, Note.parse(seen.data) if seen is not None else None
+
     def _noted(self) -> Note | None:
         with suppress(StoreRefusedError, StoreUnreachableError):
-            seen = self._board.look()
-            return Note.parse(seen.data) if seen is not None else None
+            return self._seen()[1]
         return None
 
     def _own_note(self) -> Note:
