@@ -75,11 +75,14 @@ class Flight:
         """Return what to hold for the length of a build, or None once somebody else's build has ended."""
         self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = str(self._locks / self._key.text)
-        with suppress(TimeoutError):
+        try:
             stack.enter_context(atomic.locked(path, patience=0))
-            return self._leased()
-        if not self._patience.left:
-            return nullcontext()
+        except TimeoutError:
+            return self._ended_here(stack, path) if self._patience.left else nullcontext()
+        return self._leased()
+
+    def _ended_here(self, stack: ExitStack, path: str) -> None:
+        """Wait until another process of this machine has built."""
         before = self._noted()
         with self._patience.shown("another process of this machine"):
             try:
@@ -89,7 +92,6 @@ class Flight:
         after = self._noted()
         if after is not None and after != before:
             _raise_failure(after)
-        return None
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
