@@ -78,10 +78,13 @@ class Flight:
         try:
             stack.enter_context(atomic.locked(path, patience=0))
         except TimeoutError:
-            return self._ended_here(stack, path) if self._patience.left else nullcontext()
+            if not self._patience.left:
+                return nullcontext()
+            self._wait_here(stack, path)
+            return None
         return self._leased()
 
-    def _ended_here(self, stack: ExitStack, path: str) -> None:
+    def _wait_here(self, stack: ExitStack, path: str) -> None:
         """Wait until another process of this machine has built."""
         before = self._noted()
         with self._patience.shown("another process of this machine"):
