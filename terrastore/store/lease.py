@@ -76,7 +76,7 @@ class Note:
                 phase=str(said["phase"]),
                 message=str(said["message"]),
             )
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return None
 
 
