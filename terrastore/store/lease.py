@@ -184,7 +184,7 @@ class Lease:
 
     def __init__(self, board: Board, note: Note, phase: Callable[[], str], *, every: float = HEARTBEAT) -> None:
         self._board = board
-        self._note = note
+        self._holder = note.holder
         self._phase = phase
         self._every = every
         self._stop = threading.Event()
@@ -209,15 +209,14 @@ class Lease:
                 self._renew(phase=self._phase())
 
     def _renew(self, *, state: str = BUILDING, phase: str = "", message: str = "") -> None:
-        before = self._note
-        note = replace(before, sequence=before.sequence + 1, state=state, phase=phase, message=message)
         for _ in range(2):
             own = self._board.look()
             current = Note.parse(own.data) if own is not None else None
-            if own is None or current is None or current.holder != note.holder:
+            if own is None or current is None or current.holder != self._holder:
                 self.lost = True
                 return
+            # By the one that is there, whether or not we were told that it is: each is to differ from the one before.
+            note = replace(current, sequence=current.sequence + 1, state=state, phase=phase, message=message)
             # Told False, it may have been our own earlier try whose reply was lost.
             if self._board.renew(note.to_json(), own):
-                self._note = note
                 return
