@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic
 from terrastore.errors import BuildError, StoreRefusedError, StoreUnreachableError, WaitError
-from terrastore.store.lease import BUILDING, FAILED, OVER, TTL, Lease, Note, board
+from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Lease, Note, board
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +110,7 @@ class Flight:
                     if watch.is_free(seen, note):
                         own = self._own_note()
                         if self._board.take(own.to_json(), seen):
-                            return _building(Lease(self._board, own, lambda: self._report.doing))
+                            return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
                         seen, note = self._seen()  # somebody was faster
                     if not self._patience.left and not waited:
                         return nullcontext()

@@ -177,12 +177,12 @@ def board(store: WritableStore, key: str) -> Board:
 
 
 class Lease:
-    """A lease that is held: renewed by a thread until :meth:`release`.
+    """A lease that is held: renewed by a thread, each time after ``every`` seconds, until :meth:`release`.
 
     ``lost`` is set when somebody took over; what the holder does is sound all the same.
     """
 
-    def __init__(self, board: Board, note: Note, phase: Callable[[], str], *, every: float = HEARTBEAT) -> None:
+    def __init__(self, board: Board, note: Note, phase: Callable[[], str], *, every: float) -> None:
         self._board = board
         self._holder = note.holder
         self._phase = phase
