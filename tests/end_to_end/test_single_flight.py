@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -49,7 +49,6 @@ class Run:
     target: Path
     out: Path
     err: Path
-    started: float = field(default_factory=time.monotonic)
 
     def said(self, text: str) -> bool:
         """Whether it has told people something already."""
