@@ -402,11 +402,15 @@ def test_a_disk_that_cannot_be_written(cli: CommandLine, mounting: Callable[...,
 
 def test_nowhere_to_build(cli: CommandLine, mounting: Callable[..., Result]) -> None:
     """A cache that may not execute sends builds elsewhere; when they may nowhere, that is a failure."""
-    mount = 'for place in {}; do mount --bind "$place" "$place"; mount -o remount,bind,noexec "$place"; done'
+    mount = (
+        'for place in {}; do mkdir -p -m 700 "$place"; mount --bind "$place" "$place"; '
+        'mount -o remount,bind,noexec "$place"; done'
+    )
     result = mounting(mount.format('"$CACHE"'))
     assert (0, [], []) == (result.code, levels(result)[WARNING], levels(result)[FAILURE])
     assert "/tmp/terrastore-" in result.out
-    result = mounting(mount.format('"$CACHE" /tmp /var/tmp'))
+    # Not the whole of /tmp: this checkout may be there.
+    result = mounting(mount.format('"$CACHE" /tmp/terrastore-0 /var/tmp/terrastore-0'))
     assert 9 == result.code
     said = the_one(result, FAILURE)
     assert (True, True) == (str(cli.cache) in said, "TERRASTORE_CACHE_DIR" in said)
