@@ -5,7 +5,7 @@ Finding believes nothing: the pointer must be for the key, the manifest's bytes 
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -73,6 +73,19 @@ class Published:
         if manifest.key != self.key.text:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
         return manifest
+
+
+@contextmanager
+def naming(found: Published) -> Iterator[None]:
+    """Name the environment and its store in whatever the body refuses of it."""
+    try:
+        yield
+    except ArchiveRefusedError as error:
+        if found.key.short in error.message:
+            raise
+        raise ArchiveRefusedError(
+            f"{found.key.short} in {found.store}: {error.message}", hint=error.hint, later=error.later
+        ) from error
 
 
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:

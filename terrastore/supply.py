@@ -20,7 +20,6 @@ from terrastore.publish import Publication, filling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
 
     from terrastore.catalogue import Published
     from terrastore.host import Host
@@ -91,11 +90,14 @@ class Supply:
         self._misfit = f"{self._key.short} in {layer.store} needs {lack}"
         return None
 
-    def filling(self, layer: Layer, found: Published, *, publish: bool) -> AbstractContextManager[Published]:
+    @contextmanager
+    def filling(self, layer: Layer, found: Published, *, publish: bool) -> Iterator[Published]:
         """Give ``found`` to be read in the body, which with ``publish`` fills the nearer stores too."""
         nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not layer, self.layers))
         name = found.pointer.archive.name
-        return filling(found, self._publications(nearer, found.key, name, deed="copied nearer") if publish else [])
+        publications = self._publications(nearer, found.key, name, deed="copied nearer") if publish else []
+        with catalogue.naming(found), filling(found, publications) as read:
+            yield read
 
     @contextmanager
     def passing_over(self, layer: Layer, *, last: bool, build: bool) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -126,6 +127,18 @@ def test_an_upload_that_is_interrupted(builder: CommandLine, moto: S3Server, wir
     assert 130 == process.returncode
     assert "Traceback" not in told
     assert [] == everything(moto, builder.env["TERRASTORE_STORE"])
+
+
+def test_who_interrupts_does_not_wait_for_a_silent_store(builder: CommandLine, wire: Wire) -> None:
+    """A store that takes parts and says nothing keeps nobody: the process ends within seconds."""
+    wire.fault(faults.silence, operation="UploadPart", times=FOREVER)
+    process = builder.start("build")
+    while "UploadPart" not in wire.operations:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=15)
+    assert (130, "terrastore: interrupted") == (process.returncode, told.strip().splitlines()[-1])
 
 
 def test_replies_that_are_lost(builder: CommandLine, moto: S3Server, wire: Wire) -> None:
