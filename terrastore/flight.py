@@ -98,7 +98,7 @@ class Flight:
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
-        own, watch = self._own_note(), _Watch(self._clock, self._place())
+        watch = _Watch(self._clock, self._place())
         try:
             with ExitStack() as stack:
                 waited = False
@@ -108,6 +108,7 @@ class Flight:
                         _raise_failure(note)
                         return None
                     if watch.is_free(seen, note):
+                        own = self._own_note()
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing))
                         seen, note = self._seen()  # somebody was faster

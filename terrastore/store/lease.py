@@ -8,6 +8,7 @@ hold the lease build twice, and what they publish is sound.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from terrastore.errors import TerrastoreError
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore
+from terrastore.store.protocol import ListableStore, Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from terrastore.store.protocol import Object, WritableStore
+    from terrastore.store.protocol import WritableStore
 
 TTL: Final = 60.0
 """Seconds without a change after which a holder counts as dead."""
@@ -32,7 +33,7 @@ OVER: Final = "over"
 FAILED: Final = "failed"
 _STATES: Final = (BUILDING, OVER, FAILED)
 _MESSAGE_LIMIT: Final = 4000
-_GENERATION_DIGITS: Final = 8
+_GENERATION: Final = re.compile(r"[0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Note:
                 phase=str(said["phase"]),
                 message=str(said["message"]),
             )
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return None
 
 
@@ -115,48 +116,57 @@ class OneObject:
 class Generations:
     """A board on a store where only creating is decided in one step: ``leases/<key>/<generation>``, the highest counts.
 
-    Each holder owns a generation, and alone replaces it.
+    Each holder owns a generation, and alone replaces it. Versions begin with the generation.
     """
 
     def __init__(self, store: WritableStore, listing: ListableStore, key: str) -> None:
         self._store = store
         self._listing = listing
         self._folder = layout.leases(key)
-        self._number = 0
 
     def look(self) -> Object | None:
-        """Return the note of the highest generation."""
-        while names := [listed.name for listed in self._listing.list(self._folder)]:
-            numbers = [int(number) for name in names if (number := name.removeprefix(self._folder)).isdecimal()]
-            if not numbers:
-                return None
-            self._number = max(numbers)
+        while numbers := self._numbers():
+            number = max(numbers)
             # Another holder may have tidied it away since it was listed: then there is a higher one.
-            if (found := self._store.read(self._name(self._number))) is not None:
-                return found
+            if (found := self._store.read(self._name(number))) is not None:
+                return Object(found.data, f"{number} {found.version}")
         return None
 
     def take(self, data: bytes, seen: Object | None) -> bool:
-        number = self._number + 1 if seen is not None else 1
+        number = _generation(seen)[0] + 1 if seen is not None else 1
         if not self._store.create(self._name(number), data):
             return False
         current = self.look()
         # Somebody who slept long finds a number free that was tidied away long ago.
         if current is None or current.data != data:
             return False
-        for listed in list(self._listing.list(self._folder)):
-            if listed.name < self._name(number):
-                self._listing.remove(listed.name)
+        # What counts for nothing may stay where it cannot be removed, as another user's in a sticky directory.
+        with suppress(TerrastoreError):
+            for old in self._numbers():
+                if old < number:
+                    self._listing.remove(self._name(old))
         return True
 
     def renew(self, data: bytes, own: Object) -> bool:
         current = self.look()
-        if current is None or current.data != own.data:
+        if current is None or current.version != own.version:
             return False
-        return self._store.replace(self._name(self._number), data, current.version)
+        number, version = _generation(own)
+        return self._store.replace(self._name(number), data, version)
+
+    def _numbers(self) -> list[int]:
+        """Return the generations that are there; whatever else lies among them is somebody else's."""
+        names = [listed.name.removeprefix(self._folder) for listed in self._listing.list(self._folder)]
+        return [int(name) for name in names if _GENERATION.fullmatch(name)]
 
     def _name(self, number: int) -> str:
-        return f"{self._folder}{number:0{_GENERATION_DIGITS}}"
+        return f"{self._folder}{number:08}"
+
+
+def _generation(note: Object) -> tuple[int, str]:
+    """Return the generation of a note that was seen, and the version of its object."""
+    number, _, version = note.version.partition(" ")
+    return int(number), version
 
 
 def board(store: WritableStore, key: str) -> Board:
@@ -174,7 +184,7 @@ class Lease:
 
     def __init__(self, board: Board, note: Note, phase: Callable[[], str], *, every: float = HEARTBEAT) -> None:
         self._board = board
-        self._note = note
+        self._holder = note.holder
         self._phase = phase
         self._every = every
         self._stop = threading.Event()
@@ -199,15 +209,14 @@ class Lease:
                 self._renew(phase=self._phase())
 
     def _renew(self, *, state: str = BUILDING, phase: str = "", message: str = "") -> None:
-        before = self._note
-        note = replace(before, sequence=before.sequence + 1, state=state, phase=phase, message=message)
         for _ in range(2):
             own = self._board.look()
             current = Note.parse(own.data) if own is not None else None
-            if own is None or current is None or current.holder != note.holder:
+            if own is None or current is None or current.holder != self._holder:
                 self.lost = True
                 return
+            # By the one that is there, whether or not we were told that it is: each is to differ from the one before.
+            note = replace(current, sequence=current.sequence + 1, state=state, phase=phase, message=message)
             # Told False, it may have been our own earlier try whose reply was lost.
             if self._board.renew(note.to_json(), own):
-                self._note = note
                 return
