@@ -171,7 +171,14 @@ class Run:
             return self.built(target)
         from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
 
-        flight = Flight(store, self._publish_as, locks=self._cache / "locks", wait=policy.wait, report=self._report)
+        flight = Flight(
+            store,
+            self._publish_as,
+            locks=self._cache / "locks",
+            wait=policy.wait,
+            required=policy.require_publish,
+            report=self._report,
+        )
         while True:
             with flight.turn() as ours:
                 if ours:
