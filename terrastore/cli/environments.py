@@ -48,6 +48,12 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.store
 @options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
 @options.option("--ignore-store", is_flag=True, help="Build without any store.")
+@options.option(
+    "--on-store-error",
+    type=click.Choice(["fail", "build"]),
+    default="fail",
+    help="What to do when the store does not answer; default: fail.",
+)
 @options.publishing
 @options.waiting
 @options.replacing
@@ -78,6 +84,7 @@ def ensure(**values: Any) -> None:
         backup=values["backup"],
         force=values["force"],
         wait=values["wait"],
+        build_blindly=values["on_store_error"] == "build",
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
