@@ -37,7 +37,7 @@ class LayeredStore:
 
     @property
     def swaps(self) -> bool:
-        return self._written().swaps
+        return bool(self._writable) and self._writable[-1].swaps
 
     @property
     def conditional(self) -> bool | None:
