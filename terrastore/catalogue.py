@@ -5,7 +5,7 @@ Finding believes nothing: the pointer must be for the key, the manifest's bytes 
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -73,6 +73,19 @@ class Published:
         if manifest.key != self.key.text:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
         return manifest
+
+
+@contextmanager
+def naming(found: Published) -> Iterator[None]:
+    """Name the environment and its store in whatever the body refuses of it."""
+    try:
+        yield
+    except ArchiveRefusedError as error:
+        if found.key.short in error.message:
+            raise
+        raise ArchiveRefusedError(
+            f"{found.key.short} in {found.store}: {error.message}", hint=error.hint, later=error.later
+        ) from error
 
 
 def find(store: Store, key: EnvKey, report: Report) -> Published | None:
@@ -147,10 +160,12 @@ def archives(store: Store, key: EnvKey) -> Iterator[tuple[str, int]]:
 
 
 def remove(store: Store, key: EnvKey) -> int:
-    """Remove the key's pointer, then its archives; return how many bytes of archives were removed."""
+    """Remove the key's pointer, then its archives and leases; return how many bytes of archives were removed."""
     removable = listable(store)
     owned = list(archives(store, key))
     removable.remove(layout.pointer(key.text))
+    for name in (layout.lease(key.text), *(listed.name for listed in removable.list(layout.leases(key.text)))):
+        removable.remove(name)
     return sum(size for name, size in owned if removable.remove(name))
 
 

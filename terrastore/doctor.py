@@ -30,7 +30,7 @@ from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, WritableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from pathlib import Path
 
     from terrastore.store.protocol import Store
@@ -180,31 +180,36 @@ def _store(store: Store) -> Iterator[Finding]:
             f"{store} has something by any name: that is no store", hint="check the URL, and for a proxy in between"
         )
     yield _ok("store", f"{store} answers, in {1000 * (time.perf_counter() - started):.0f} ms")
+    pointers: list[str] = []
     if isinstance(store, ListableStore):
-        yield _listing(store)
+        yield _listing(store, pointers)
     if not isinstance(store, WritableStore):
-        yield _ok("store", f"{store} is only read, and not listed: a wrong path in it looks like an empty store")
+        yield _ok(
+            "store",
+            f"{store} is only read: a wrong path in it looks like an empty store, and that it knows ranges "
+            "shows with the first environment",
+        )
         return
     try:
-        yield from _writing(store, name)
-        if isinstance(store, ListableStore):
-            yield from _removing(store, name)
+        yield from _writing(store, name, pointers)
     finally:
         if isinstance(store, ListableStore):
             with suppress(TerrastoreError):
                 store.remove(name)
 
 
-def _listing(store: ListableStore) -> Finding:
+def _listing(store: ListableStore, pointers: list[str]) -> Finding:
+    """List the pointers, and add their names to ``pointers``."""
     try:
-        count = sum(1 for _ in itertools.islice(store.list(layout.POINTERS), _LISTED))
+        pointers += (listed.name for listed in itertools.islice(store.list(layout.POINTERS), _LISTED))
     except StoreRefusedError as error:
-        return _warning("store", f"{error.message}; terrastore list, show, verify and remove need that", error.hint)
+        return _warning("store", f"{error.message}; terrastore list, and keys cut short, need that", error.hint)
+    count = len(pointers)
     return _ok("store", f"{store} can be listed; environments: {count if count < _LISTED else f'{count} or more'}")
 
 
-def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
-    """Write an object and see what becomes of it."""
+def _writing(store: WritableStore, name: str, pointers: Sequence[str]) -> Iterator[Finding]:
+    """Write an object and see what becomes of it; where nothing can be written a pointer does for reading."""
     now = time.time()
     try:
         first, second = store.create(name, _FIRST), store.create(name, _SECOND)
@@ -213,6 +218,8 @@ def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
         if isinstance(error, StoreRefusedError):
             hint = f"where nothing is built leave it so, else {hint}"
         yield _warning("store", f"{error.message}; this machine can fetch from it, and publishes nothing", hint)
+        for pointer in pointers[:1]:
+            yield _reading(store, pointer, None)
         return
     yield _ok("store", f"{store} can be written")
     if store.conditional and first and not second:
@@ -223,19 +230,21 @@ def _writing(store: WritableStore, name: str) -> Iterator[Finding]:
             f"{store} ignores conditions on writing: of builders at once several may publish",
             "nothing breaks by that; a newer version of the service may know If-None-Match",
         )
-    yield _reading(store, name)
+    yield _reading(store, name, {_FIRST, _SECOND})
     yield from _clock(store, name, now)
+    if isinstance(store, ListableStore):
+        yield from _removing(store, name)
 
 
-def _reading(store: Store, name: str) -> Finding:
-    """Read what was written, as environments are read: whole objects, and ranges of them."""
+def _reading(store: Store, name: str, expected: Collection[bytes] | None) -> Finding:
+    """Read an object as environments are read: whole, and ranges of it; ``expected`` is what it may be."""
     found = store.read(name)
     try:
         part = store.read_range(name, 1, 5)
     except StoreUnreachableError as error:
         hint = "environments are read by ranges: the service and what stands before it must honour the Range header"
         return _failure("store", StoreUnreachableError(error.message, hint=hint))
-    if found is None or found.data not in {_FIRST, _SECOND} or part != found.data[1:6]:
+    if found is None or part != found.data[1:6] or (expected is not None and found.data not in expected):
         return _failure(
             "store",
             StoreUnreachableError(

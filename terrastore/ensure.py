@@ -39,7 +39,11 @@ BUILT: Final = "built"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What ``ensure`` may do, and what it must; ``wait`` is the most seconds to wait for a build of somebody else."""
+    """What ``ensure`` may do, and what it must.
+
+    ``wait`` is the most seconds to wait for a build of somebody else; ``build_blindly`` whether to build when the store
+    does not answer.
+    """
 
     build: bool = True
     rebuild: bool = False
@@ -48,6 +52,7 @@ class Policy:
     backup: bool = False
     force: bool = False
     wait: float = 600.0
+    build_blindly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +158,8 @@ class Run:
         if supply is None or policy.rebuild:
             return None
         for layer in supply.layers:
-            with supply.passing_over(layer, last=layer is supply.layers[-1], build=policy.build):
+            last = layer is supply.layers[-1]
+            with supply.passing_over(layer, last=last, build=policy.build, build_blindly=policy.build_blindly):
                 if (found := supply.find(layer)) is not None:
                     with supply.filling(layer, found, publish=policy.publish) as read:
                         manifest = read.manifest()
@@ -171,7 +177,14 @@ class Run:
             return self.built(target)
         from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
 
-        flight = Flight(store, self._publish_as, locks=self._cache / "locks", wait=policy.wait, report=self._report)
+        flight = Flight(
+            store,
+            self._publish_as,
+            locks=self._cache / "locks",
+            wait=policy.wait,
+            required=policy.require_publish,
+            report=self._report,
+        )
         while True:
             with flight.turn() as ours:
                 if ours:

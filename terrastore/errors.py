@@ -111,6 +111,8 @@ def reason(error: BaseException) -> str:
     """Return in a few words, lower case, why something cannot be read, written or reached."""
     # That of a certificate is in the midst of a strerror for those who know OpenSSL.
     told = getattr(error, "verify_message", None) or getattr(error, "strerror", None)
+    if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":
+        return "that port does not speak TLS"
     return (told or str(error)).lower()
 
 

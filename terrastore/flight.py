@@ -32,7 +32,8 @@ class Flight:
     """The builds of one key, as one run sees them.
 
     ``locks`` is a directory on this machine's own disk; ``wait`` the most seconds that this run waits for others, 0 to
-    build at once.
+    build at once; ``required`` whether what is built must be published, so that nothing is built for a store that
+    cannot be written.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Flight:
         *,
         locks: Path,
         wait: float,
+        required: bool = False,
         report: Report,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._required = required
         self._key = key
         self._board = board(store, key.text)
         self._locks = locks
@@ -57,7 +60,8 @@ class Flight:
     def turn(self) -> Iterator[bool]:
         """Wait until nobody else builds. Yield whether the body is to build, else it is to look what came of it.
 
-        While the body builds, others wait for it. Trouble with the lease keeps nobody from building.
+        While the body builds, others wait for it. Trouble with the lease keeps nobody from building, unless
+        publishing is required.
 
         :raises BuildError: when the build that was waited for failed
         :raises WaitError: when somebody builds for longer than this run waits
@@ -120,6 +124,8 @@ class Flight:
                         waited = True
                     self._patience.spend(phase, who, note.phase if note else "")
         except (StoreRefusedError, StoreUnreachableError) as error:
+            if self._required:
+                raise
             self._report.remark(f"others are not told that this is built here: {error.message}")
             return nullcontext()
 

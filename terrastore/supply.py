@@ -20,7 +20,6 @@ from terrastore.publish import Publication, filling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
 
     from terrastore.catalogue import Published
     from terrastore.host import Host
@@ -41,6 +40,11 @@ class Layer:
     def heals(self) -> bool:
         """Whether what it has is unsound and to be replaced."""
         return isinstance(self.trouble, ArchiveRefusedError) and not self.trouble.later
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether it did not answer, so that asking again would only take time."""
+        return isinstance(self.trouble, StoreUnreachableError)
 
     @property
     def is_filled(self) -> bool:
@@ -73,8 +77,10 @@ class Supply:
 
     @property
     def published_to(self) -> WritableStore | None:
-        """The store where new environments are published, None when none can be written."""
-        return catalogue.writable(self.origin.store) if catalogue.is_writable(self.origin.store) else None
+        """The store where new environments are published, None when none can be written, or it is out of reach."""
+        origin = self.origin
+        is_there = catalogue.is_writable(origin.store) and not origin.is_out_of_reach
+        return catalogue.writable(origin.store) if is_there else None
 
     def find(self, layer: Layer) -> Published | None:
         """Return what a store has that fits this host: under the key, else under the key for its distribution.
@@ -91,23 +97,28 @@ class Supply:
         self._misfit = f"{self._key.short} in {layer.store} needs {lack}"
         return None
 
-    def filling(self, layer: Layer, found: Published, *, publish: bool) -> AbstractContextManager[Published]:
+    @contextmanager
+    def filling(self, layer: Layer, found: Published, *, publish: bool) -> Iterator[Published]:
         """Give ``found`` to be read in the body, which with ``publish`` fills the nearer stores too."""
         nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not layer, self.layers))
         name = found.pointer.archive.name
-        return filling(found, self._publications(nearer, found.key, name, deed="copied nearer") if publish else [])
+        publications = self._publications(nearer, found.key, name, deed="copied nearer") if publish else []
+        with catalogue.naming(found), filling(found, publications) as read:
+            yield read
 
     @contextmanager
-    def passing_over(self, layer: Layer, *, last: bool, build: bool) -> Iterator[None]:
+    def passing_over(self, layer: Layer, *, last: bool, build: bool, build_blindly: bool = False) -> Iterator[None]:
         """Go on to the next store, or to building, when what this one has cannot be used, or it cannot be asked.
 
-        The last store must answer: it is the one that knows what there is.
+        The last store must answer: it is the one that knows what there is. With ``build_blindly`` it need not, where
+        ``build`` allows building.
         """
         try:
             yield
             layer.trouble = None
         except (ArchiveRefusedError, NotInStoreError, StoreRefusedError, StoreUnreachableError) as error:
-            if last and not (build and _is_refusal(error)):
+            is_passed_over = _is_refusal(error) or (build_blindly and isinstance(error, StoreUnreachableError))
+            if last and not (build and is_passed_over):
                 raise
             before, layer.trouble = layer.trouble, error
             going_on = f"it is built {'anew' if layer.heals else 'for this machine alone'}"
@@ -123,7 +134,8 @@ class Supply:
         if required:
             catalogue.writable(origin.store)
         nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not origin, self.layers))
-        return self._publications((origin, *nearer), self.publish_as, name, required=origin if required else None)
+        wanted = () if origin.is_out_of_reach and not required else (origin,)
+        return self._publications((*wanted, *nearer), self.publish_as, name, required=origin if required else None)
 
     def raise_miss(self) -> None:
         """Say why no store has anything that can be used here.
@@ -150,6 +162,8 @@ class Supply:
             return f"build  {self._key.short} anew"
         if self._misfit:
             return f"build  {self._misfit}; this host builds its own"
+        if any(layer.is_out_of_reach for layer in self.layers):
+            return f"build  {self._key.short}, which may be in a store that does not answer"
         return f"miss  no {self._key.short} in {self._store}; building it here"
 
     def _look_up(self, layer: Layer, key: EnvKey) -> Published | None:

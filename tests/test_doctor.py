@@ -162,7 +162,7 @@ STORES: dict[str, tuple[type[MemoryStore], str, int, str, str]] = {
     "not to be written": (ReadOnly, WARNING, 0, "this machine can fetch from it, and publishes nothing", "allow it"),
     "full": (Full, WARNING, 0, "no space left on device; this machine can fetch from it", "disk"),
     "full after it was written": (FullAtOnce, WARNING, 0, "failed to write; this machine can fetch", "try again"),
-    "not to be listed": (Unlistable, WARNING, 0, "terrastore list, show, verify and remove need that", "allow it"),
+    "not to be listed": (Unlistable, WARNING, 0, "terrastore list, and keys cut short, need that", "allow it"),
     "no conditions": (Careless, WARNING, 0, "several may publish", "nothing breaks"),
     "no ranges": (Rangeless, FAILURE, 6, "sent the whole object for a range", "Range header"),
     "another range": (OtherRange, FAILURE, 6, "does not give back what was written", "proxy"),

@@ -110,11 +110,13 @@ def _default_map() -> dict[str, dict[str, Any]]:
         for option in command.params
         if isinstance(option, click.Option)
     }
-    values = {
-        option.name: [value] if option.multiple and not isinstance(value, list) else value
-        for name, value in settings.read(settings.files(Path.cwd()), options).items()
-        if (option := options[name])
-    }
+    values = {}
+    for name, value in settings.read(settings.files(Path.cwd()), options).items():
+        option = options[name]
+        said = value if isinstance(value, list) else [value]
+        if option.type is click.STRING and not all(isinstance(each, str) for each in said):
+            raise UsageError(f"the setting {name.replace('_', '-')} = {value} is no text", hint="write it in quotes")
+        values[option.name] = said if option.multiple else value
     return {
         name: {option.name: values[option.name] for option in command.params if option.name in values}
         for name, command in terrastore.commands.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import click
 
 from terrastore.cli import messages, options
+from terrastore.cli.environments import where
 
 
 @click.command()
 @options.python
 @options.installer
-@options.option("--target", metavar="DIR", default=".venv", help="Where the environment is to stand; default: .venv.")
+@options.place
 @options.store
 @options.cache_dir
 @options.common
@@ -25,13 +27,15 @@ def doctor(**values: Any) -> None:
     code is that of the first failure, 0 with none.
     """
     from terrastore.doctor import examine  # noqa: PLC0415 -- help needs none of it
+    from terrastore.place import Target  # noqa: PLC0415
 
+    place, _ = where(values)
     findings = []
     examination = examine(
         store=options.opened_store(values["store"]),
         python=values["python"],
         installer=values["installer"],
-        target=values["target"],
+        target=place.path if isinstance(place, Target) else os.path.join(place.directory, "release"),
         cache=options.cache_path(values["cache_dir"]),
     )
     with closing(examination):  # whatever ends this, nothing stays in the store

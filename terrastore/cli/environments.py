@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from terrastore.report import Report
 
 
+# The strongest first.
+_SOURCES = (
+    click.core.ParameterSource.COMMANDLINE,
+    click.core.ParameterSource.ENVIRONMENT,
+    click.core.ParameterSource.DEFAULT_MAP,
+    click.core.ParameterSource.DEFAULT,
+)
+
+
 @contextmanager
 def reporting(quiet: int) -> Iterator[TerminalReport]:
     """Yield a report that draws, and stop drawing before anything else is printed."""
@@ -39,6 +48,12 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.store
 @options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
 @options.option("--ignore-store", is_flag=True, help="Build without any store.")
+@options.option(
+    "--on-store-error",
+    type=click.Choice(["fail", "build"]),
+    default="fail",
+    help="What to do when the store does not answer; default: fail.",
+)
 @options.publishing
 @options.waiting
 @options.replacing
@@ -55,7 +70,11 @@ def ensure(**values: Any) -> None:
     if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
         other = "--rebuild" if values["rebuild"] else "--ignore-store"
         raise UsageError(f"--no-build and {other} contradict each other", hint="leave one out")
-    place, shown = _place(values)
+    if values["no_publish"] and values["require_publish"]:
+        raise UsageError("--no-publish and --require-publish contradict each other", hint="leave one out")
+    place, shown = where(values)
+    if values["backup"] and values["link"] is not None:
+        raise UsageError("--backup is of no use with --link", hint="leave it out: the releases before stay")
     store = None if values["ignore_store"] else options.opened_store(values["store"])
     policy = Policy(
         build=not values["no_build"],
@@ -65,6 +84,7 @@ def ensure(**values: Any) -> None:
         backup=values["backup"],
         force=values["force"],
         wait=values["wait"],
+        build_blindly=values["on_store_error"] == "build",
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
@@ -179,7 +199,7 @@ def rollback(**values: Any) -> None:
     """
     from terrastore.place import Releases  # noqa: PLC0415
 
-    place, shown = _place(values)
+    place, shown = where(values)
     with reporting(values["quiet"]) as report:
         if isinstance(place, Releases):
             now, done = place.rollback(), f"{shown} → {{}}"
@@ -193,17 +213,25 @@ def rollback(**values: Any) -> None:
         print(f"rolled back {done.format(messages.near(now))}")
 
 
-def _place(values: dict[str, Any]) -> tuple[Target | Releases, str]:
-    """Return where the environment is to stand, and how a person would name that."""
+def where(values: dict[str, Any]) -> tuple[Target | Releases, str]:
+    """Return where the environment is to stand, and how a person would name that.
+
+    Of ``--target`` and ``--link`` that one counts which is said in the stronger place, such as a flag before a file.
+    """
     from terrastore.place import Releases, Target  # noqa: PLC0415
 
+    if values["link"] is not None and values["target"] is not None:
+        said = click.get_current_context().get_parameter_source
+        strengths = [_SOURCES.index(source) for name in ("target", "link") if (source := said(name)) is not None]
+        if len(set(strengths)) == 1:
+            raise UsageError("--target and --link contradict each other", hint="leave one out")
+        is_target = strengths == sorted(strengths)
+        values |= {"link": None, "releases": None} if is_target else {"target": None}
     if values["link"] is None:
         if values["releases"] is not None:
             raise UsageError("--releases needs --link", hint="name the link to the current release with --link PATH")
         target = values["target"] or ".venv"
         return Target.at(target), target
-    if values["target"] is not None:
-        raise UsageError("--target and --link contradict each other", hint="leave one out")
     releases = values["releases"] or os.path.join(os.path.dirname(values["link"]), "releases")
     return Releases.at(values["link"], releases), values["link"]
 

@@ -84,11 +84,12 @@ def verify(**values: Any) -> None:
         return
     if os.sep in subject:
         raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
+    from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
 
     found, manifest = _published(values | {"key": subject})
     archive = found.pointer.archive
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"]) as report, catalogue.naming(found):
         verify_archive(
             found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
         )

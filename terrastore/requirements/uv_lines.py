@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SETTINGS_HINT: Final = "say it in uv's own settings: prerelease or prerelease-package in uv.toml"
 _SOURCES_HINT: Final = "name what it needs with lines of their own, and set UV_NO_SOURCES=1"
 _VCS: Final = re.compile(r"(?:^|@\s*)(hg|svn|bzr)\+", re.IGNORECASE)
+_PINNED: Final = re.compile(r"^[^\s;]+===?[^*,;\s]+(\s|$)| @ |^[^\s;]*[/:]")
 _OWN_OPTION: Final = re.compile(r"\s(--(?:config-settings|global-option))=")
 _NOTHING: Final = ":none:"
 
@@ -139,6 +140,9 @@ class ForUv:
         if match := _OWN_OPTION.search(wanted.text):
             msg = f"uv takes no {match[1]} with a requirement"
             raise LineError(msg, hint="say it in uv's own settings: config-settings-package in uv.toml")
+        if "--hash=" in wanted.text and not _PINNED.search(wanted.text):
+            msg = "uv does not look at the hash of a requirement that is not pinned"
+            raise LineError(msg, hint="write NAME==VERSION or NAME @ URL before the hash")
         if match := _VCS.search(wanted.text):
             msg = f"uv cannot fetch from {match[1]}"
             raise LineError(msg, hint="use git, or install it by --installer pip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from contextlib import contextmanager
 from functools import cached_property
@@ -45,8 +46,12 @@ class HttpStore:
         :raises UsageError: when it is not encrypted, or no URL
         """
         parts = urlsplit(url)
-        if not parts.hostname or parts.fragment:
-            raise UsageError(f"--store {without_secrets(url)} names no host", hint="write https://host/path")
+        try:
+            is_place = bool(parts.hostname) and not parts.fragment and not re.search(r"\s", url) and parts.port != 0
+        except ValueError:
+            is_place = False
+        if not is_place:
+            raise UsageError(f"--store {without_secrets(url)} is no URL of a place", hint="write https://host/path")
         if parts.scheme != "https" and parts.hostname not in _AT_HOME:
             raise UsageError(
                 f"--store {without_secrets(url)} is not encrypted: whoever is on the way could change environments",
@@ -129,6 +134,7 @@ class HttpStore:
         proxy = urllib.request.getproxies().get(parts.scheme)
         if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
             return urllib3.PoolManager(**options)
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
         login = urlsplit(proxy)
         secret = f"{unquote(login.username)}:{unquote(login.password or '')}" if login.username else None
         return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=secret), **options)
@@ -141,7 +147,8 @@ class HttpStore:
         try:
             yield
         except ranges.NotThatRangeError as error:
-            raise StoreUnreachableError(f"{self} failed to send {name}: {error}", hint=_REACH_HINT) from error
+            hint = "the server, and what stands before it, must honour Range requests, as nginx does"
+            raise StoreUnreachableError(f"{self} failed to send {name}: {error}", hint=hint) from error
         except exceptions.HTTPError as error:
             kind, told = getattr(error, "reason", None) or error, without_secrets(reason(root_cause(error)))
             message, hint = f"cannot be reached: {told}", _REACH_HINT

@@ -36,6 +36,10 @@ class LayeredStore:
         return next((data for data in found if data is not None), None)
 
     @property
+    def swaps(self) -> bool:
+        return bool(self._writable) and self._writable[-1].swaps
+
+    @property
     def conditional(self) -> bool | None:
         # isinstance() of Python 3.11 asks for it, also where nothing can be written.
         return self._writable[-1].conditional if self._writable else None

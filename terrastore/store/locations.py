@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import UsageError
+from terrastore.requirements.lines import without_secrets
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from terrastore.store.protocol import Store
 
+# A directory of such a name can be written as ./s3:…
+_ALMOST_URL: Final = re.compile(r"(s3|https?|file)(?::(?!//)|//)", re.IGNORECASE)
 _KINDS: Final = "name a directory, s3://bucket/prefix, or https:// to read alone"
 
 
@@ -29,7 +32,8 @@ def open_stores(urls: Sequence[str]) -> Store:
 
     :raises UsageError: for an unknown kind of store
     """
-    stores = [open_store(url) for url in urls]
+    # One that is named twice, such as with a slash behind, is one.
+    stores = list({str(store): store for store in map(open_store, urls)}.values())
     return stores[0] if len(stores) == 1 else LayeredStore(stores)
 
 
@@ -42,6 +46,11 @@ def open_store(url: str) -> Store:
     """
     if not url:
         raise UsageError("--store is empty", hint=_KINDS)
+    url = url.strip()
+    if match := _ALMOST_URL.match(url):
+        raise UsageError(
+            f"--store {without_secrets(url)} is neither a URL nor a path", hint=f"did you mean {match[1].lower()}://…?"
+        )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return DirectoryStore(os.path.abspath(os.path.expanduser(url)))
     try:

@@ -26,7 +26,9 @@ def announced(content_range: str | None, offset: int, size: int) -> int:
     """
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     if not match:
-        raise NotThatRangeError("it sent the whole object for a range: something in between does not know ranges")
+        raise NotThatRangeError(
+            "it sent the whole object for a range: it, or something in between, does not know ranges"
+        )
     first, end = int(match[1]), int(match[2]) + 1
     if first != offset or not first < end <= offset + size or (end < offset + size and match[3] not in {str(end), "*"}):
         raise NotThatRangeError(f"it was asked for {wanted(offset, size)} and sent {match[0]}")

@@ -105,7 +105,8 @@ class Bucket:
         """Return what is there with its ETag, and the uploads that nobody ended."""
         objects = self.owner.list_objects_v2(Bucket=self.name).get("Contents", ())
         uploads = self.owner.list_multipart_uploads(Bucket=self.name).get("Uploads", ())
-        return {each["Key"]: each["ETag"] for each in objects} | {each["Key"]: "unfinished" for each in uploads}
+        found = {each["Key"]: each["ETag"] for each in objects} | {each["Key"]: "unfinished" for each in uploads}
+        return {name: etag for name, etag in found.items() if "/leases/" not in name}
 
     def run(self, *arguments: str, **variables: str) -> Result:
         """Run a command with the other user's rights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -61,11 +62,12 @@ def empty_bucket(client: Any) -> str:
 
 
 def everything(server: S3Server, store: str) -> list[str]:
-    """Return what is in a store's bucket, and which uploads are unfinished there."""
+    """Return what is in a store's bucket but leases, and which uploads are unfinished there."""
     client, bucket = server.client(), store.split("/")[2]
     objects = client.list_objects_v2(Bucket=bucket).get("Contents", ())
     uploads = client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())
-    return sorted(each["Key"].removeprefix("envs/v1/").split("/")[0] for each in (*objects, *uploads))
+    kinds = (each["Key"].removeprefix("envs/v1/").split("/")[0] for each in (*objects, *uploads))
+    return sorted(kind for kind in kinds if kind != "leases")
 
 
 def test_who_may_only_read_builds_for_themselves(cli: CommandLine, radosgw: S3Server) -> None:
@@ -126,6 +128,18 @@ def test_an_upload_that_is_interrupted(builder: CommandLine, moto: S3Server, wir
     assert 130 == process.returncode
     assert "Traceback" not in told
     assert [] == everything(moto, builder.env["TERRASTORE_STORE"])
+
+
+def test_who_interrupts_does_not_wait_for_a_silent_store(builder: CommandLine, wire: Wire) -> None:
+    """A store that takes parts and says nothing keeps nobody: the process ends within seconds."""
+    wire.fault(faults.silence, operation="UploadPart", times=FOREVER)
+    process = builder.start("build")
+    while "UploadPart" not in wire.operations:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=15)
+    assert (130, "terrastore: interrupted") == (process.returncode, told.strip().splitlines()[-1])
 
 
 def test_replies_that_are_lost(builder: CommandLine, moto: S3Server, wire: Wire) -> None:

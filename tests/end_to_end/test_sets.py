@@ -89,6 +89,13 @@ def case(
     shutil.rmtree(home)
 
 
+def test_the_set_is_as_large_as_it_should_be(case: Case) -> None:
+    """Over a hundred packages and a gigabyte; the other is what a web service needs."""
+    manifest = case.manifest(case.cli.store)
+    assert len(manifest.packages) > (110 if case.name == "scientific" else 65)
+    assert manifest.totals.size > (1e9 if case.name == "scientific" else 3e8)
+
+
 def test_kept(case: Case) -> None:
     """Run again there is nothing to do."""
     for target in ("built", "fetched"):

@@ -113,22 +113,22 @@ def test_constraints_that_are_refused(constraints: str, message: str) -> None:
 
 def test_constraints() -> None:
     """Constraints go into a file of their own, wherever they were named, with their hashes."""
-    Path("more.txt").write_text("two<2 --hash=sha256:ab\n")
+    Path("more.txt").write_text("two==2 --hash=sha256:ab\n")
     uv = said("one\n-c more.txt\n", constraints="one<2\n--pre\n")
-    assert (["one"], ["two<2 --hash=sha256:ab", "one<2"]) == (uv.requirements, uv.constraints)
+    assert (["one"], ["two==2 --hash=sha256:ab", "one<2"]) == (uv.requirements, uv.constraints)
     assert ["--prerelease=allow"] == uv.arguments
 
 
 def test_lines_as_pip_reads_them() -> None:
     """Continuations, comments, variables, byte order marks and order are pip's, whatever uv makes of such a file."""
     uv = said(
-        "\ufefftwo \\\n  >=1  # why\none ; python_version > '3' \\\n  --hash=sha256:${HASH}\n"
+        "\ufefftwo \\\n  >=1  # why\none==1 ; python_version > '3' \\\n  --hash=sha256:${HASH}\n"
         "https://u:${TOKEN}@a.example/x-1.zip#sha256=ab\nthree==${UNSET}1\n".replace("${UNSET}", ""),
         variables={"HASH": "ab", "TOKEN": "secret"},
     )
     assert [
         "two   >=1",
-        "one ; python_version > '3'   --hash=sha256:ab",
+        "one==1 ; python_version > '3'   --hash=sha256:ab",
         "https://u:secret@a.example/x-1.zip#sha256=ab",
         "three==1",
     ] == uv.requirements

@@ -148,8 +148,8 @@ def test_it_can_only_be_read(wire: Wire) -> None:
     [
         ("http://example.org/envs", "http://example.org/envs is not encrypted"),
         ("http://user:hunter2@example.org/envs?token=hunter2", "http://example.org/envs?token=**** is not encrypted"),
-        ("https:///envs", "names no host"),
-        ("https://example.org/envs#part", "names no host"),
+        ("https:///envs", "is no URL of a place"),
+        ("https://example.org/envs#part", "is no URL of a place"),
     ],
 )
 def test_what_is_no_store(url: str, message: str) -> None:
@@ -241,7 +241,10 @@ def test_what_passes_is_survived(wire: Wire, ask: Callable[[HttpStore], object],
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (faults.IGNORE_RANGE, "it sent the whole object for a range: something in between does not know ranges"),
+        (
+            faults.IGNORE_RANGE,
+            "for a range: it, or something in between, does not know ranges",
+        ),
         (faults.half, "it announced 100 bytes and sent 50"),
         (faults.Headers(request={"Range": "bytes=0-99"}), "it was asked for bytes=10-109 and sent bytes 0-99/10000"),
         (faults.Headers(request={"Range": "bytes=10-19"}), "it was asked for bytes=10-109 and sent bytes 10-19/10000"),
@@ -387,3 +390,10 @@ class TestProxies:
         with pytest.raises(StoreUnreachableError, match="through the proxy: connection refused") as caught:
             HttpStore("https://envs.example").read(NAME)
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://host:abc/x", "https://a b/", "https://host:99999/x"])
+def test_what_no_server_can_be_at_is_refused_at_once(url: str) -> None:
+    """A port that is none, and white space: nobody is asked."""
+    with pytest.raises(UsageError, match="is no URL of a place"):
+        HttpStore(url)

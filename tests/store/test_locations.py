@@ -6,7 +6,7 @@ import pytest
 
 from terrastore.errors import UsageError
 from terrastore.store.directory import DirectoryStore
-from terrastore.store.locations import open_store
+from terrastore.store.locations import open_store, open_stores
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,19 @@ def test_opening_touches_nothing(tmp_path: Path) -> None:
     open_store(str(tmp_path / "store"))
     open_store((tmp_path / "other").as_uri())
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "url", ["s3:bucket", "s3:/bucket/prefix", "s3//bucket", "https:/host/path", "S3:bucket", "file:/x"]
+)
+def test_what_was_meant_for_a_url_is_no_directory(url: str) -> None:
+    """A URL that lacks a character is told as that, and no directory of that name is made."""
+    with pytest.raises(UsageError, match="neither a URL nor a path") as told:
+        open_store(url)
+    assert "did you mean" in told.value.hint
+
+
+def test_a_store_named_twice_is_one(tmp_path: Path) -> None:
+    """White space around a URL and a slash behind a path mean nothing."""
+    store = open_stores([f"{tmp_path}/store", f" {tmp_path}/store/ "])
+    assert f"{tmp_path}/store" == str(store)

@@ -99,13 +99,13 @@ class Bucket:
             metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
             return Head(answer["ETag"], metadata.get(_WRITE_ID, ""))
 
-    def put(self, name: str, data: bytes, write_id: str, **condition: str) -> bool:
+    def put(self, name: str, data: bytes, write_id: str, *, is_large: bool = False, **condition: str) -> bool:
         """Write an object; return False when ``condition``, IfMatch or IfNoneMatch, does not hold."""
         parameters = self._place(name) | self._new(name, write_id) | {"Body": data, "ContentMD5": _md5(data)}
         with self._speaking(f"write {name}"):
             for attempt in range(_TRIES):
                 try:
-                    answer = self._client(patient=True).put_object(**parameters, **condition)
+                    answer = self._client(patient=is_large).put_object(**parameters, **condition)
                 except ClientError as error:
                     number = trouble.status(error)
                     if not condition or number not in _ABOUT_CONDITIONS:
@@ -141,9 +141,7 @@ class Bucket:
     def begin_upload(self, name: str, write_id: str) -> str:
         """Begin a multipart upload; return its id."""
         with self._speaking(f"write {name}"):
-            answer = self._client(patient=True).create_multipart_upload(
-                **self._place(name), **self._new(name, write_id)
-            )
+            answer = self._client().create_multipart_upload(**self._place(name), **self._new(name, write_id))
             _check(answer, "UploadId")
             return str(answer["UploadId"])
 

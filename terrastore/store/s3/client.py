@@ -25,7 +25,8 @@ _CONNECT_SECONDS: Final = 4
 # A store that never answers is given up after 4 times this and at most 7 seconds of waiting between: 27 seconds.
 _ANSWER_SECONDS: Final = 5
 # A store may take its time to put a large object together.
-_PATIENT_SECONDS: Final = 60
+_PATIENT_ATTEMPTS: Final = 3
+_PATIENT_SECONDS: Final = 20
 # Credentials can come from the others.
 _SERVICES: Final = ["s3", "signin", "sso", "sso-oidc", "sts"]
 
@@ -36,16 +37,21 @@ def client(connection: Connection, *, patient: bool = False) -> Any:
     """Return the process's client for a way to reach S3; any number of threads may use it.
 
     :param patient: wait long for an answer, as after the bytes of an upload
+    :raises UnusableError: when botocore does not take the configuration for one
     :raises botocore.exceptions.BotoCoreError: when the configuration cannot be used
     """
     with _making:  # a client may be shared by threads; making one may not
         return _client(connection, patient)
 
 
+class UnusableError(Exception):
+    """The configuration is none; the text says why."""
+
+
 @functools.cache
 def _client(connection: Connection, patient: bool) -> Any:
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": _PATIENT_ATTEMPTS if patient else _ATTEMPTS},
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_PATIENT_SECONDS if patient else _ANSWER_SECONDS,
         max_pool_connections=CONNECTIONS,
@@ -58,9 +64,12 @@ def _client(connection: Connection, patient: bool) -> Any:
         **({"signature_version": UNSIGNED} if connection.anonymous else {}),
     )
     session = _session(connection.profile)
-    made = session.create_client(
-        "s3", region_name=connection.region, endpoint_url=connection.endpoint_url, config=config
-    )
+    try:
+        made = session.create_client(
+            "s3", region_name=connection.region, endpoint_url=connection.endpoint_url, config=config
+        )
+    except ValueError as error:  # such as an endpoint that is no URL
+        raise UnusableError(str(error)) from error
 
     def add_headers(request: Any, **_: object) -> None:
         for name, value in connection.headers:

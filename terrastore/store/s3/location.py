@@ -23,7 +23,12 @@ _WRITING: Final = {
     "storage_class": "StorageClass",
 }
 _HEADERS: Final = "header"
-_STYLES: Final = ("auto", "path", "virtual")
+_PARAMETERS: Final = f"the parameters are {', '.join((*_CONNECTION, *_WRITING, _HEADERS))}"
+_CHOICES: Final = {
+    "addressing_style": ("auto", "path", "virtual"),
+    "anonymous": ("true", "false"),
+    "sse": ("AES256", "aws:kms", "aws:kms:dsse"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,28 +63,31 @@ class Location:
         :raises UsageError: when it is not of this form, or names a parameter that there is not
         """
         parts = urlsplit(url)
+        shown = f"--store s3://{parts.netloc.rpartition('@')[2]}{parts.path}"
         if "@" in parts.netloc:
             raise UsageError(
                 "--store s3:// must not hold credentials",
                 hint="boto3 finds them in the environment, in ~/.aws or in the role of the machine",
             )
         if not _BUCKET.fullmatch(parts.netloc):
-            raise UsageError(f"--store {parts.scheme}://{parts.netloc} names no bucket", hint=_FORM)
+            raise UsageError(f"{shown}: {parts.netloc!r} is no bucket's name", hint=_FORM)
         if parts.fragment:
-            raise UsageError("--store s3:// has a '#', which is no part of a prefix here", hint=_FORM)
+            raise UsageError(f"{shown}: a prefix has no '#' here", hint=_FORM)
         prefix = "/".join(filter(None, parts.path.split("/")))
         values: dict[str, str] = {}
         headers: list[tuple[str, str]] = []
         for name, value in parse_qsl(parts.query, keep_blank_values=True):
             if name == _HEADERS:
                 headers.append(_header(value))
-            elif name in (*_CONNECTION, *_WRITING) and name not in values and value:
-                values[name] = value
+            elif name not in (*_CONNECTION, *_WRITING):
+                raise UsageError(f"{shown} has a parameter {name!r}, which there is not", hint=_PARAMETERS)
+            elif not value or name in values:
+                what = "two values" if name in values else "no value"
+                raise UsageError(f"{shown} has {what} for the parameter {name}", hint=_PARAMETERS)
+            elif value not in _CHOICES.get(name, (value,)):
+                raise UsageError(f"{shown} has {name}={value}", hint=f"{name} is one of {', '.join(_CHOICES[name])}")
             else:
-                raise UsageError(
-                    f"--store s3:// has a parameter {name!r} that is unknown, empty or there twice",
-                    hint=f"the parameters are {', '.join((*_CONNECTION, *_WRITING, _HEADERS))}",
-                )
+                values[name] = value
         return cls(
             bucket=parts.netloc,
             prefix=f"{prefix}/" if prefix else "",
@@ -92,17 +100,12 @@ class Location:
 
 
 def _connection(values: Mapping[str, str], headers: tuple[tuple[str, str], ...]) -> Connection:
-    style, anonymous = values.get("addressing_style", ""), values.get("anonymous", "false")
-    if style and style not in _STYLES:
-        raise UsageError(f"--store s3:// has addressing_style={style}", hint=f"it is one of {', '.join(_STYLES)}")
-    if anonymous not in {"true", "false"}:
-        raise UsageError(f"--store s3:// has anonymous={anonymous}", hint="write true or false")
     return Connection(
         region=values.get("region"),
         profile=values.get("profile"),
         endpoint_url=values.get("endpoint_url"),
-        addressing_style=style,
-        anonymous=anonymous == "true",
+        addressing_style=values.get("addressing_style", ""),
+        anonymous=values.get("anonymous") == "true",
         headers=headers,
     )
 

@@ -21,6 +21,7 @@ from terrastore.errors import (
 )
 from terrastore.requirements.lines import without_secrets
 from terrastore.store.ranges import NotThatRangeError
+from terrastore.store.s3.client import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ _MISCONFIGURED: Final = (
     exceptions.MissingDependencyException,
     exceptions.ParamValidationError,
     exceptions.ProfileNotFound,
-    ValueError,
+    UnusableError,
 )
 _LOGIN_HINT: Final = (
     "boto3 looks in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws and the role of this machine"
@@ -81,9 +82,14 @@ _WRONG_CLOCK: Final = _Meaning(
     StoreRefusedError, "{store}: this machine's clock is not the store's: {told}", "set the clock"
 )
 _OTHER_REGION: Final = _Meaning(StoreRefusedError, "{store}: the bucket is in another region: {told}", _REGION_HINT)
+_INVALID: Final = _Meaning(
+    StoreRefusedError,
+    "{store} refuses to {doing}: {told}",
+    "check the parameters behind the ? in --store; docs/s3.md has them",
+)
 _FORBIDDEN: Final = _Meaning(StoreRefusedError, "{store} refuses to {doing}: {told}", _ALLOW_HINT)
 _NO_S3: Final = _Meaning(
-    StoreUnreachableError, "{store} answered {told} without a word of S3: is that a proxy?", _REACH_HINT
+    StoreUnreachableError, "{store} answered {told} without a word of S3, to {doing}: is that a proxy?", _REACH_HINT
 )
 _FAILED: Final = _Meaning(
     StoreUnreachableError, "{store} failed to {doing}: {told}", "try again later; --ignore-store builds without it"
@@ -94,6 +100,7 @@ _BY_CODE: Final[Mapping[str, _Meaning]] = {
     "ExpiredToken": _EXPIRED,
     "IllegalLocationConstraintException": _OTHER_REGION,
     "InvalidAccessKeyId": _WRONG_CREDENTIALS,
+    "InvalidObjectState": _INVALID,
     "InvalidToken": _EXPIRED,
     "NoSuchBucket": _NO_BUCKET,
     "PermanentRedirect": _OTHER_REGION,
@@ -197,7 +204,9 @@ def _answered(error: exceptions.ClientError) -> _Meaning:
     is_read = error.operation_name in {"GetObject", "HeadObject"}
     if said.isdecimal() and error.operation_name != "HeadObject":
         return _NO_S3
-    return _FORBIDDEN._replace(hint=_READ_HINT) if is_read and number == HTTPStatus.FORBIDDEN else _FORBIDDEN
+    if number not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _INVALID
+    return _FORBIDDEN._replace(hint=_READ_HINT) if is_read else _FORBIDDEN
 
 
 def _unanswered(error: Exception) -> _Meaning:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 PART_SIZE: Final = 16 * 1024 * 1024
 _PARALLEL: Final = 4
 """Most parts that are on their way at once; as many are in memory, and one that is being filled."""
+_PARTING_SECONDS: Final = 4.0
+"""How long what is on its way, and then the store, is waited for when an upload is given up."""
 
 
 class MultipartUpload:
-    """An object written in pieces of any size. One that is smaller than a part takes a single request."""
+    """An object written in pieces of any size. One that is smaller than a part takes a single request.
+
+    Threads that a process does not wait for at its end send the parts: a store that does not answer must not keep
+    somebody who interrupts.
+    """
 
     def __init__(self, bucket: Bucket, name: str) -> None:
         self._bucket = bucket
@@ -27,9 +33,10 @@ class MultipartUpload:
         self._write_id = secrets.token_hex(16)
         self._upload_id: str | None = None
         self._part = bytearray()
-        self._pool = ThreadPoolExecutor(_PARALLEL)
-        self._sending: deque[Future[str]] = deque()
-        self._etags: list[str] = []
+        self._room = threading.Semaphore(_PARALLEL)
+        self._sending: list[threading.Thread] = []
+        self._etags: dict[int, str] = {}
+        self._trouble: list[Exception] = []
 
     def write(self, data: bytes, /) -> None:
         """Take the next bytes; waits while enough parts are on their way."""
@@ -44,28 +51,54 @@ class MultipartUpload:
     def complete(self) -> None:
         """Publish the object."""
         if self._upload_id is None:
-            self._bucket.put(self._name, bytes(self._part), self._write_id)
-        else:
-            if self._part:
-                self._send()
-            while self._sending:
-                self._etags.append(self._sending.popleft().result())
-            self._bucket.end_upload(self._name, self._upload_id, self._etags, self._write_id)
-        self._pool.shutdown()
+            self._bucket.put(self._name, bytes(self._part), self._write_id, is_large=True)
+            return
+        if self._part:
+            self._send()
+        for thread in self._sending:
+            thread.join()
+        self._raise_trouble()
+        etags = [self._etags[number] for number in sorted(self._etags)]
+        self._bucket.end_upload(self._name, self._upload_id, etags, self._write_id)
 
     def abort(self) -> None:
-        """Discard what was sent; what hinders that is not worth more than what led here."""
-        # A part that arrives after its upload was discarded would stay.
-        self._pool.shutdown(cancel_futures=True)
+        """Discard what was sent, as far as the store helps; what hinders that is not worth more than what led here."""
         if self._upload_id is not None:
-            with suppress(TerrastoreError):
-                self._bucket.abort_upload(self._name, self._upload_id)
+            # A part that arrives after its upload was discarded could stay.
+            _join(self._sending)
+            discarding = threading.Thread(target=self._discard, args=(self._upload_id,), daemon=True)
+            discarding.start()
+            _join([discarding])
+
+    def _discard(self, upload_id: str) -> None:
+        with suppress(TerrastoreError):
+            self._bucket.abort_upload(self._name, upload_id)
 
     def _send(self) -> None:
         if self._upload_id is None:
             self._upload_id = self._bucket.begin_upload(self._name, self._write_id)
-        if len(self._sending) == _PARALLEL:
-            self._etags.append(self._sending.popleft().result())
-        number = len(self._etags) + len(self._sending) + 1
+        self._room.acquire()
+        self._raise_trouble()
         part, self._part = bytes(self._part), bytearray()
-        self._sending.append(self._pool.submit(self._bucket.put_part, self._name, self._upload_id, number, part))
+        number = len(self._sending) + 1
+        thread = threading.Thread(target=self._put, args=(self._upload_id, number, part), daemon=True)
+        self._sending.append(thread)
+        thread.start()
+
+    def _put(self, upload_id: str, number: int, part: bytes) -> None:
+        try:
+            self._etags[number] = self._bucket.put_part(self._name, upload_id, number, part)
+        except Exception as error:  # noqa: BLE001 -- raised where it is waited for
+            self._trouble.append(error)
+        finally:
+            self._room.release()
+
+    def _raise_trouble(self) -> None:
+        if self._trouble:
+            raise self._trouble[0]
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    until = time.monotonic() + _PARTING_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
