@@ -11,13 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.conftest import COMMAND
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from tests.conftest import CommandLine
 
 _CHANGES: Final = (
     "open,openat,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,"
@@ -40,11 +36,12 @@ class Call:
 
 
 class Killer:
-    """Runs a command line under strace; without ``exchange`` as on a filesystem that cannot exchange two names."""
+    """Runs a command under strace; without ``exchange`` as on a filesystem that cannot exchange two names."""
 
-    def __init__(self, cli: CommandLine, *arguments: str, exchange: bool = True) -> None:
-        self._cli = cli
-        self._arguments = arguments
+    def __init__(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], exchange: bool = True) -> None:
+        self._command = command
+        self._cwd = cwd
+        self._env = env
         self._faults = () if exchange else ("-e", "inject=renameat2:error=EINVAL")
 
     def calls(self, *folders: Path) -> list[Call]:
@@ -54,7 +51,7 @@ class Killer:
         return [
             call
             for call in calls
-            if any(str(folder) in call.given.removeprefix(f"AT_FDCWD<{self._cli.cwd}>") for folder in folders)
+            if any(str(folder) in call.given.removeprefix(f"AT_FDCWD<{self._cwd}>") for folder in folders)
             if "O_RDONLY" not in call.given and not (self._faults and call.name == "renameat2")
         ]
 
@@ -69,10 +66,10 @@ class Killer:
         with tempfile.NamedTemporaryFile("r", prefix="strace-") as log:
             tracer = ["strace", "-f", "-y", "-s", "200", "-e", "signal=none", "-o", log.name]
             done = subprocess.run(
-                [*tracer, "-e", f"trace={_CHANGES}", *self._faults, *options, *COMMAND, *self._arguments],
-                cwd=self._cli.cwd,
-                env=self._cli.env,
-                capture_output=True,
+                [*tracer, "-e", f"trace={_CHANGES}", *self._faults, *options, *self._command],
+                cwd=self._cwd,
+                env=self._env,
+                stdout=subprocess.DEVNULL,
                 check=False,
                 timeout=60,
             )

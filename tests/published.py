@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from terrastore.store.protocol import Object, Upload
+    from terrastore.store.protocol import Object, Upload, WritableStore
 
 Archive = tuple[Packed, bytes]
 
@@ -71,7 +71,7 @@ def make_archive(tree: Path) -> Archive:
 
 
 def publish(
-    store: MemoryStore,
+    store: WritableStore,
     archive: Archive,
     key: EnvKey = KEY,
     *,

@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
 import time
-from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CommandLine, command_line, make_wheel
-from tests.kill_points import Call, Killer, tracer_lacks
-from terrastore.archive.verify import differences
+from terrastore import catalogue
+from terrastore.archive.verify import differences, verify_archive
 from terrastore.environment import State
+from terrastore.flight import Flight
+from terrastore.report import Report
+from terrastore.store.directory import DirectoryStore
+from tests.conftest import COMMAND, CommandLine, command_line, make_wheel
+from tests.kill_points import Call, Killer, tracer_lacks
+from tests.published import KEY, OTHER_KEY, make_archive, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from terrastore.key import EnvKey
 
 FIRST, OLD, NEW = "1.0", "2.0", "3.0"
 WITH_LINK = ("--link", "current", "--releases", "releases")
@@ -30,7 +38,6 @@ class Site:
     def __init__(self, cli: CommandLine) -> None:
         self.cli = cli
         self.target = cli.cwd / ".venv"
-        self.near = cli.home / "near"
         self._kept = cli.home / "kept"
 
     def ask_for(self, version: str) -> None:
@@ -40,6 +47,9 @@ class Site:
         self.ask_for(version)
         return str(self.cli.ok("ensure", "--no-seed", "--no-build", "--json", *arguments).json["outcome"])
 
+    def killer(self, *arguments: str, exchange: bool = True) -> Killer:
+        return Killer([*COMMAND, *arguments], cwd=self.cli.cwd, env=self.cli.env, exchange=exchange)
+
     def keep(self) -> None:
         """Remember how everything is now."""
         shutil.copytree(self.cli.cwd, self._kept, symlinks=True)
@@ -47,13 +57,11 @@ class Site:
     def put_back(self) -> None:
         """Make everything as it was when it was kept."""
         shutil.rmtree(self.cli.cwd)
-        shutil.rmtree(self.near, ignore_errors=True)
         shutil.copytree(self._kept, self.cli.cwd, symlinks=True)
 
     def forget(self) -> None:
         shutil.rmtree(self._kept)
         shutil.rmtree(self.cli.cwd)
-        shutil.rmtree(self.near, ignore_errors=True)
         self.cli.cwd.mkdir()
 
     @property
@@ -87,23 +95,28 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def site(stocked: Site) -> Iterator[Site]:
-    """Return the site, when commands can be traced; in continuous integration they must."""
-    if (lack := tracer_lacks()) and "CI" not in os.environ:
-        pytest.skip(lack)
-    assert not lack
     yield stocked
     stocked.forget()
 
 
-def chosen(calls: list[Call], *, every: int = 12) -> list[Call]:
-    """Return all calls but those for the contents of one directory that is made or removed: of these a sample."""
+@pytest.fixture(scope="module")
+def traced() -> None:
+    """Skip where commands cannot be traced; in continuous integration they must."""
+    if (lack := tracer_lacks()) and "CI" not in os.environ:
+        pytest.skip(lack)
+    assert not lack
+
+
+def chosen(calls: list[Call], *, sample: int = 5) -> list[Call]:
+    """Return all calls but those within a directory that is being made or removed: of these a sample."""
     within = [call for call in calls if "terrastore-*/" in call.given or "terrastore-*>" in call.given]
-    sample = set(within[::every]) | set(within[:1]) | set(within[-1:])
-    points = [call for call in calls if call not in within or call in sample]
+    some = within[:: len(within) // sample] if sample and within else []
+    points = [call for call in calls if call not in within or call in some]
     print(f"{len(points)} kill points of {len(calls)} calls")
     return points
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
 @pytest.mark.parametrize("backup", [False, True], ids=["plain", "backup"])
 def test_killed_while_an_environment_is_replaced(backup: bool, exchange: bool, site: Site) -> None:
@@ -116,7 +129,7 @@ def test_killed_while_an_environment_is_replaced(backup: bool, exchange: bool, s
     site.ask_for(NEW)
     site.keep()
     options = ("--no-seed", "--no-build", *(["--backup"] if backup else []))
-    killer = Killer(site.cli, "ensure", *options, exchange=exchange)
+    killer = site.killer("ensure", *options, exchange=exchange)
     backed_up = site.target.with_name(".venv.bak")
     for call in chosen(killer.calls(site.cli.cwd)):
         site.put_back()
@@ -127,6 +140,7 @@ def test_killed_while_an_environment_is_replaced(backup: bool, exchange: bool, s
         assert (NEW, OLD if backup else FIRST, {".venv", ".venv.bak"}) == found, call
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
 @pytest.mark.parametrize("begun", ["ensure", "rollback"])
 def test_a_way_back_is_not_lost(begun: str, exchange: bool, site: Site) -> None:
@@ -136,9 +150,9 @@ def test_a_way_back_is_not_lost(begun: str, exchange: bool, site: Site) -> None:
     site.ask_for(NEW)
     site.keep()
     options = ("--no-seed", "--no-build", "--backup") if begun == "ensure" else ()
-    killer = Killer(site.cli, begun, *options, exchange=exchange)
+    killer = site.killer(begun, *options, exchange=exchange)
     done = (OLD, NEW) if begun == "ensure" else (OLD, FIRST)
-    for call in chosen(killer.calls(site.cli.cwd), every=40):
+    for call in chosen(killer.calls(site.cli.cwd), sample=0):
         site.put_back()
         killer.kill_before(call)
         site.cli.ok("rollback")
@@ -147,19 +161,20 @@ def test_a_way_back_is_not_lost(begun: str, exchange: bool, site: Site) -> None:
         assert {".venv", ".venv.bak"} == site.names, call
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("then", ["ensure", "rollback"])
 @pytest.mark.parametrize("begun", ["ensure", "rollback"])
 def test_killed_while_a_link_is_switched(begun: str, then: str, site: Site) -> None:
-    """The link leads to a whole release, the old one or the new one; then to what was asked for, and there is a way back."""
+    """The link leads to a whole release, old or new; then to what was asked for, and there is a way back."""
     for each in (FIRST, OLD):
         site.ensure(each, *WITH_LINK)
     site.ask_for(NEW)
     site.keep()
     options = ("--no-seed", "--no-build") if begun == "ensure" else ()
-    killer = Killer(site.cli, begun, *WITH_LINK, *options)
+    killer = site.killer(begun, *WITH_LINK, *options)
     aim = NEW if begun == "ensure" else FIRST
     link, previous = site.cli.cwd / "current", site.cli.cwd / ".current.previous"
-    for call in chosen(killer.calls(site.cli.cwd), every=40):
+    for call in chosen(killer.calls(site.cli.cwd), sample=0):
         site.put_back()
         killer.kill_before(call)
         assert version(link) in {OLD, aim}, call
@@ -172,3 +187,92 @@ def test_killed_while_a_link_is_switched(begun: str, then: str, site: Site) -> N
             site.cli.ok("rollback", *WITH_LINK)
             assert (version(link), version(previous)) in {(FIRST, OLD), (OLD, aim)}, call
         assert {"current", ".current.previous", "releases"} == site.names, call
+
+
+def sound(store: Path, key: EnvKey) -> bool:
+    """Whether the store has the environment, verified; False when it says that it has not."""
+    report = Report()
+    found = catalogue.find(DirectoryStore(str(store)), key, report)
+    assert [] == report.warnings
+    if found is None:
+        return False
+    archive, manifest = found.pointer.archive, found.manifest()
+    verify_archive(
+        found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
+    )
+    return True
+
+
+def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
+    """Publish an environment as a build does: it takes the lock and the lease, uploads and points."""
+    report = Report()
+    with TemporaryDirectory() as folder:
+        archive = make_archive(Path(folder))
+    flight = Flight(DirectoryStore(str(store)), key, locks=locks, wait=0, required=True, report=report)
+    with flight.turn() as ours:
+        assert ours
+        publish(DirectoryStore(str(store)), archive, key, report=report)
+
+
+_PUBLISH_ONCE = """
+from tests.end_to_end.test_crash_safety import *
+publish_once(Path.cwd() / "store", Path.cwd() / "locks", KEY)
+"""
+
+
+@pytest.mark.usefixtures("traced")
+def test_killed_while_an_environment_is_published(tmp_path: Path) -> None:
+    """The store has the environment or says that it has not; then it has it, and one lease, and the lock is gone.
+
+    An archive that no pointer leads to may stay, and a second name of a published file until the next publication.
+    """
+    store, locks = tmp_path / "store", tmp_path / "locks"
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    killer = Killer([sys.executable, "-c", _PUBLISH_ONCE], cwd=tmp_path, env=env)
+    for call in chosen(killer.calls(store, locks)):
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.rmtree(locks, ignore_errors=True)
+        killer.kill_before(call)
+        there = sound(store, KEY)
+        publish_once(store, locks, KEY)
+        assert sound(store, KEY), call
+        assert [] == os.listdir(locks), call
+        assert 1 == len(finished(store / "v1/leases" / KEY.text)), call
+        assert len(finished(store / "v1/archives" / KEY.text)) <= (1 if there else 2), call
+        assert {2} >= {os.stat(path).st_nlink for path in unfinished(store)}, call
+        publish_once(store, locks, OTHER_KEY)
+        assert [] == unfinished(store), call
+
+
+def finished(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
+def unfinished(folder: Path) -> list[str]:
+    return [f"{place}/{name}" for place, _, names in os.walk(folder) for name in names if name.startswith(".")]
+
+
+def test_killed_at_random(stocked: Site) -> None:
+    """Runs that fetch, build and publish are killed at any moment; then one succeeds, and the next build tidies up."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    site = stocked
+    site.ensure(OLD)
+    for turn in range(30):
+        site.ask_for((NEW, OLD)[turn % 2])
+        building = turn % 3 == 2
+        options = ["--rebuild"] if building else ["--no-build"]
+        process = site.cli.start("ensure", "--no-seed", *options)
+        time.sleep(chance.uniform(0, 2.0 if building else 0.4))
+        process.kill()
+        process.communicate()
+        assert version(site.target) in {OLD, NEW}, f"seed {seed}, turn {turn}"
+    for each in (NEW, OLD):
+        site.ask_for(each)
+        site.cli.ok("ensure", "--no-seed", "--rebuild")
+        assert each == version(site.target)
+        site.cli.ok("verify", site.cli.ok("key", "--no-seed").out.strip())
+    assert {".venv"} == site.names
+    assert [] == os.listdir(site.cli.cache / "build")
+    assert [] == unfinished(site.cli.store)
