@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CHANGES: Final = (
     "open,openat,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,"
     "chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,truncate,ftruncate,fallocate,write,writev,pwrite64,pwritev,"
-    "copy_file_range,sendfile,fsync,fdatasync,utime,utimes,utimensat,setxattr,fsetxattr,ioctl"
+    "copy_file_range,sendfile,fsync,fdatasync,utime,utimes,utimensat,setxattr,fsetxattr"
 )
 _NAMED: Final = {"mkdir", "rmdir", "unlink", "unlinkat", "rename", "renameat2", "link", "linkat", "symlink"}
 _BEGUN: Final = re.compile(r"(\d+) +(\w+)\((.*)")
@@ -33,6 +33,7 @@ class Call:
     name: str
     number: int
     given: str
+    failed: bool = field(default=False, compare=False)
 
 
 class Killer:
@@ -52,7 +53,7 @@ class Killer:
             call
             for call in calls
             if any(str(folder) in call.given.removeprefix(f"AT_FDCWD<{self._cwd}>") for folder in folders)
-            if "O_RDONLY" not in call.given and not (self._faults and call.name == "renameat2")
+            if "O_RDONLY" not in call.given and not call.failed and not (self._faults and call.name == "renameat2")
         ]
 
     def kill_before(self, call: Call) -> None:
@@ -93,4 +94,4 @@ def _of_first_thread(log: Iterable[str]) -> Iterator[Call]:
             first = first or thread
             if thread == first:
                 counts[name] += 1
-                yield Call(name, counts[name], _RANDOM.sub("*", _END.sub("", given)))
+                yield Call(name, counts[name], _RANDOM.sub("*", _END.sub("", given)), failed=" = -1 E" in given)
