@@ -70,8 +70,9 @@ def _temporary(folder: str) -> BinaryIO:
 
 
 def _sweep(folder: str) -> None:
-    for name in os.listdir(folder):
-        if _TEMPORARY.fullmatch(name):
+    """Remove what nobody holds a lock on any more; where that cannot be told, or not be removed, it stays."""
+    with suppress(OSError):
+        for name in filter(_TEMPORARY.fullmatch, os.listdir(folder)):
             with suppress(OSError), open(os.path.join(folder, name), "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(file.name)

@@ -145,10 +145,11 @@ class Target:
 
     def tidy(self) -> None:
         """Remove what killed runs left, unless another run is at work, or this user may not."""
-        names = os.listdir(self.parent)
-        if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
-            with suppress(OSError), atomic.locked(self._lock, patience=0):
-                self._recover()
+        with suppress(OSError):
+            names = os.listdir(self.parent)
+            if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
+                with atomic.locked(self._lock, patience=0):
+                    self._recover()
 
     @property
     def _stages(self) -> str:
@@ -268,7 +269,11 @@ class Releases:
                 return False
             # From here on whoever comes next finishes what we began.
             os.symlink(path, self._next)
-            self._finish()
+            try:
+                self._finish()
+            except BaseException:
+                self._recover()
+                raise
             return True
 
     def rollback(self) -> str:
