@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LOCK_POLL_SECONDS = 0.1
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h on macOS, which spells the call renamex_np
@@ -33,14 +35,16 @@ def sync_directory(path: str) -> None:
 
 @contextmanager
 def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
-    """Yield a new file in ``path``'s directory and remove its temporary name afterwards.
+    """Yield a new file in ``path``'s directory and remove its temporary name afterwards, and those of killed runs.
 
     The body publishes it, by :func:`publish_new` or :func:`publish_over`, or it is gone. ``mode`` holds
     whatever the umask, so that other users of a share can read what is published.
     """
-    name = os.path.join(os.path.dirname(path), f".tmp-{secrets.token_hex(8)}")
+    folder = os.path.dirname(path)
+    _sweep(folder)
+    file = _temporary(folder)
     try:
-        with open(name, "xb") as file:
+        with file:
             os.fchmod(file.fileno(), mode)
             try:
                 yield file
@@ -51,7 +55,27 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
                 raise
     finally:
         with suppress(FileNotFoundError):
-            os.unlink(name)
+            os.unlink(file.name)
+
+
+def _temporary(folder: str) -> BinaryIO:
+    """Return a new file that nobody takes for one of a killed run, because it is locked."""
+    while True:
+        file = open(os.path.join(folder, f".tmp-{secrets.token_hex(8)}"), "xb")  # noqa: SIM115 -- closed by the caller
+        with suppress(OSError):  # a filesystem without locks, where nobody gets one to remove it either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_named(file.fileno(), file.name):
+            return file
+        file.close()
+
+
+def _sweep(folder: str) -> None:
+    """Remove what nobody holds a lock on any more; where that cannot be told, or not be removed, it stays."""
+    with suppress(OSError):
+        for name in filter(_TEMPORARY.fullmatch, os.listdir(folder)):
+            with suppress(OSError), open(os.path.join(folder, name), "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(file.name)
 
 
 def publish_new(file: BinaryIO, path: str) -> bool:
@@ -84,9 +108,17 @@ def write_file(path: str, data: bytes, *, mode: int = 0o644) -> None:
         publish_over(file, path)
 
 
+def unfinished(link: str) -> str:
+    """Name what :func:`switch_link` makes before it has its place."""
+    parent, name = os.path.split(link)
+    return os.path.join(parent, f".{name}.new")
+
+
 def switch_link(link: str, target: str) -> None:
-    """Make ``link`` a symbolic link to ``target``, replacing the link that was there."""
-    temporary = os.path.join(os.path.dirname(link), f".tmp-{secrets.token_hex(8)}")
+    """Make ``link`` a symbolic link to ``target``, replacing the link that was there; one caller at a time."""
+    temporary = unfinished(link)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)  # of a caller that was killed
     os.symlink(target, temporary)
     try:
         os.rename(temporary, link)

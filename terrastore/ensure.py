@@ -100,6 +100,8 @@ def ensure(
         with target.locked(report):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
+    else:
+        target.tidy()
     if isinstance(place, Releases):
         outcome = replace(outcome, switched=place.switch(target.path))
     return outcome

@@ -79,6 +79,7 @@ class Flight:
         """Return what to hold for the length of a build, or None once somebody else's build has ended."""
         self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = str(self._locks / self._key.text)
+        self._remove_locks_of_the_dead()
         try:
             stack.enter_context(atomic.locked(path, patience=0))
         except TimeoutError:
@@ -87,6 +88,13 @@ class Flight:
             self._wait_here(stack, path)
             return None
         return self._leased()
+
+    def _remove_locks_of_the_dead(self) -> None:
+        """Remove locks of other keys that nobody holds; our own goes with our turn."""
+        for lock in self._locks.iterdir():
+            if lock.name != self._key.text:
+                with suppress(OSError), atomic.locked(str(lock), patience=0):
+                    pass
 
     def _wait_here(self, stack: ExitStack, path: str) -> None:
         """Wait until another process of this machine has built."""

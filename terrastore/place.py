@@ -87,8 +87,8 @@ class Target:
     def locked(self, report: Report) -> Iterator[None]:
         """Keep other runs away from this target, and remove what killed ones left."""
         os.makedirs(self.parent, exist_ok=True)
-        lock = os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-lock")
-        with atomic.locked(lock, waiting=lambda: report.remark(f"waiting for another run to finish with {self.path}")):
+        waiting = f"waiting for another run to finish with {self.path}"
+        with atomic.locked(self._lock, waiting=lambda: report.remark(waiting)):
             self._recover()
             yield
 
@@ -111,35 +111,20 @@ class Target:
 
         :raises UsageError: when the target cannot be renamed
         """
-        retired = f"{self._stages}{secrets.token_hex(8)}"
         if not os.path.lexists(self.path):
             os.rename(staged, self.path)
             atomic.sync_directory(self.parent)
             return None
+        retired = self._aside(staged, backup=backup)
+        os.rename(staged, retired)
         try:
-            if atomic.exchange(staged, self.path):
-                os.rename(staged, retired)
-            else:
-                # Here the target is absent for an instant; whoever comes next puts it back.
-                os.rename(self.path, f"{retired}-swapping")
-                try:
-                    os.rename(staged, self.path)
-                except OSError:
-                    os.rename(f"{retired}-swapping", self.path)
-                    raise
-                os.rename(f"{retired}-swapping", retired)
+            self._exchange(retired, backup=backup)
         except OSError as error:
+            os.rename(retired, staged)
             if error.errno not in {errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES}:
                 raise
             raise UsageError(f"the target {self.path} cannot be renamed: {error.strerror}", hint=_LINK_HINT) from error
-        atomic.sync_directory(self.parent)
-        if not backup:
-            return retired
-        older = f"{self._stages}{secrets.token_hex(8)}" if os.path.lexists(self.backup) else None
-        if older is not None:
-            os.rename(self.backup, older)
-        os.rename(retired, self.backup)
-        return older
+        return self._keep(retired) if backup else retired
 
     @property
     def backup(self) -> str:
@@ -155,15 +140,59 @@ class Target:
             raise UsageError(f"there is no {self.backup} to go back to", hint="run ensure with --backup to keep one")
         if not os.path.lexists(self.path):
             os.rename(self.backup, self.path)
-        elif not atomic.exchange(self.backup, self.path):
-            between = f"{self._stages}{secrets.token_hex(8)}-swapping"
-            os.rename(self.path, between)
-            os.rename(self.backup, self.path)
-            os.rename(between, self.backup)
+        else:
+            self._exchange(self.backup, backup=True)
+
+    def tidy(self) -> None:
+        """Remove what killed runs left, unless another run is at work, or this user may not."""
+        with suppress(OSError):
+            names = os.listdir(self.parent)
+            if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
+                with atomic.locked(self._lock, patience=0):
+                    self._recover()
 
     @property
     def _stages(self) -> str:
         return os.path.join(self.parent, f".{os.path.basename(self.path)}.terrastore-")
+
+    @property
+    def _lock(self) -> str:
+        return f"{self._stages}lock"
+
+    @property
+    def _left(self) -> re.Pattern[str]:
+        """What a killed run may leave: a stage, or what :meth:`_aside` names."""
+        return re.compile(re.escape(os.path.basename(self._stages)) + "([0-9a-f]{16})(-backup)?(-swapping)?")
+
+    def _aside(self, new: str, *, backup: bool) -> str:
+        """Name the place of what ``new`` replaces, and before that of ``new`` itself.
+
+        It tells a later run the inode of ``new``, thus which of the two is there, and whether to keep the old one.
+        """
+        return f"{self._stages}{os.stat(new).st_ino:016x}{'-backup' if backup else ''}"
+
+    def _exchange(self, new: str, *, backup: bool) -> None:
+        """Let ``new`` and the target change places."""
+        if not atomic.exchange(new, self.path):
+            # Here the target is absent for an instant; whoever comes next puts it back.
+            aside = f"{self._aside(new, backup=backup)}-swapping"
+            os.rename(self.path, aside)
+            try:
+                os.rename(new, self.path)
+            except OSError:
+                os.rename(aside, self.path)
+                raise
+            os.rename(aside, new)
+        atomic.sync_directory(self.parent)
+
+    def _keep(self, replaced: str) -> str | None:
+        """Make ``replaced`` the backup; return where an older one is now, to be removed."""
+        older = f"{self._stages}{secrets.token_hex(8)}" if os.path.lexists(self.backup) else None
+        if older is not None:
+            os.rename(self.backup, older)
+        os.rename(replaced, self.backup)
+        atomic.sync_directory(self.parent)
+        return older
 
     @property
     def foreign(self) -> bool:
@@ -182,15 +211,20 @@ class Target:
         return not names or bool({"pyvenv.cfg", ".terrastore"} & names)
 
     def _recover(self) -> None:
-        """Put back a target that a killed run had moved aside, and remove stages: nobody else holds the lock."""
-        stage = re.compile(re.escape(os.path.basename(self._stages)) + r"[0-9a-f]{16}(-swapping)?")
-        for name in os.listdir(self.parent):
-            if match := stage.fullmatch(name):
-                place = os.path.join(self.parent, name)
-                if match[1] and not os.path.lexists(self.path):
-                    os.rename(place, self.path)
-                else:
-                    shutil.rmtree(place, ignore_errors=True)
+        """Finish or undo what a killed run had begun, and remove stages: nobody else holds the lock."""
+        left = [match for name in os.listdir(self.parent) if (match := self._left.fullmatch(name))]
+        for match in left:
+            if match[3] and not os.path.lexists(self.path):
+                os.rename(os.path.join(self.parent, match[0]), self.path)
+        for match in left:
+            place = os.path.join(self.parent, match[0])
+            if match[2] and os.path.lexists(place) and self._has_inode(int(match[1], 16)):
+                discard(self._keep(place) or "")
+            else:
+                discard(place)
+
+    def _has_inode(self, inode: int) -> bool:
+        return os.path.lexists(self.path) and os.stat(self.path).st_ino == inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +260,21 @@ class Releases:
 
     def switch(self, path: str) -> bool:
         """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
-        before = self.current()
-        if before == path:
+        if self.current() == path and not any(map(os.path.lexists, (self._lock, self._next))):
             return False
         os.makedirs(os.path.dirname(self.link), exist_ok=True)
-        if before is not None:
-            atomic.switch_link(self._previous, before)
-        atomic.switch_link(self.link, path)
-        return True
+        with atomic.locked(self._lock):
+            self._recover()
+            if self.current() == path:
+                return False
+            # From here on whoever comes next finishes what we began.
+            os.symlink(path, self._next)
+            try:
+                self._finish()
+            except BaseException:
+                self._recover()
+                raise
+            return True
 
     def rollback(self) -> str:
         """Point the link to what it pointed to before; doing it twice changes nothing.
@@ -241,7 +282,10 @@ class Releases:
         :raises UsageError: when that is not known, or is gone, or the link is something else by now
         """
         self.check_switchable()
-        before = os.path.realpath(self._previous) if os.path.islink(self._previous) else None
+        if os.path.lexists(self._next):
+            with atomic.locked(self._lock):
+                self._recover()
+        before = self._before()
         if before is not None and not os.path.isdir(before):
             raise UsageError(f"the release before, {before}, was removed", hint="ensure what it was made from")
         if before is None:
@@ -252,10 +296,39 @@ class Releases:
         self.switch(before)
         return before
 
+    def _finish(self) -> None:
+        if (before := self.current()) is not None:
+            atomic.switch_link(self._previous, before)
+        os.rename(self._next, self.link)
+        atomic.sync_directory(os.path.dirname(self.link))
+
+    def _recover(self) -> None:
+        """Undo a switch that a killed run had begun, or finish it once the link before is forgotten."""
+        if os.path.isdir(self._next) and self.current() == self._before():
+            self._finish()
+        for left in (self._next, atomic.unfinished(self._previous)):
+            with suppress(FileNotFoundError):
+                os.unlink(left)
+
+    def _before(self) -> str | None:
+        """Return the environment that the link pointed to before."""
+        return os.path.realpath(self._previous) if os.path.islink(self._previous) else None
+
     @property
     def _previous(self) -> str:
+        return self._beside("previous")
+
+    @property
+    def _next(self) -> str:
+        return atomic.unfinished(self.link)
+
+    @property
+    def _lock(self) -> str:
+        return self._beside("terrastore-lock")
+
+    def _beside(self, what: str) -> str:
         parent, name = os.path.split(self.link)
-        return os.path.join(parent, f".{name}.previous")
+        return os.path.join(parent, f".{name}.{what}")
 
 
 def discard(path: str) -> None:

@@ -8,25 +8,28 @@ import json
 import sys
 from base64 import b64encode
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from terrastore.archive.pack import Origin, Packed, Sink, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError
+from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
 from terrastore.publish import Publication, archive_name
 from terrastore.publish import envelope as pointer_to
 from terrastore.report import Report
 from terrastore.store import layout
+from terrastore.store.directory import DirectoryStore
 from terrastore.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from terrastore.store.protocol import Object, Upload
+    from terrastore.store.protocol import Object, Upload, WritableStore
 
 Archive = tuple[Packed, bytes]
 
@@ -71,7 +74,7 @@ def make_archive(tree: Path) -> Archive:
 
 
 def publish(
-    store: MemoryStore,
+    store: WritableStore,
     archive: Archive,
     key: EnvKey = KEY,
     *,
@@ -90,6 +93,17 @@ def publish(
         published = publication.end(pointer_to(packed, key, name))
     assert published is not None
     return published
+
+
+def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
+    """Publish an environment as a build does: it takes the lock and the lease, uploads and points."""
+    report = Report()
+    with TemporaryDirectory() as folder:
+        archive = make_archive(Path(folder))
+    flight = Flight(DirectoryStore(str(store)), key, locks=locks, wait=0, required=True, report=report)
+    with flight.turn() as ours:
+        assert ours
+        publish(DirectoryStore(str(store)), archive, key, report=report)
 
 
 def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None) -> Pointer:

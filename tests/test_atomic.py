@@ -159,6 +159,26 @@ def test_a_temporary_name_is_hidden(tmp_path: Path) -> None:
         assert [True] == [name.startswith(".") for name in names(tmp_path)]
 
 
+def test_temporary_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    """Whoever makes one removes those that nobody holds; one that somebody writes and every other file stay."""
+    dead, stranger = tmp_path / f".tmp-{'0' * 16}", tmp_path / ".tmp-mine"
+    for path in (dead, stranger):
+        path.touch()
+    with atomic.temporary_beside(str(tmp_path / "one"), mode=0o644) as first:
+        assert not dead.exists()
+        atomic.write_file(str(tmp_path / "two"), b"")
+        assert os.path.exists(first.name)
+    assert [".tmp-mine", "two"] == sorted(os.listdir(tmp_path))
+
+
+def test_a_link_that_was_begun_is_made_anew(tmp_path: Path) -> None:
+    """What a killed caller left does not keep the next from switching."""
+    link = str(tmp_path / "link")
+    os.symlink("old", atomic.unfinished(link))
+    atomic.switch_link(link, "new")
+    assert ("new", ["link"]) == (os.readlink(link), os.listdir(tmp_path))
+
+
 @pytest.mark.parametrize("before", [None, "old", "nowhere"])
 def test_switch_link_makes_or_moves_a_link(before: str | None, tmp_path: Path) -> None:
     """A link that was not there, led elsewhere or led nowhere leads to the target afterwards, which stays as it was."""

@@ -142,6 +142,15 @@ def fail(world: World, error: BaseException) -> None:
 # Nobody in the way.
 
 
+def test_locks_of_killed_builds_are_removed(world: World) -> None:
+    """A lock of another key that nobody holds goes with the next build; one that is held stays."""
+    world.locks.mkdir(parents=True)
+    (world.locks / "dead").touch()
+    with atomic.locked(str(world.locks / "held")), world.flight().turn():
+        assert {KEY.text, "held"} == set(os.listdir(world.locks))
+    assert [] == os.listdir(world.locks)
+
+
 def test_who_is_alone_builds(world: World) -> None:
     """It is told at once, others can read who it is while it builds, and that it is over when it is."""
     with world.flight().turn() as ours:

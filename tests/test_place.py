@@ -382,6 +382,38 @@ def test_a_stage_never_becomes_the_target(target: Target, tmp_path: Path) -> Non
     assert [] == names(tmp_path)
 
 
+@pytest.mark.parametrize("aside", ["-backup", "-backup-swapping"])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_backup_that_was_begun_is_finished(aside: str, older: bool, target: Target, tmp_path: Path) -> None:
+    """A run killed after the new environment took its place: the old one becomes the backup."""
+    new = stand(tmp_path / ".venv", "new").stat().st_ino
+    stand(tmp_path / f"..venv.terrastore-{new:016x}{aside}", "old")
+    if older:
+        stand(Path(target.backup), "older")
+    target.tidy()
+    assert ({"new"}, {"old"}) == (content(Path(target.path)), content(Path(target.backup)))
+    assert [".venv", ".venv.bak"] == names(tmp_path)
+
+
+def test_a_backup_that_was_not_begun_stays(target: Target, tmp_path: Path) -> None:
+    """A run killed before the new environment took its place: it goes, and the older backup stays."""
+    stand(tmp_path / ".venv", "old")
+    stand(Path(target.backup), "older")
+    new = stand(tmp_path / "new", "new")
+    new.rename(tmp_path / f"..venv.terrastore-{new.stat().st_ino:016x}-backup")
+    target.tidy()
+    assert ({"old"}, {"older"}) == (content(Path(target.path)), content(Path(target.backup)))
+    assert [".venv", ".venv.bak"] == names(tmp_path)
+
+
+def test_tidying_does_not_disturb_a_run(target: Target, tmp_path: Path) -> None:
+    """The stage of a run that holds the lock stays, and nobody waits for it."""
+    with target.locked(Report()), target.stage() as staged:
+        target.tidy()
+        assert os.path.isdir(staged)
+    assert [] == names(tmp_path)
+
+
 def swap_on_and_on(path: str) -> None:
     number = 0
     while True:
