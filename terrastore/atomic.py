@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -12,13 +13,16 @@ import stat
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LOCK_POLL_SECONDS = 0.1
-_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}")
+_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{16})-[0-9a-f]{16}")
+_DAY = 86400.0  # seconds
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _RENAME_SWAP = 2  # sys/stdio.h on macOS, which spells the call renamex_np
@@ -40,11 +44,10 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
     The body publishes it, by :func:`publish_new` or :func:`publish_over`, or it is gone. ``mode`` holds
     whatever the umask, so that other users of a share can read what is published.
     """
-    folder = os.path.dirname(path)
-    _sweep(folder)
-    file = _temporary(folder)
+    file = _temporary(os.path.dirname(path))
     try:
         with file:
+            _sweep(file)
             os.fchmod(file.fileno(), mode)
             try:
                 yield file
@@ -61,7 +64,8 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
 def _temporary(folder: str) -> BinaryIO:
     """Return a new file that nobody takes for one of a killed run, because it is locked."""
     while True:
-        file = open(os.path.join(folder, f".tmp-{secrets.token_hex(8)}"), "xb")  # noqa: SIM115 -- closed by the caller
+        name = f".tmp-{lock_domain()}-{secrets.token_hex(8)}"
+        file = open(os.path.join(folder, name), "xb")  # noqa: SIM115 -- closed by the caller
         with suppress(OSError):  # a filesystem without locks, where nobody gets one to remove it either
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_named(file.fileno(), file.name):
@@ -69,13 +73,31 @@ def _temporary(folder: str) -> BinaryIO:
         file.close()
 
 
-def _sweep(folder: str) -> None:
-    """Remove what nobody holds a lock on any more; where that cannot be told, or not be removed, it stays."""
+def _sweep(own: BinaryIO) -> None:
+    """Remove what killed runs left beside ``own``; where that cannot be told, or not be removed, it stays.
+
+    Nobody holds a lock on it, if it is of this machine; another machine's locks may not reach here (NFS with local
+    locks), so what is of another machine must be a day older than ``own`` by the clock of the filesystem.
+    """
+    folder = os.path.dirname(own.name)
     with suppress(OSError):
-        for name in filter(_TEMPORARY.fullmatch, os.listdir(folder)):
-            with suppress(OSError), open(os.path.join(folder, name), "r+b") as file:
+        for match in filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder))):
+            with suppress(OSError), open(os.path.join(folder, match[0]), "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(file.name)
+                age = os.fstat(own.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+                if match[1] == lock_domain() or age > _DAY:
+                    os.unlink(file.name)
+
+
+@cache
+def lock_domain() -> str:
+    """Return what processes have in common whose locks (flock(2)) keep each other away: one kernel since its start.
+
+    16 hexadecimal digits; where the kernel does not tell, random ones, as if no process were within reach.
+    """
+    with suppress(OSError), open(_BOOT_ID, "rb") as file:
+        return hashlib.sha256(file.read().strip()).hexdigest()[:16]
+    return secrets.token_hex(8)
 
 
 def publish_new(file: BinaryIO, path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import secrets
@@ -10,7 +9,6 @@ import socket
 import time
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic
@@ -19,13 +17,13 @@ from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from terrastore.key import EnvKey
     from terrastore.report import Phase, Report
     from terrastore.store.protocol import Object, WritableStore
 
 _POLL_SECONDS: Final = (1.0, 3.0)
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Flight:
@@ -156,12 +154,9 @@ class Flight:
         )
 
     def _place(self) -> str:
-        """Return what tells the lock on this machine from all others since this machine was started."""
+        """Return what tells the locks of this directory from all others, as long as this machine runs."""
         facts = os.stat(self._locks)
-        with suppress(OSError):
-            boot = _BOOT_ID.read_text().strip()
-            return hashlib.sha256(f"{boot} {facts.st_dev} {facts.st_ino}".encode()).hexdigest()[:32]
-        return secrets.token_hex(16)
+        return f"{atomic.lock_domain()}-{facts.st_dev:x}-{facts.st_ino:x}"
 
 
 class _Watch:

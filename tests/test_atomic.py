@@ -161,7 +161,7 @@ def test_a_temporary_name_is_hidden(tmp_path: Path) -> None:
 
 def test_temporary_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
     """Whoever makes one removes those that nobody holds; one that somebody writes and every other file stay."""
-    dead, stranger = tmp_path / f".tmp-{'0' * 16}", tmp_path / ".tmp-mine"
+    dead, stranger = tmp_path / f".tmp-{atomic.lock_domain()}-{'0' * 16}", tmp_path / ".tmp-mine"
     for path in (dead, stranger):
         path.touch()
     with atomic.temporary_beside(str(tmp_path / "one"), mode=0o644) as first:
@@ -169,6 +169,17 @@ def test_temporary_files_of_killed_runs_are_removed(tmp_path: Path) -> None:
         atomic.write_file(str(tmp_path / "two"), b"")
         assert os.path.exists(first.name)
     assert [".tmp-mine", "two"] == sorted(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(0, True), (23, True), (25, False)])
+def test_temporary_files_of_other_machines_are_removed_after_a_day(hours: int, stays: bool, tmp_path: Path) -> None:
+    """Their locks may not reach here, so one that was not written to for a day counts as dead."""
+    theirs = tmp_path / f".tmp-{'f' * 16}-{'0' * 16}"
+    theirs.touch()
+    then = theirs.stat().st_mtime - hours * 3600
+    os.utime(theirs, (then, then))
+    atomic.write_file(str(tmp_path / "file"), b"")
+    assert stays == theirs.exists()
 
 
 def test_a_link_that_was_begun_is_made_anew(tmp_path: Path) -> None:
