@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ROUNDS = int(os.environ.get("FLIGHT_ROUNDS", "1"))
 """How often the crowds come: 20 before a release."""
+CROWD = int(os.environ.get("FLIGHT_CROWD", "20"))
+"""How many come to S3 at once: 50 before a release."""
 PATIENCE = 240.0
 QUICK = 20.0
 """Far below the time to live of a lease, and enough for a build on a machine that has other things to do."""
@@ -113,7 +115,7 @@ class Fleet:
         """Start a run for an environment of its own."""
         name = f"run{len(self.runs)}"
         out, err = self.cli.home / f"{name}.out", self.cli.home / f"{name}.err"
-        command = [python_under_test(), "-P", "-c", HURRIED] if hurried else COMMAND
+        command = hurried_command() if hurried else COMMAND
         with out.open("w") as to_out, err.open("w") as to_err:
             process = subprocess.Popen(
                 [*command, "ensure", "--target", name, "--json", *arguments],
@@ -130,13 +132,15 @@ class Fleet:
         """Start a run, and return it when it builds."""
         before = self.builds
         run = self.start(machine=machine, hurried=hurried)
-        until(lambda: self.builds > before)
+        until(lambda: self.builds > before or run.process.poll() is not None)
+        assert self.builds > before, run.err.read_text()
         return run
 
     def waiter(self, *arguments: str, machine: int = 0, hurried: bool = False) -> Run:
         """Start a run, and return it when it waits."""
         run = self.start(*arguments, machine=machine, hurried=hurried)
-        until(lambda: run.waits)
+        until(lambda: run.waits or run.process.poll() is not None)
+        assert run.waits, run.err.read_text()
         return run
 
     @property
@@ -173,10 +177,11 @@ class Fleet:
             assert {"pointers": 1, "archives": 1 + orphans, "leases": 1} == dict(kinds)
 
 
-def python_under_test() -> str:
-    """Return the interpreter that has the terrastore which is tested."""
-    program = Path(COMMAND[0])
-    return str(program if program.name.startswith("python") else program.with_name("python"))
+def hurried_command() -> list[str]:
+    """Return the command under test with a short time to live."""
+    if COMMAND[-2:] == ["-m", "terrastore"]:
+        return [*COMMAND[:-2], "-c", HURRIED]
+    return [str(Path(COMMAND[0]).with_name("python")), "-P", "-c", HURRIED]
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -205,7 +210,7 @@ def fleet(cli: CommandLine, wheels: Path) -> Iterator[Fleet]:
 
 @dataclass
 class Crowd:
-    """A fleet with a store of some kind, and how many come to it at once."""
+    """A fleet, and how many of it come at once."""
 
     fleet: Fleet
     size: int
@@ -248,23 +253,67 @@ def test_fifty_at_once_on_a_directory(fleet: Fleet) -> None:
         crowd.come()
 
 
+@dataclass
+class Corner:
+    """A part of a bucket that only one fleet uses."""
+
+    server: S3Server
+    prefix: str
+
+    @classmethod
+    def of(cls, server: S3Server, fleet: Fleet) -> Corner:
+        """Let ``fleet`` use a new one."""
+        corner = cls(server, uuid4().hex)
+        fleet.cli.env |= server.variables() | {"TERRASTORE_STORE": f"s3://{server.bucket}/{corner.prefix}"}
+        return corner
+
+    def kinds(self) -> list[str]:
+        """Return of what kind each object is, sorted."""
+        found = self.server.client().list_objects_v2(Bucket=self.server.bucket, Prefix=self.prefix)
+        return sorted(each["Key"].split("/")[2] for each in found["Contents"])
+
+    def uploads(self) -> list[Any]:
+        """Return unfinished uploads."""
+        found = self.server.client().list_multipart_uploads(Bucket=self.server.bucket, Prefix=self.prefix)
+        return list(found.get("Uploads", ()))
+
+
 @pytest.mark.parametrize("kind", ["moto", "radosgw"])
-def test_twenty_at_once_on_s3(fleet: Fleet, kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_crowd_on_s3(fleet: Fleet, kind: str, request: pytest.FixtureRequest) -> None:
     """The same holds of a bucket: one build, one pointer, one archive, one note, and no unfinished upload."""
     server: S3Server = request.getfixturevalue(kind)
-    for _ in range(3):
+    for _ in range(4):
         fleet.machine()
+    crowd = Crowd(fleet, CROWD)
     for turn in range(ROUNDS):
-        prefix = uuid4().hex
-        fleet.cli.env |= server.variables() | {"TERRASTORE_STORE": f"s3://{server.bucket}/{prefix}"}
-        crowd = Crowd(fleet, 20)
+        corner = Corner.of(server, fleet)
         crowd.come()
-        place = {"Bucket": server.bucket, "Prefix": prefix}
-        names = [each["Key"] for each in server.client().list_objects_v2(**place)["Contents"]]
-        assert ["archives", "leases", "pointers"] == sorted(name.split("/")[2] for name in names)
-        assert not server.client().list_multipart_uploads(**place).get("Uploads")
+        assert ["archives", "leases", "pointers"] == corner.kinds()
+        assert [] == corner.uploads()
         if turn < ROUNDS - 1:
             again(crowd)
+
+
+def test_a_crowd_on_an_s3_that_ignores_conditions(fleet: Fleet, rclone: S3Server) -> None:
+    """Each machine may believe that it is the one that builds; every environment works, and what is there is sound."""
+    for _ in range(4):
+        fleet.machine()
+    for turn in range(ROUNDS):
+        corner = Corner.of(rclone, fleet)
+        fleet.open()
+        runs = [fleet.start(machine=number % len(fleet.caches)) for number in range(CROWD)]
+        assert [0] * CROWD == [run.end() for run in runs], [run.err.read_text() for run in runs]
+        assert [True] * CROWD == [run.works for run in runs]
+        outcomes = Counter(run.json["outcome"] for run in runs)
+        print(f"round {turn}: {fleet.builds} builds on {len(fleet.caches)} machines, {dict(outcomes)}")
+        assert 1 <= outcomes["built"] == fleet.builds <= len(fleet.caches)
+        assert 1 == corner.kinds().count("pointers")
+        (key,) = fleet.cli.ok("list").out.split()
+        fleet.cli.ok("verify", key)
+        fleet.check_tidy()
+        if turn < ROUNDS - 1:
+            again(Crowd(fleet, CROWD))
+            fleet.runs.clear()
 
 
 def test_many_at_once_without_much_to_build(fleet: Fleet) -> None:
