@@ -79,9 +79,10 @@ def _sweep(own: BinaryIO) -> None:
     Nobody holds a lock on it, if it is of this machine; another machine's locks may not reach here (NFS with local
     locks), so what is of another machine must be a day older than ``own`` by the clock of the filesystem.
     """
-    folder = os.path.dirname(own.name)
+    folder, own_name = os.path.split(own.name)
     with suppress(OSError):
-        for match in filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder))):
+        others = filter(lambda name: name != own_name, os.listdir(folder))
+        for match in filter(None, map(_TEMPORARY.fullmatch, others)):
             with suppress(OSError), open(os.path.join(folder, match[0]), "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 age = os.fstat(own.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime

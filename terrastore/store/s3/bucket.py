@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 _WRITE_ID: Final = "writeid"
 _TYPES: Final = {".json": "application/json", ".zst": "application/zstd"}
-_ABOUT_CONDITIONS: Final = frozenset(
-    {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED}
-)
+_ABOUT_CONDITIONS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +106,12 @@ class Bucket:
                     answer = self._client(patient=is_large).put_object(**parameters, **condition)
                 except ClientError as error:
                     number = trouble.status(error)
-                    if not condition or number not in _ABOUT_CONDITIONS:
-                        raise
-                    if number == HTTPStatus.NOT_IMPLEMENTED:
-                        self.refuses_conditions, condition = True, {}
-                    elif number == HTTPStatus.CONFLICT:
+                    if number == HTTPStatus.CONFLICT and (condition or attempt < _TRIES - 1):
                         _pause(attempt)
+                    elif not condition or number not in _ABOUT_CONDITIONS:
+                        raise
+                    elif number == HTTPStatus.NOT_IMPLEMENTED:
+                        self.refuses_conditions, condition = True, {}
                     elif number == HTTPStatus.PRECONDITION_FAILED or trouble.is_missing(error):
                         return False
                     else:
