@@ -23,6 +23,8 @@ _CHANGES: Final = (
 _NAMED: Final = {"mkdir", "rmdir", "unlink", "unlinkat", "rename", "renameat2", "link", "linkat", "symlink"}
 _BEGUN: Final = re.compile(r"(\d+) +(\w+)\((.*)")
 _RANDOM: Final = re.compile(r"[0-9a-f]{16,}")
+_KEY: Final = re.compile(r"cp\d+t?-\w+-\*")
+_PATHS: Final = re.compile(r"""\d+<([^>]*)>|"([^"]*)\"""")
 _END: Final = re.compile(r"( <unfinished \.\.\.>|\) += .*)$")
 
 
@@ -34,6 +36,23 @@ class Call:
     number: int
     given: str
     failed: bool = field(default=False, compare=False)
+
+    def described(self, root: Path) -> str:
+        """Return what it does in words, with paths below ``root``, and stars for what is random."""
+        given = self.given.replace(f"AT_FDCWD<{root}>", "").replace(f"{root}/", "").replace(str(root), ".")
+        given = _KEY.sub("KEY", given)
+        paths = [quoted or opened for opened, quoted in _PATHS.findall(given)]
+        match self.name:
+            case "renameat2":
+                return f"exchange `{paths[0]}` and `{paths[1]}`"
+            case "rename" | "link":
+                return f"{self.name} `{paths[0]}` to `{paths[1]}`"
+            case "symlink":
+                return f"symlink `{paths[1]}`"
+            case "openat":
+                return f"{'create' if 'O_CREAT' in given else 'open'} `{paths[0]}`"
+            case _:
+                return f"{self.name} `{paths[0]}`"
 
 
 class Killer:

@@ -17,6 +17,7 @@ from terrastore.archive.verify import differences, verify_archive
 from terrastore.environment import State
 from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
+from tests import documented
 from tests.conftest import COMMAND, CommandLine, command_line, make_wheel
 from tests.kill_points import Call, Killer, tracer_lacks
 from tests.published import KEY, OTHER_KEY, publish_once
@@ -27,7 +28,29 @@ if TYPE_CHECKING:
     from terrastore.key import EnvKey
 
 FIRST, OLD, NEW = "1.0", "2.0", "3.0"
+WITHIN = "any change within a directory that is made or removed"
+IN_WORDS = {OLD: "the old environment", NEW: "the new environment", None: "nothing, until the next run"}
 WITH_LINK = ("--link", "current", "--releases", "releases")
+
+
+class Seen:
+    """What there is after each kill, for docs/reliability.md."""
+
+    def __init__(self, table: str, root: Path) -> None:
+        self._table = table
+        self._root = root
+        self._rows: list[tuple[str, str]] = []
+
+    def add(self, call: Call, found: str) -> None:
+        """Note what is found when a run was killed before ``call``."""
+        described = (
+            "any change within a directory that is made or removed" if is_within(call) else call.described(self._root)
+        )
+        self._rows.append((described, found))
+
+    def check(self) -> None:
+        """Compare with what is documented."""
+        documented.check("reliability.md", self._table, ("killed before", "what is there then"), self._rows)
 
 
 class Site:
@@ -111,9 +134,14 @@ def once_staged(calls: list[Call]) -> list[Call]:
     return calls[complete[0] + 1 :] if complete else calls
 
 
+def is_within(call: Call) -> bool:
+    """Whether it changes something in a directory that is being made or removed."""
+    return "terrastore-*/" in call.given or "terrastore-*>" in call.given
+
+
 def chosen(calls: list[Call], *, sample: int = 3) -> list[Call]:
     """Return all calls but those within a directory that is being made or removed: of these a sample."""
-    within = [call for call in calls if "terrastore-*/" in call.given or "terrastore-*>" in call.given]
+    within = [call for call in calls if is_within(call)]
     some = within[:: len(within) // sample] if sample and within else []
     points = [call for call in calls if call not in within or call in some]
     print(f"{len(points)} kill points of {len(calls)} calls")
@@ -135,13 +163,17 @@ def test_killed_while_an_environment_is_replaced(backup: bool, exchange: bool, s
     options = ("--no-seed", "--no-build", *(["--backup"] if backup else []))
     killer = site.killer("ensure", *options, exchange=exchange)
     backed_up = site.target.with_name(".venv.bak")
+    seen = Seen(f"replaced{', --backup' if backup else ''}{'' if exchange else ', two renames'}", site.cli.cwd)
     for call in chosen(killer.calls(site.cli.cwd)):
         site.put_back()
         killer.kill_before(call)
-        assert version(site.target) in ({OLD, NEW} if exchange else {OLD, NEW, None}), call
+        there = version(site.target)
+        seen.add(call, IN_WORDS[there])
+        assert there in ({OLD, NEW} if exchange else {OLD, NEW, None}), call
         assert site.ensure(NEW, *options) in {"fetched", "kept"}, call
         found = (version(site.target), version(backed_up), site.names)
         assert (NEW, OLD if backup else FIRST, {".venv", ".venv.bak"}) == found, call
+    seen.check()
 
 
 @pytest.mark.usefixtures("traced")
@@ -156,13 +188,18 @@ def test_a_way_back_is_not_lost(begun: str, exchange: bool, site: Site) -> None:
     options = ("--no-seed", "--no-build", "--backup") if begun == "ensure" else ()
     killer = site.killer(begun, *options, exchange=exchange)
     done = (OLD, NEW) if begun == "ensure" else (OLD, FIRST)
+    seen = Seen(f"rolled back{'' if exchange else ', two renames'}", site.cli.cwd)
     for call in chosen(once_staged(killer.calls(site.cli.cwd)), sample=0):
         site.put_back()
         killer.kill_before(call)
+        there = version(site.target)
+        seen.add(call, IN_WORDS[NEW if there == FIRST else there])
         site.cli.ok("rollback")
         found = (version(site.target), version(site.target.with_name(".venv.bak")))
         assert found in {(FIRST, OLD), done}, call
         assert {".venv", ".venv.bak"} == site.names, call
+    if begun == "rollback":
+        seen.check()
 
 
 @pytest.mark.usefixtures("traced")
@@ -179,10 +216,13 @@ def test_killed_while_a_link_is_switched(begun: str, then: str, site: Site) -> N
     aim = NEW if begun == "ensure" else FIRST
     link, previous = site.cli.cwd / "current", site.cli.cwd / ".current.previous"
     calls = killer.calls(site.cli.cwd)
+    seen = Seen("link switched" if begun == "ensure" else "link rolled back", site.cli.cwd)
     for call in chosen(calls if then == "ensure" else once_staged(calls)):
         site.put_back()
         killer.kill_before(call)
-        assert version(link) in {OLD, aim}, call
+        there = version(link)
+        seen.add(call, IN_WORDS[NEW if there == aim else there])
+        assert there in {OLD, aim}, call
         if then == "ensure":
             site.ensure(aim, *WITH_LINK)
             assert (aim, OLD) == (version(link), version(previous)), call
@@ -192,6 +232,8 @@ def test_killed_while_a_link_is_switched(begun: str, then: str, site: Site) -> N
             site.cli.ok("rollback", *WITH_LINK)
             assert (version(link), version(previous)) in {(FIRST, OLD), (OLD, aim)}, call
         assert {"current", ".current.previous", "releases"} == site.names, call
+    if then == "ensure":
+        seen.check()
 
 
 def sound(store: Path, key: EnvKey) -> bool:
@@ -224,11 +266,13 @@ def test_killed_while_an_environment_is_published(tmp_path: Path) -> None:
     store, locks = tmp_path / "store", tmp_path / "locks"
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     killer = Killer([sys.executable, "-c", _PUBLISH_ONCE], cwd=tmp_path, env=env)
+    seen = Seen("published", tmp_path)
     for call in chosen(killer.calls(store, locks)):
         shutil.rmtree(store, ignore_errors=True)
         shutil.rmtree(locks, ignore_errors=True)
         killer.kill_before(call)
         there = sound(store, KEY)
+        seen.add(call, "the environment, whole" if there else "no environment: a miss")
         publish_once(store, locks, KEY)
         assert sound(store, KEY), call
         assert [] == os.listdir(locks), call
@@ -237,6 +281,7 @@ def test_killed_while_an_environment_is_published(tmp_path: Path) -> None:
         assert {2} >= {os.stat(path).st_nlink for path in unfinished(store)}, call
         publish_once(store, locks, OTHER_KEY)
         assert [] == unfinished(store), call
+    seen.check()
 
 
 def finished(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests import faults
+from tests import documented, faults
 from tests.conftest import CommandLine, Result, command_line
 from tests.end_to_end.test_bad_input import snapshot
 from tests.loopback import Server, certificate
@@ -386,6 +386,13 @@ def test_what_passes_is_survived(outcomes: dict[str, Future[Outcome]], case: str
     assert 0 == result.code, result.err
     assert result.out.startswith("fetched")
     assert [line for line in result.err.splitlines() if "was not made by terrastore" not in line] == []
+
+
+def test_the_failures_are_documented() -> None:
+    """docs/reliability.md lists them with exit code and message."""
+    rows = [(name, str(case.code), f"`{case.message}`") for name, case in FAILURES.items()]
+    documented.check("reliability.md", "reading S3", ("what goes wrong", "exit", "the message says"), rows)
+    documented.check("reliability.md", "reading S3, survived", ("what goes wrong",), [(name,) for name in SURVIVED])
 
 
 REAL = {

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests import faults
+from tests import documented, faults
 from tests.conftest import CommandLine, command_line
 from tests.wire import FOREVER, Wire
 
@@ -128,3 +128,13 @@ def test_a_fault_while_writing(outcomes: dict[str, Future[Outcome]], case: str) 
     assert bool(outcome.told["warnings"]) == (not published)
     assert expected.left == outcome.left
     assert ("fetched" if published else "built") == outcome.next
+
+
+def test_the_faults_are_documented() -> None:
+    """docs/reliability.md lists them with what is told and what is in the store."""
+    rows = [
+        (name, f"`{case.told.strip(': ')}`" if case.told else "", ", ".join(case.left))
+        for name, case in WRITING.items()
+    ]
+    header = ("what goes wrong", "the user is told", "what the store has then")
+    documented.check("reliability.md", "writing S3", header, rows)
