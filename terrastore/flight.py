@@ -98,14 +98,14 @@ class Flight:
 
     def _wait_here(self, stack: ExitStack, path: str) -> None:
         """Wait until another process of this machine has built."""
-        before = self._noted()
+        is_known, before = self._noted()
         with self._patience.shown("another process of this machine"):
             try:
                 stack.enter_context(atomic.locked(path, patience=self._patience.left))
             except TimeoutError:
                 raise self._patience.exhausted("another process of this machine") from None
-        after = self._noted()
-        if after is not None and after != before:
+        _, after = self._noted()
+        if is_known and after is not None and after != before:
             _raise_failure(after)
 
     def _leased(self) -> AbstractContextManager[None] | None:
@@ -114,11 +114,9 @@ class Flight:
         try:
             with ExitStack() as stack:
                 waited = False
+                seen, note = self._seen()
+                before = note
                 while True:
-                    seen, note = self._seen()
-                    if waited and note is not None and note.state != BUILDING:
-                        _raise_failure(note)
-                        return None
                     if watch.is_free(seen, note):
                         own = self._own_note()
                         if self._board.take(own.to_json(), seen):
@@ -131,6 +129,10 @@ class Flight:
                         phase = stack.enter_context(self._patience.shown(who))
                         waited = True
                     self._patience.spend(phase, who, note.phase if note else "")
+                    seen, note = self._seen()
+                    if note is not None and note.state != BUILDING and note != before:
+                        _raise_failure(note)
+                        return None
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
                 raise
@@ -141,10 +143,11 @@ class Flight:
         seen = self._board.look()
         return seen, Note.parse(seen.data) if seen is not None else None
 
-    def _noted(self) -> Note | None:
+    def _noted(self) -> tuple[bool, Note | None]:
+        """Return whether the store said what the note is, and the note."""
         with suppress(StoreRefusedError, StoreUnreachableError):
-            return self._seen()[1]
-        return None
+            return True, self._seen()[1]
+        return False, None
 
     def _own_note(self) -> Note:
         return Note(
