@@ -105,8 +105,8 @@ class Flight:
             except TimeoutError:
                 raise self._patience.exhausted("another process of this machine") from None
         _, after = self._noted()
-        if is_known and after is not None and after != before:
-            _raise_failure(after)
+        if is_known:
+            _has_ended(after, before)
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
@@ -122,6 +122,8 @@ class Flight:
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
                         seen, note = self._seen()  # somebody was faster
+                        if waited and _has_ended(note, before):
+                            return None
                     if not self._patience.left and not waited:
                         return nullcontext()
                     who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"
@@ -130,8 +132,7 @@ class Flight:
                         waited = True
                     self._patience.spend(phase, who, note.phase if note else "")
                     seen, note = self._seen()
-                    if note is not None and note.state != BUILDING and note != before:
-                        _raise_failure(note)
+                    if _has_ended(note, before):
                         return None
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
@@ -246,9 +247,16 @@ def _building(lease: Lease) -> Iterator[None]:
     lease.release(OVER)
 
 
-def _raise_failure(note: Note) -> None:
+def _has_ended(note: Note | None, before: Note | None) -> bool:
+    """Whether a note tells of the end of a build, and is not the one that was there before this run waited.
+
+    :raises BuildError: when that build failed
+    """
+    if note is None or note.state == BUILDING or note == before:
+        return False
     if note.state == FAILED:
         raise BuildError(
             f"the build that this run waited for failed, on {note.host}: {note.message}",
             hint=f"the whole output is in the log on {note.host}; run again to build here",
         )
+    return True

@@ -347,6 +347,22 @@ def test_one_of_those_who_see_a_dead_builder_builds(world: World) -> None:
     assert "elsewhere-too" in world.shown[-1]
 
 
+def test_who_is_late_by_longer_than_its_patience_is_told_what_came_of_it(world: World) -> None:
+    """It slept when it was to take over, and somebody else took over and failed: that is nobody to have waited for."""
+
+    class Slow(MemoryStore):
+        def replace(self, name: str, data: bytes, version: str) -> bool:
+            if b"elsewhere" not in data:
+                Elsewhere(world, holder="f" * 32).end(FAILED, "no matching distribution")
+                world.now += 1000
+            return super().replace(name, data, version)
+
+    world.store = Slow()
+    Elsewhere(world)
+    with pytest.raises(BuildError, match="no matching distribution"):
+        world.had_turn(wait=100)
+
+
 def test_who_is_late_by_a_moment_looks_again_at_once(world: World) -> None:
     """Nobody built when it looked, and somebody had when it wanted to: a short wait, and a look what came of it."""
 
