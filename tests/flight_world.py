@@ -205,7 +205,7 @@ class Visit:
 
     ``began`` is a step, ``deadline`` a time on the machine's clock. ``delayed`` is how long it was kept from going on,
     in seconds, ``watching`` when it began to wait for a machine and how much it had been delayed by then,
-    ``steady_since`` when its process was in trouble last, ``troubles`` how often the store did not answer.
+    ``steady_since`` when its heartbeat was in trouble last, ``troubles`` how often the store did not answer.
     ``last_read`` is the note that it read last, if it ``has_looked``, and since which it may have waited; ``to_hear``
     the failure that it read of. ``got`` is the digest of what was installed, ``failure`` that of its own build.
     """
@@ -552,10 +552,10 @@ class World:
         """Let others go on before an operation, and let something go wrong; return whether its reply is to be lost."""
         visit, disaster = self.visit, self._meet_disaster(*(() if changes else (LOST_REPLY,)))
         latency = self.chance.uniform(*DISASTER_TIMES if disaster == STALL else (0.0, self.weather.latency))
-        if disaster == STALL:
-            visit.steady_since = self.simulation.now + latency
         if not self.is_heart:
             visit.delayed += latency
+        elif disaster == STALL:
+            visit.steady_since = math.inf
         self.simulation.sleep(latency)
         is_away = disaster == UNREACHABLE or self.simulation.now < self.actor.machine.cut_off_until
         shown = name.removeprefix("v1/").replace(visit.errand.key.text, visit.errand.key.short)
@@ -565,6 +565,7 @@ class World:
         self._check_all()
         if is_away or disaster == LOST_REPLY:
             visit.troubles += 1
+        if self.is_heart and (is_away or disaster):
             visit.steady_since = self.simulation.now
         if is_away:
             raise StoreUnreachableError("nobody answers")
@@ -672,7 +673,7 @@ class World:
         actor.frozen_until = max(actor.frozen_until, self.simulation.now + seconds)
         for visit in actor.visits[-1:]:
             visit.delayed += seconds
-            visit.steady_since = actor.frozen_until
+            visit.steady_since = max(visit.steady_since, actor.frozen_until)
 
     def _suspend(self, neighbours: list[Actor], seconds: float) -> None:
         """Stop a machine for a while, and its clock."""

@@ -50,6 +50,13 @@ SEEDS: Final = int(os.environ.get("MODEL_SEEDS", "300"))
 SEED: Final = os.environ.get("MODEL_SEED")
 ENOUGH: Final = 200
 """In so many worlds everything happens that can."""
+FOUND: Final = {
+    "one_object": (5198,),
+    "generations": (11973, 19864, 22657, 28278),
+    "careless": (),
+}
+"""Worlds in which flaws showed, as long as seeds mean the same: who had not waited was told of a failure when the store
+had been silent or had denied the lease; who lost a lease to a build that had failed by then waited for that one."""
 MANY: Final = 1000
 """So many worlds need not be looked at before a flaw shows."""
 STORES: Final = {"one_object": SharedStore, "generations": SharedDirectory, "careless": CarelessStore}
@@ -70,7 +77,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 def test_whatever_happens(kind: str, ground: Ground) -> None:
     """Everything that must hold does, in every world; and in many worlds everything happens that can."""
     seen: Counter[str] = Counter()
-    seeds = range(SEEDS) if SEED is None else [int(SEED)]
+    seeds = [*FOUND[kind], *range(SEEDS)] if SEED is None else [int(SEED)]
     for seed in seeds:
         world = World(seed, STORES[kind], ground)
         try:
@@ -80,7 +87,7 @@ def test_whatever_happens(kind: str, ground: Ground) -> None:
             error.add_note(f"this world alone: MODEL_SEED={seed} python -m pytest '{test}'")
             raise
         seen += world.tally
-    print(dict(seen))
+    print(f"{kind}: {len(seeds)} worlds, {dict(seen.most_common())}")
     ends = {KEPT, FETCHED, BUILT, *(error.__name__ for error in (BuildError, WaitError, StoreUnreachableError))}
     assert len(seeds) < ENOUGH or {*DISASTERS, *ends, PASSED_ON, TAKEN_OVER} <= set(seen)
 
