@@ -12,6 +12,8 @@ from terrastore import environment
 from terrastore.environment import State
 from terrastore.errors import (
     RequirementsError,
+    StoreRefusedError,
+    StoreUnreachableError,
 )
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
@@ -203,10 +205,21 @@ class Run:
         from terrastore.install import read_file  # noqa: PLC0415 -- see _supply
 
         with self._packed() as (packed, archive, published):
+            is_late = published is not None and published.pointer.archive.sha256 != packed.sha256
+            if is_late and (theirs := self._theirs(target)) is not None:
+                return theirs
             retired = None
             if target is not None:
                 retired = self._install(packed.manifest, read_file(archive), packed.sha256, target)
-        return self._outcome(BUILT, packed.manifest, target, published, retired)
+        return self._outcome(BUILT, packed.manifest, target, None if is_late else published, retired)
+
+    def _theirs(self, target: Target | None) -> Outcome | None:
+        """Take what somebody else published while this was built; None when that cannot be had."""
+        try:
+            return self._there(target)
+        except (StoreRefusedError, StoreUnreachableError) as error:
+            self._report.warn(f"{error.message}; what was built here is used, not what was published before it")
+            return None
 
     def _install(self, manifest: Manifest, read: ReadRange, digest: str, target: Target) -> str | None:
         """Install the archive's environment; return what it replaced."""

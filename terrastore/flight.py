@@ -96,15 +96,15 @@ class Flight:
 
     def _wait_here(self, stack: ExitStack, path: str) -> None:
         """Wait until another process of this machine has built."""
-        before = self._noted()
+        is_known, before = self._noted()
         with self._patience.shown("another process of this machine"):
             try:
                 stack.enter_context(atomic.locked(path, patience=self._patience.left))
             except TimeoutError:
                 raise self._patience.exhausted("another process of this machine") from None
-        after = self._noted()
-        if after is not None and after != before:
-            _raise_failure(after)
+        _, after = self._noted()
+        if is_known:
+            _has_ended(after, before)
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
@@ -112,16 +112,16 @@ class Flight:
         try:
             with ExitStack() as stack:
                 waited = False
+                seen, note = self._seen()
+                before = note
                 while True:
-                    seen, note = self._seen()
-                    if waited and note is not None and note.state != BUILDING:
-                        _raise_failure(note)
-                        return None
                     if watch.is_free(seen, note):
                         own = self._own_note()
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
                         seen, note = self._seen()  # somebody was faster
+                        if waited and _has_ended(note, before):
+                            return None
                     if not self._patience.left and not waited:
                         return nullcontext()
                     who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"
@@ -129,6 +129,9 @@ class Flight:
                         phase = stack.enter_context(self._patience.shown(who))
                         waited = True
                     self._patience.spend(phase, who, note.phase if note else "")
+                    seen, note = self._seen()
+                    if _has_ended(note, before):
+                        return None
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
                 raise
@@ -139,10 +142,11 @@ class Flight:
         seen = self._board.look()
         return seen, Note.parse(seen.data) if seen is not None else None
 
-    def _noted(self) -> Note | None:
+    def _noted(self) -> tuple[bool, Note | None]:
+        """Return whether the store said what the note is, and the note."""
         with suppress(StoreRefusedError, StoreUnreachableError):
-            return self._seen()[1]
-        return None
+            return True, self._seen()[1]
+        return False, None
 
     def _own_note(self) -> Note:
         return Note(
@@ -238,9 +242,16 @@ def _building(lease: Lease) -> Iterator[None]:
     lease.release(OVER)
 
 
-def _raise_failure(note: Note) -> None:
+def _has_ended(note: Note | None, before: Note | None) -> bool:
+    """Whether a note tells of the end of a build, and is not the one that was there before this run waited.
+
+    :raises BuildError: when that build failed
+    """
+    if note is None or note.state == BUILDING or note == before:
+        return False
     if note.state == FAILED:
         raise BuildError(
             f"the build that this run waited for failed, on {note.host}: {note.message}",
             hint=f"the whole output is in the log on {note.host}; run again to build here",
         )
+    return True

@@ -50,10 +50,10 @@ def make_tree(tree: Path, **distributions: bytes) -> Path:
     return tree
 
 
-def pack_tree(tree: Path, sinks: Sequence[Sink]) -> Packed:
-    """Pack an environment for ``KEY``."""
+def pack_tree(tree: Path, sinks: Sequence[Sink], key: EnvKey = KEY) -> Packed:
+    """Pack an environment."""
     origin = Origin(
-        key=KEY.text,
+        key=key.text,
         interpreter={"version": "3.11.7"},
         host={},
         installer={"name": "pip", "version": "25.0"},

@@ -246,6 +246,24 @@ def test_a_failure_of_before_is_not_ours(world: World) -> None:
     assert [] == world.shown
 
 
+def test_a_failure_of_before_is_not_ours_when_the_lease_cannot_be_had(world: World) -> None:
+    """Who is denied what nobody else took tries again, and is not told why a build failed before it came."""
+
+    class Denying(MemoryStore):
+        denials = 2
+
+        def replace(self, name: str, data: bytes, version: str) -> bool:
+            if b"elsewhere" not in data and self.denials:
+                self.denials -= 1
+                return False
+            return super().replace(name, data, version)
+
+    world.store = Denying()
+    Elsewhere(world).end(FAILED, "no matching distribution")
+    assert world.had_turn()
+    assert 2 == len(world.shown)
+
+
 def test_a_failure_does_not_count_once_somebody_tries_again(world: World) -> None:
     """Who did not look in between waits for the second one, and hears of that alone."""
     first = Elsewhere(world)
@@ -327,6 +345,22 @@ def test_one_of_those_who_see_a_dead_builder_builds(world: World) -> None:
     assert not world.had_turn()
     assert "f" * 32 == world.note().holder
     assert "elsewhere-too" in world.shown[-1]
+
+
+def test_who_is_late_by_longer_than_its_patience_is_told_what_came_of_it(world: World) -> None:
+    """It slept when it was to take over, and somebody else took over and failed: that is nobody to have waited for."""
+
+    class Slow(MemoryStore):
+        def replace(self, name: str, data: bytes, version: str) -> bool:
+            if b"elsewhere" not in data:
+                Elsewhere(world, holder="f" * 32).end(FAILED, "no matching distribution")
+                world.now += 1000
+            return super().replace(name, data, version)
+
+    world.store = Slow()
+    Elsewhere(world)
+    with pytest.raises(BuildError, match="no matching distribution"):
+        world.had_turn(wait=100)
 
 
 def test_who_is_late_by_a_moment_looks_again_at_once(world: World) -> None:
@@ -710,3 +744,23 @@ def test_a_failure_is_told_to_the_neighbours_of_who_waited(world: World) -> None
         world.report = Ending()
         with pytest.raises(BuildError, match="on elsewhere: no matching distribution"):
             world.had_turn()
+
+
+def test_a_failure_of_before_is_not_ours_when_the_store_was_silent(world: World) -> None:
+    """Who waited for a neighbour, and could not read then how the last build had ended, is not told of that one."""
+    world.store = store = Troubled("", StoreUnreachableError("the store timed out"))
+    Elsewhere(world).end(FAILED, "no matching distribution")
+    store.step = "look"
+    world.locks.mkdir(parents=True)
+    with ExitStack() as first:
+        first.enter_context(atomic.locked(str(world.locks / KEY.text)))
+
+        class Ending(Kept):
+            def remark(self, message: str) -> None:
+                super().remark(message)
+                store.step = ""
+                first.close()
+
+        world.report = Ending()
+        assert not world.had_turn()
+    assert world.had_turn()

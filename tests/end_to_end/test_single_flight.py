@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 
 from terrastore.store.lease import FAILED, OVER, Note
-from tests.conftest import COMMAND, make_project
+from tests.conftest import COMMAND, make_project, make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -383,6 +383,37 @@ def test_who_does_not_wait_builds(fleet: Fleet, elsewhere: bool) -> None:
     assert other.works
     (key,) = fleet.cli.ok("list").out.split()
     fleet.cli.ok("verify", key)
+
+
+def test_who_publishes_second_takes_what_was_published_first(fleet: Fleet, tmp_path: Path) -> None:
+    """Two builds of one key may come to different things; both end with the one that all others will fetch."""
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        make_wheel(tmp_path / str(number), "gamma", "1.0", {"gamma.py": f"BUILD = {number}\n"})
+    make_project(
+        fleet.cli.cwd / "widget",
+        "import os, shutil, time\n"
+        f"with open({str(fleet.begun)!r}, 'a+') as file:\n"
+        "    file.write('begun\\n')\n"
+        "    file.seek(0)\n"
+        "    number = len(file.readlines())\n"
+        f"while not os.path.exists({str(fleet.gate)!r}):\n"
+        "    time.sleep(0.02)\n"
+        f"shutil.copy(f'{tmp_path}/{{number}}/gamma-1.0-py3-none-any.whl', folder)\n"
+        "return 'gamma-1.0-py3-none-any.whl'",
+    )
+    fleet.cli.write("requirements.txt", "./widget\n")
+    builder = fleet.builder()
+    other = fleet.start("--wait", "0", machine=fleet.machine())
+    until(lambda: fleet.builds == 2)
+    fleet.open()
+    assert (0, 0) == (builder.end(), other.end())
+    assert ["built", "fetched"] == sorted(run.json["outcome"] for run in (builder, other))
+    later = fleet.start()
+    assert (0, "fetched") == (later.end(), later.json["outcome"])
+    show = "import gamma; print(gamma.BUILD)"
+    assert 1 == len({subprocess.check_output([run.target / "bin/python", "-c", show]) for run in fleet.runs})
+    assert 2 == fleet.builds
 
 
 def test_build_waits_too(fleet: Fleet) -> None:
