@@ -97,7 +97,7 @@ def ensure(
     outcome = run.kept(target)
     if outcome is None:
         target.check_replaceable(force=policy.force, needed=_needed(inputs, store, cache))
-        with target.locked(report):
+        with target.locked(report, wait=policy.wait):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
     else:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from terrastore import atomic
+from terrastore import atomic, room
 from terrastore.errors import BuildError, StoreRefusedError, StoreUnreachableError, WaitError
 from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Lease, Note, board
 
@@ -65,9 +65,11 @@ class Flight:
 
         :raises BuildError: when the build that was waited for failed
         :raises WaitError: when somebody builds for longer than this run waits
+        :raises HostError: when this machine's own lock cannot be had
         """
         with ExitStack() as stack:
-            building = self._begun(stack)
+            with self._writing():
+                building = self._begun(stack)
             if building is None:
                 stack.close()  # whoever looks for what others made keeps nobody waiting
                 yield False
@@ -88,6 +90,10 @@ class Flight:
             self._wait_here(stack, path)
             return None
         return self._leased()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        otherwise = "name a directory elsewhere with --cache-dir"
+        return room.writing(str(self._locks), "the lock of a build", otherwise=otherwise)
 
     def _remove_locks_of_the_dead(self) -> None:
         """Remove locks of other keys that nobody holds; our own goes with our turn."""

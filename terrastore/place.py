@@ -11,20 +11,23 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from terrastore import atomic
-from terrastore.errors import UsageError
+from terrastore import atomic, room
+from terrastore.errors import UsageError, WaitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from terrastore.key import EnvKey
     from terrastore.report import Report
 
+WAIT: Final = 600.0
+"""Seconds that a run waits for another one unless told otherwise."""
 _LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
 
 
@@ -78,19 +81,29 @@ class Target:
                 f"the target {self.path} is a directory that is no environment",
                 hint="name another, or --force to delete what is there",
             )
-        if (above := _unwritable(self.parent)) is not None:
-            if not os.path.isdir(above):
-                raise UsageError(f"the target's parent {above} is no directory", hint="name another")
-            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
+        self._check_parent()
 
     @contextmanager
-    def locked(self, report: Report) -> Iterator[None]:
-        """Keep other runs away from this target, and remove what killed ones left."""
-        os.makedirs(self.parent, exist_ok=True)
+    def locked(self, report: Report, *, wait: float = WAIT) -> Iterator[None]:
+        """Keep other runs away from this target, and remove what killed ones left.
+
+        :raises UsageError: when the directory that it is in cannot be written
+        :raises HostError: when that has no room
+        :raises WaitError: when another run has it for more than ``wait`` seconds
+        """
+        self._check_parent()
         waiting = f"waiting for another run to finish with {self.path}"
-        with atomic.locked(self._lock, waiting=lambda: report.remark(waiting)):
-            self._recover()
+        with ExitStack() as stack:
+            with self.writing():
+                os.makedirs(self.parent, exist_ok=True)
+                lock = atomic.locked(self._lock, waiting=lambda: report.remark(waiting), patience=wait)
+                _enter(lock, stack, self.path, wait)
+                self._recover()
             yield
+
+    def writing(self, needed: room.Amount | None = None) -> AbstractContextManager[None]:
+        """Name the directory that this is in when the body cannot write there what is ``needed``."""
+        return room.writing(self.parent, "the environment", otherwise="name another --target", needed=needed)
 
     @contextmanager
     def stage(self) -> Iterator[str]:
@@ -150,6 +163,12 @@ class Target:
             if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
                 with atomic.locked(self._lock, patience=0):
                     self._recover()
+
+    def _check_parent(self) -> None:
+        if (above := _unwritable(self.parent)) is not None:
+            if not os.path.isdir(above):
+                raise UsageError(f"the target's parent {above} is no directory", hint="name another")
+            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
 
     @property
     def _stages(self) -> str:
@@ -262,9 +281,7 @@ class Releases:
         """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
         if self.current() == path and not any(map(os.path.lexists, (self._lock, self._next))):
             return False
-        os.makedirs(os.path.dirname(self.link), exist_ok=True)
-        with atomic.locked(self._lock):
-            self._recover()
+        with self._locked():
             if self.current() == path:
                 return False
             # From here on whoever comes next finishes what we began.
@@ -283,8 +300,8 @@ class Releases:
         """
         self.check_switchable()
         if os.path.lexists(self._next):
-            with atomic.locked(self._lock):
-                self._recover()
+            with self._locked():
+                pass
         before = self._before()
         if before is not None and not os.path.isdir(before):
             raise UsageError(f"the release before, {before}, was removed", hint="ensure what it was made from")
@@ -295,6 +312,16 @@ class Releases:
             )
         self.switch(before)
         return before
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other runs away from the link, and undo or finish what a killed one had begun."""
+        folder = os.path.dirname(self.link)
+        with room.writing(folder, "the link", otherwise="name another --link"), ExitStack() as stack:
+            os.makedirs(folder, exist_ok=True)
+            _enter(atomic.locked(self._lock, patience=WAIT), stack, self.link, WAIT)
+            self._recover()
+            yield
 
     def _finish(self) -> None:
         if (before := self.current()) is not None:
@@ -329,6 +356,20 @@ class Releases:
     def _beside(self, what: str) -> str:
         parent, name = os.path.split(self.link)
         return os.path.join(parent, f".{name}.{what}")
+
+
+def _enter(lock: AbstractContextManager[None], stack: ExitStack, place: str, wait: float) -> None:
+    """Hold a lock as long as ``stack``.
+
+    :raises WaitError: when it could not be had in time
+    """
+    try:
+        stack.enter_context(lock)
+    except TimeoutError:
+        raise WaitError(
+            f"waited {wait:.0f} s for another run to finish with {place}",
+            hint="wait longer with --wait SECONDS, or end the run that is at work there",
+        ) from None
 
 
 def discard(path: str) -> None:
