@@ -172,9 +172,9 @@ class Run:
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
-        """Build, unless somebody else does: then take what comes of that."""
+        """Build, unless somebody else does: then take what comes of that, but not when it is to be built anew."""
         policy, supply = self._policy, self._supply
-        store = supply.published_to if supply and policy.publish and not policy.rebuild else None
+        store = supply.published_to if supply and policy.publish else None
         if store is None:
             return self.built(target)
         from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
@@ -183,7 +183,7 @@ class Run:
             store,
             self._publish_as,
             locks=self._cache / "locks",
-            wait=policy.wait,
+            wait=0 if policy.rebuild else policy.wait,
             required=policy.require_publish,
             report=self._report,
         )

@@ -116,7 +116,7 @@ class Flight:
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
-        watch = _Watch(self._clock, self._place())
+        watch, writing = _Watch(self._clock, self._place()), False
         try:
             with ExitStack() as stack:
                 waited = False
@@ -126,9 +126,10 @@ class Flight:
                         _raise_failure(note)
                         return None
                     if watch.is_free(seen, note):
-                        own = self._own_note()
+                        own, writing = self._own_note(), True
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
+                        writing = False
                         seen, note = self._seen()  # somebody was faster
                     if not self._patience.left and not waited:
                         return nullcontext()
@@ -140,7 +141,10 @@ class Flight:
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
                 raise
-            self._report.remark(f"others are not told that this is built here: {error.message}")
+            if writing:
+                self._report.warn(f"{error.message}; it is built here all the same, and may not be published")
+            else:
+                self._report.remark(f"others are not told that this is built here: {error.message}")
             return nullcontext()
 
     def _seen(self) -> tuple[Object | None, Note | None]:
