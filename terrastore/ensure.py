@@ -92,11 +92,11 @@ def ensure(
     """
     run = Run(inputs, store, cache, policy, report)
     target = place.target(run.key) if isinstance(place, Releases) else place
-    if isinstance(place, Releases):
+    if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
     outcome = run.kept(target)
     if outcome is None:
-        target.check_replaceable(force=policy.force, needed=_needed(inputs, store, cache))
+        target.check_replaceable(force=policy.force, needed=run.needed)
         with target.locked(report, wait=policy.wait):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
@@ -136,6 +136,16 @@ class Run:
         from terrastore.supply import Supply  # noqa: PLC0415
 
         return Supply(self._store, self.key, self._request.host, replace=self._policy.rebuild, report=self._report)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What must not be in a directory that is replaced."""
+        from terrastore.catalogue import layers  # noqa: PLC0415 -- see _supply
+
+        stores = map(str, layers(self._store)) if self._store is not None else ()
+        inputs, interpreter = self._inputs, self._request.interpreter
+        read = (*inputs.files, *inputs.constraints)
+        return (os.getcwd(), os.path.expanduser("~"), *read, interpreter.executable, str(self._cache), *stores)
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
@@ -306,11 +316,3 @@ class Run:
             layers_total=len(manifest.layers),
             retired=retired,
         )
-
-
-def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:
-    """Return what must not be in a directory that is replaced."""
-    from terrastore.catalogue import layers  # noqa: PLC0415 -- see Run._supply
-
-    stores = map(str, layers(store)) if store is not None else ()
-    return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), *stores)

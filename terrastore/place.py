@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,16 +65,21 @@ class Target:
     def check_replaceable(self, *, force: bool, needed: Iterable[str] = ()) -> None:
         """Refuse what must not or cannot be replaced, before any work is done; ``needed`` are paths that must survive.
 
-        :raises UsageError: for a file, a foreign directory (unless ``force``), what holds anything that is needed, a
-            mount point, an unwritable parent
+        :raises UsageError: for a file, a foreign directory (unless ``force``), what holds anything that is needed or
+            this very process, a mount point, an unwritable parent
         """
         self.check_usable()
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
         if _is_mount_point(self.path):
             raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
+        if any(map(self._holds, _ours())):
+            raise UsageError(
+                f"the target {self.path} cannot be replaced: terrastore itself runs from it",
+                hint="install terrastore elsewhere, or name another; with --link PATH --releases DIR this one stays",
+            )
         for path in map(os.path.realpath, needed):
-            if path == self.path or path.startswith(f"{self.path}/"):
+            if self._holds(path):
                 gone = "it is needed itself" if path == self.path else f"{path} in it would be gone"
                 raise UsageError(f"the target {self.path} cannot be replaced: {gone}", hint="name another")
         if not force and not self._is_environment():
@@ -163,6 +169,10 @@ class Target:
             if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
                 with atomic.locked(self._lock, patience=0):
                     self._recover()
+
+    def _holds(self, path: str) -> bool:
+        """Whether a path without links is this or in it."""
+        return f"{path}/".startswith(f"{self.path}/")
 
     def _check_parent(self) -> None:
         if (above := _unwritable(self.parent)) is not None:
@@ -277,9 +287,13 @@ class Releases:
         """Return the environment that the link points to; None when there is no link."""
         return os.path.realpath(self.link) if os.path.islink(self.link) else None
 
+    def leads_to(self, path: str) -> bool:
+        """Whether the link points to ``path`` already, and no other run is at work there, or was killed."""
+        return self.current() == path and not any(map(os.path.lexists, (self._lock, self._next)))
+
     def switch(self, path: str) -> bool:
         """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
-        if self.current() == path and not any(map(os.path.lexists, (self._lock, self._next))):
+        if self.leads_to(path):
             return False
         with self._locked():
             if self.current() == path:
@@ -375,6 +389,11 @@ def _enter(lock: AbstractContextManager[None], stack: ExitStack, place: str, wai
 def discard(path: str) -> None:
     """Remove an environment that was replaced; what cannot be removed is left to the next run."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _ours() -> Iterator[str]:
+    """Yield where this process runs from: its environment, its interpreter, this package."""
+    yield from map(os.path.realpath, (sys.prefix, sys.base_prefix, os.path.dirname(__file__)))
 
 
 def _is_mount_point(path: str) -> bool:
