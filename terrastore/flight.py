@@ -93,7 +93,7 @@ class Flight:
 
     def _writing(self) -> AbstractContextManager[None]:
         otherwise = "name a directory elsewhere with --cache-dir"
-        return room.writing(str(self._locks), "the lock of a build", otherwise=otherwise)
+        return room.writing(str(self._locks), what="the lock of a build", otherwise=otherwise)
 
     def _remove_locks_of_the_dead(self) -> None:
         """Remove locks of other keys that nobody holds; our own goes with our turn."""

@@ -15,7 +15,7 @@ from terrastore.errors import HostError, UsageError, reason
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
-from terrastore.room import Amount
+from terrastore.room import Files
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
@@ -43,7 +43,7 @@ def install(
     if target.foreign and not backup:
         report.warn(f"{target.path} was not made by terrastore, and is replaced; --backup keeps such an environment")
     totals = manifest.totals
-    with target.writing(Amount.of_files(totals.size, totals.members)), target.stage() as staged:
+    with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
         environment.bind(staged, python)
         with report.phase("check", unit="steps"):

@@ -107,9 +107,9 @@ class Target:
                 self._recover()
             yield
 
-    def writing(self, needed: room.Amount | None = None) -> AbstractContextManager[None]:
+    def writing(self, needed: room.Files | None = None) -> AbstractContextManager[None]:
         """Name the directory that this is in when the body cannot write there what is ``needed``."""
-        return room.writing(self.parent, "the environment", otherwise="name another --target", needed=needed)
+        return room.writing(self.parent, what="the environment", otherwise="name another --target", needed=needed)
 
     @contextmanager
     def stage(self) -> Iterator[str]:
@@ -331,7 +331,7 @@ class Releases:
     def _locked(self) -> Iterator[None]:
         """Keep other runs away from the link, and undo or finish what a killed one had begun."""
         folder = os.path.dirname(self.link)
-        with room.writing(folder, "the link", otherwise="name another --link"), ExitStack() as stack:
+        with room.writing(folder, what="the link", otherwise="name another --link"), ExitStack() as stack:
             os.makedirs(folder, exist_ok=True)
             _enter(atomic.locked(self._lock, patience=WAIT), stack, self.link, WAIT)
             self._recover()

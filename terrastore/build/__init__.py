@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
 
-_ELSEWHERE: Final = "name a directory elsewhere with --cache-dir"
-
 Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 """Normalised names of what was made from source, and SHA-256 by name of what was installed from an archive."""
 
@@ -99,9 +97,9 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
     prefix = StagingPrefix.under(root, secrets.token_hex(16))
     # The marker is in the work directory's name too: what a package notes of where it was compiled is found.
     work = f"{root}/{staging.NAME}work-{secrets.token_hex(8)}"
+    otherwise = f"name a directory elsewhere with --cache-dir; what the tools said is in {cache / 'logs'}"
     with (
-        room.writing(str(cache), "the build", otherwise=_ELSEWHERE),
-        room.writing(root, "the build", otherwise=f"{_ELSEWHERE}; what the tools said is in {cache / 'logs'}"),
+        room.writing(root, str(cache), what="the build", otherwise=otherwise),
         staging.held(prefix.path, report),
         staging.held(work, report),
     ):
