@@ -94,12 +94,12 @@ def ensure(
     """
     run = Run(inputs, store, cache, policy, report)
     target = place.target(run.key) if isinstance(place, Releases) else place
-    if isinstance(place, Releases):
+    if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
     outcome = run.kept(target)
     if outcome is None:
-        target.check_replaceable(force=policy.force, needed=_needed(inputs, store, cache))
-        with target.locked(report):
+        target.check_replaceable(force=policy.force, needed=run.needed)
+        with target.locked(report, wait=policy.wait):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
     else:
@@ -139,6 +139,16 @@ class Run:
 
         return Supply(self._store, self.key, self._request.host, replace=self._policy.rebuild, report=self._report)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What must not be in a directory that is replaced."""
+        from terrastore.catalogue import layers  # noqa: PLC0415 -- see _supply
+
+        stores = map(str, layers(self._store)) if self._store is not None else ()
+        inputs, interpreter = self._inputs, self._request.interpreter
+        read = (*inputs.files, *inputs.constraints)
+        return (os.getcwd(), os.path.expanduser("~"), *read, interpreter.executable, str(self._cache), *stores)
+
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
         state = None if self._policy.rebuild else environment.holds(target.path, self.key)
@@ -174,9 +184,9 @@ class Run:
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
-        """Build, unless somebody else does: then take what comes of that."""
+        """Build, unless somebody else does: then take what comes of that, but not when it is to be built anew."""
         policy, supply = self._policy, self._supply
-        store = supply.published_to if supply and policy.publish and not policy.rebuild else None
+        store = supply.published_to if supply and policy.publish else None
         if store is None:
             return self.built(target)
         from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
@@ -185,7 +195,7 @@ class Run:
             store,
             self._publish_as,
             locks=self._cache / "locks",
-            wait=policy.wait,
+            wait=0 if policy.rebuild else policy.wait,
             required=policy.require_publish,
             report=self._report,
         )
@@ -319,11 +329,3 @@ class Run:
             layers_total=len(manifest.layers),
             retired=retired,
         )
-
-
-def _needed(inputs: Inputs, store: Store | None, cache: Path) -> tuple[str, ...]:
-    """Return what must not be in a directory that is replaced."""
-    from terrastore.catalogue import layers  # noqa: PLC0415 -- see Run._supply
-
-    stores = map(str, layers(store)) if store is not None else ()
-    return (os.getcwd(), os.path.expanduser("~"), *inputs.files, *inputs.constraints, str(cache), *stores)

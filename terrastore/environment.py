@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -62,10 +63,7 @@ class State:
 
     def write(self, path: str) -> None:
         """Write it into the environment at ``path``, whole or not at all."""
-        temporary = Path(path, f"{STATE_PATH}.new")
-        temporary.write_text(json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
-        temporary.chmod(0o644)  # as everything in an environment, whatever the umask
-        temporary.rename(Path(path, STATE_PATH))
+        _write(Path(path, STATE_PATH), json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
 
 
 def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
@@ -102,7 +100,9 @@ def holds(path: str, key: EnvKey) -> State | None:
 def bind(path: str, interpreter: Interpreter) -> None:
     """Write ``pyvenv.cfg`` and ``bin/python*`` for the interpreter found here (PEP 405)."""
     names = interpreter.names
-    os.makedirs(os.path.join(path, "bin"), exist_ok=True)
+    os.makedirs(path, exist_ok=True)
+    # Without packages they are no members.
+    _make_folders(path, "bin", "lib", f"lib/{names[-1]}", f"lib/{names[-1]}/site-packages")
     for name, target in zip(names, (interpreter.executable, names[0], names[0]), strict=True):
         place = os.path.join(path, "bin", name)
         if os.path.lexists(place):
@@ -119,11 +119,7 @@ def bind(path: str, interpreter: Interpreter) -> None:
         "base-executable": interpreter.executable,
         "terrastore": __version__,
     }
-    configuration = Path(path, "pyvenv.cfg")
-    configuration.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
-    configuration.chmod(0o644)
-    # Without packages it has no member below it.
-    os.makedirs(os.path.join(path, "lib", names[-1], "site-packages"), exist_ok=True)
+    _write(Path(path, "pyvenv.cfg"), "".join(f"{name} = {value}\n" for name, value in settings.items()))
 
 
 def check(path: str, interpreter: Interpreter) -> None:
@@ -151,3 +147,22 @@ def check(path: str, interpreter: Interpreter) -> None:
             f"the new environment's interpreter is not the one it was made for: {found} instead of {expected}",
             hint="choose another with --python",
         )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; as everything in an environment, it is for all to read, whatever the umask."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.write_text(text)
+        temporary.chmod(0o644)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _make_folders(root: str, *folders: str) -> None:
+    for folder in folders:
+        with suppress(FileExistsError):
+            os.mkdir(f"{root}/{folder}")
+            os.chmod(f"{root}/{folder}", 0o755)  # noqa: S103 -- as the archive has them, whatever the umask

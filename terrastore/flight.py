@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from terrastore import atomic
+from terrastore import atomic, room
 from terrastore.errors import BuildError, StoreRefusedError, StoreUnreachableError, WaitError
 from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Lease, Note, board
 
@@ -63,9 +63,11 @@ class Flight:
 
         :raises BuildError: when the build that was waited for failed
         :raises WaitError: when somebody builds for longer than this run waits
+        :raises HostError: when this machine's own lock cannot be had
         """
         with ExitStack() as stack:
-            building = self._begun(stack)
+            with self._writing():
+                building = self._begun(stack)
             if building is None:
                 stack.close()  # whoever looks for what others made keeps nobody waiting
                 yield False
@@ -86,6 +88,10 @@ class Flight:
             self._wait_here(stack, path)
             return None
         return self._leased()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        otherwise = "name a directory elsewhere with --cache-dir"
+        return room.writing(str(self._locks), what="the lock of a build", otherwise=otherwise)
 
     def _remove_locks_of_the_dead(self) -> None:
         """Remove locks of other keys that nobody holds; our own goes with our turn."""
@@ -108,7 +114,7 @@ class Flight:
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
-        watch = _Watch(self._clock, self._place())
+        watch, writing = _Watch(self._clock, self._place()), False
         try:
             with ExitStack() as stack:
                 waited = False
@@ -116,9 +122,10 @@ class Flight:
                 before = note
                 while True:
                     if watch.is_free(seen, note):
-                        own = self._own_note()
+                        own, writing = self._own_note(), True
                         if self._board.take(own.to_json(), seen):
                             return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
+                        writing = False
                         seen, note = self._seen()  # somebody was faster
                         if waited and _has_ended(note, before):
                             return None
@@ -135,7 +142,10 @@ class Flight:
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
                 raise
-            self._report.remark(f"others are not told that this is built here: {error.message}")
+            if writing:
+                self._report.warn(f"{error.message}; it is built here all the same, and may not be published")
+            else:
+                self._report.remark(f"others are not told that this is built here: {error.message}")
             return nullcontext()
 
     def _seen(self) -> tuple[Object | None, Note | None]:

@@ -15,6 +15,7 @@ from terrastore.errors import HostError, UsageError, reason
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
+from terrastore.room import Files
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
@@ -37,11 +38,12 @@ def install(
     The target must be locked. ``state`` is written last, so an environment that has one is whole.
 
     :raises ArchiveRefusedError: when the archive is not as its manifest says
-    :raises HostError: when the environment's interpreter does not run as it should
+    :raises HostError: when the environment's interpreter does not run as it should, or there is no room
     """
     if target.foreign and not backup:
         report.warn(f"{target.path} was not made by terrastore, and is replaced; --backup keeps such an environment")
-    with target.stage() as staged:
+    totals = manifest.totals
+    with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
         environment.bind(staged, python)
         with report.phase("check", unit="steps"):
@@ -51,7 +53,7 @@ def install(
 
 
 def install_file(
-    path: str, target: Target, *, python: Interpreter | None, backup: bool, report: Report
+    path: str, target: Target, *, python: Interpreter | None, backup: bool, wait: float, report: Report
 ) -> tuple[State, Manifest, str | None]:
     """Install the archive in the file at ``path``; return its state, its manifest and what it replaced.
 
@@ -77,7 +79,7 @@ def install_file(
             inputs=(),
             interpreter=Fingerprint.of(python.executable),
         )
-        with target.locked(report):
+        with target.locked(report, wait=wait):
             retired = install(
                 manifest, read_file(file), target, python=python, state=state, backup=backup, report=report
             )
@@ -90,7 +92,7 @@ def read_file(file: BinaryIO) -> ReadRange:
     return lambda offset, size: os.pread(fd, size, offset)
 
 
-def relocate(path: str, *, python: Interpreter | None, report: Report) -> tuple[State, int]:
+def relocate(path: str, *, python: Interpreter | None, wait: float, report: Report) -> tuple[State, int]:
     """Make the environment at ``path`` work where it stands; return its new state and how many files were rewritten.
 
     It may have been moved, copied, or unpacked by plain tar. Without ``python`` it is bound to the interpreter it
@@ -105,7 +107,7 @@ def relocate(path: str, *, python: Interpreter | None, report: Report) -> tuple[
     before = State.read(target.path)
     python = python or fitting(manifest, before)
     require_fit(manifest, python)
-    with target.locked(report):
+    with target.locked(report, wait=wait), target.writing():
         kept = originals.read_originals(target.path, manifest)
         there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
         originals.write_relocated(target.path, manifest, there, target.path, report)

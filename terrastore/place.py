@@ -11,20 +11,24 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+import sys
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from terrastore import atomic
-from terrastore.errors import UsageError
+from terrastore import atomic, room
+from terrastore.errors import UsageError, WaitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from terrastore.key import EnvKey
     from terrastore.report import Report
 
+WAIT: Final = 600.0
+"""Seconds that a run waits for another one unless told otherwise."""
 _LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
 
 
@@ -61,16 +65,21 @@ class Target:
     def check_replaceable(self, *, force: bool, needed: Iterable[str] = ()) -> None:
         """Refuse what must not or cannot be replaced, before any work is done; ``needed`` are paths that must survive.
 
-        :raises UsageError: for a file, a foreign directory (unless ``force``), what holds anything that is needed, a
-            mount point, an unwritable parent
+        :raises UsageError: for a file, a foreign directory (unless ``force``), what holds anything that is needed or
+            this very process, a mount point, an unwritable parent
         """
         self.check_usable()
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise UsageError(f"the target {self.path} is a file", hint="name a directory, or remove it")
         if _is_mount_point(self.path):
             raise UsageError(f"the target {self.path} is a mount point and cannot be exchanged", hint=_LINK_HINT)
+        if any(map(self._holds, _ours())):
+            raise UsageError(
+                f"the target {self.path} cannot be replaced: terrastore itself runs from it",
+                hint="install terrastore elsewhere, or name another; with --link PATH --releases DIR this one stays",
+            )
         for path in map(os.path.realpath, needed):
-            if path == self.path or path.startswith(f"{self.path}/"):
+            if self._holds(path):
                 gone = "it is needed itself" if path == self.path else f"{path} in it would be gone"
                 raise UsageError(f"the target {self.path} cannot be replaced: {gone}", hint="name another")
         if not force and not self._is_environment():
@@ -78,19 +87,29 @@ class Target:
                 f"the target {self.path} is a directory that is no environment",
                 hint="name another, or --force to delete what is there",
             )
-        if (above := _unwritable(self.parent)) is not None:
-            if not os.path.isdir(above):
-                raise UsageError(f"the target's parent {above} is no directory", hint="name another")
-            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
+        self._check_parent()
 
     @contextmanager
-    def locked(self, report: Report) -> Iterator[None]:
-        """Keep other runs away from this target, and remove what killed ones left."""
-        os.makedirs(self.parent, exist_ok=True)
+    def locked(self, report: Report, *, wait: float = WAIT) -> Iterator[None]:
+        """Keep other runs away from this target, and remove what killed ones left.
+
+        :raises UsageError: when the directory that it is in cannot be written
+        :raises HostError: when that has no room
+        :raises WaitError: when another run has it for more than ``wait`` seconds
+        """
+        self._check_parent()
         waiting = f"waiting for another run to finish with {self.path}"
-        with atomic.locked(self._lock, waiting=lambda: report.remark(waiting)):
-            self._recover()
+        with ExitStack() as stack:
+            with self.writing():
+                os.makedirs(self.parent, exist_ok=True)
+                lock = atomic.locked(self._lock, waiting=lambda: report.remark(waiting), patience=wait)
+                _enter(lock, stack, self.path, wait)
+                self._recover()
             yield
+
+    def writing(self, needed: room.Files | None = None) -> AbstractContextManager[None]:
+        """Name the directory that this is in when the body cannot write there what is ``needed``."""
+        return room.writing(self.parent, what="the environment", otherwise="name another --target", needed=needed)
 
     @contextmanager
     def stage(self) -> Iterator[str]:
@@ -150,6 +169,16 @@ class Target:
             if os.path.basename(self._lock) in names or any(map(self._left.fullmatch, names)):
                 with atomic.locked(self._lock, patience=0):
                     self._recover()
+
+    def _holds(self, path: str) -> bool:
+        """Whether a path without links is this or in it."""
+        return f"{path}/".startswith(f"{self.path}/")
+
+    def _check_parent(self) -> None:
+        if (above := _unwritable(self.parent)) is not None:
+            if not os.path.isdir(above):
+                raise UsageError(f"the target's parent {above} is no directory", hint="name another")
+            raise UsageError(f"the target's parent {above} cannot be written", hint=_LINK_HINT)
 
     @property
     def _stages(self) -> str:
@@ -258,13 +287,15 @@ class Releases:
         """Return the environment that the link points to; None when there is no link."""
         return os.path.realpath(self.link) if os.path.islink(self.link) else None
 
+    def leads_to(self, path: str) -> bool:
+        """Whether the link points to ``path`` already, and no other run is at work there, or was killed."""
+        return self.current() == path and not any(map(os.path.lexists, (self._lock, self._next)))
+
     def switch(self, path: str) -> bool:
         """Point the link to ``path`` in one step, and remember what it pointed to; return whether it changed."""
-        if self.current() == path and not any(map(os.path.lexists, (self._lock, self._next))):
+        if self.leads_to(path):
             return False
-        os.makedirs(os.path.dirname(self.link), exist_ok=True)
-        with atomic.locked(self._lock):
-            self._recover()
+        with self._locked():
             if self.current() == path:
                 return False
             # From here on whoever comes next finishes what we began.
@@ -283,8 +314,8 @@ class Releases:
         """
         self.check_switchable()
         if os.path.lexists(self._next):
-            with atomic.locked(self._lock):
-                self._recover()
+            with self._locked():
+                pass
         before = self._before()
         if before is not None and not os.path.isdir(before):
             raise UsageError(f"the release before, {before}, was removed", hint="ensure what it was made from")
@@ -295,6 +326,16 @@ class Releases:
             )
         self.switch(before)
         return before
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other runs away from the link, and undo or finish what a killed one had begun."""
+        folder = os.path.dirname(self.link)
+        with room.writing(folder, what="the link", otherwise="name another --link"), ExitStack() as stack:
+            os.makedirs(folder, exist_ok=True)
+            _enter(atomic.locked(self._lock, patience=WAIT), stack, self.link, WAIT)
+            self._recover()
+            yield
 
     def _finish(self) -> None:
         if (before := self.current()) is not None:
@@ -331,9 +372,28 @@ class Releases:
         return os.path.join(parent, f".{name}.{what}")
 
 
+def _enter(lock: AbstractContextManager[None], stack: ExitStack, place: str, wait: float) -> None:
+    """Hold a lock as long as ``stack``.
+
+    :raises WaitError: when it could not be had in time
+    """
+    try:
+        stack.enter_context(lock)
+    except TimeoutError:
+        raise WaitError(
+            f"waited {wait:.0f} s for another run to finish with {place}",
+            hint="wait longer with --wait SECONDS, or end the run that is at work there",
+        ) from None
+
+
 def discard(path: str) -> None:
     """Remove an environment that was replaced; what cannot be removed is left to the next run."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _ours() -> Iterator[str]:
+    """Yield where this process runs from: its environment, its interpreter, this package."""
+    yield from map(os.path.realpath, (sys.prefix, sys.base_prefix, os.path.dirname(__file__)))
 
 
 def _is_mount_point(path: str) -> bool:

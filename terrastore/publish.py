@@ -38,7 +38,8 @@ class Publication:
     """One archive on its way to one store: enter it, write the archive, end it with the pointer.
 
     A pointer that is malformed, has expired or names the archive ``refused`` is replaced; with ``replace`` any other
-    is too. Otherwise what the store has already stays, and nothing is uploaded. Unless ``required``, trouble of
+    is too. Otherwise what the store has already stays, and nothing is uploaded. ``own``: nobody else publishes an
+    archive of this name, so that it goes again when the store refuses its pointer. Unless ``required``, trouble of
     the store is a warning, which says that the environment is not ``deed``, and what is written from then on goes
     nowhere.
     """
@@ -51,6 +52,7 @@ class Publication:
         *,
         replace: bool = False,
         refused: str | None = None,
+        own: bool = False,
         required: bool = False,
         deed: str = "published",
         report: Report,
@@ -60,6 +62,7 @@ class Publication:
         self._name = name
         self._replace = replace
         self._refused = refused
+        self._own = own
         self._required = required
         self._deed = deed
         self._report = report
@@ -89,7 +92,11 @@ class Publication:
         if self._upload is not None:
             with self._trouble(), self._report.phase("publish", unit="steps"):
                 self._stack.close()
-                self._there = self._point(envelope)
+                try:
+                    self._there = self._point(envelope)
+                except StoreRefusedError:
+                    self._take_back(envelope)
+                    raise
         return self._there
 
     def abandon(self, error: TerrastoreError) -> None:
@@ -102,18 +109,29 @@ class Publication:
         self._stack.__exit__(type(error), error, error.__traceback__)
         self._report.warn(f"not {self._deed}: {error.message}")
 
+    def _take_back(self, envelope: bytes) -> None:
+        """Remove the archive whose pointer was refused, where that is certain to be there for nobody."""
+        if self._own and isinstance(self._store, ListableStore):
+            with suppress(TerrastoreError):
+                current = self._store.read(layout.pointer(self._key.text))
+                if current is None or current.data != envelope:
+                    self._store.remove(self._place)
+
+    @property
+    def _place(self) -> str:
+        return layout.archive(self._key.text, self._name)
+
     def _begin(self) -> None:
         """Start the upload, unless it is not needed any more: not before there is something to upload."""
         self._begun = True
         store = catalogue.writable(self._store)
         _, self._there = self._look()
         if self._there is None:
-            place = layout.archive(self._key.text, self._name)
             if self._name == self._refused and isinstance(store, ListableStore):
                 # Where removing is not allowed, as to who only builds in S3, uploading may well be.
                 with suppress(StoreRefusedError):
-                    store.remove(place)
-            self._upload = self._stack.enter_context(store.upload(place))
+                    store.remove(self._place)
+            self._upload = self._stack.enter_context(store.upload(self._place))
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: phases with progress, remarks, warnings.
+"""What a run tells whoever watches it: phases with progress, remarks, warnings; figures as people read them.
 
 The base class keeps the figures and draws nothing, so every layer can report without
 knowing whether a terminal, a log or nobody listens.
@@ -9,10 +9,30 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_KILO: Final = 1000
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as a person reads it, in decimal units.
+
+    >>> size(68_600_000)
+    '68.6 MB'
+    """
+    value, units = float(count), iter(("bytes", "kB", "MB", "GB"))
+    unit = next(units)
+    while round(value, 1) >= _KILO and (larger := next(units, None)):
+        value, unit = value / _KILO, larger
+    return number(count, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def number(count: int, singular: str) -> str:
+    """Return a count and its noun."""
+    return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
 
 
 class Phase:

@@ -135,7 +135,9 @@ class Supply:
             catalogue.writable(origin.store)
         nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not origin, self.layers))
         wanted = () if origin.is_out_of_reach and not required else (origin,)
-        return self._publications((*wanted, *nearer), self.publish_as, name, required=origin if required else None)
+        return self._publications(
+            (*wanted, *nearer), self.publish_as, name, own=True, required=origin if required else None
+        )
 
     def raise_miss(self) -> None:
         """Say why no store has anything that can be used here.
@@ -178,6 +180,7 @@ class Supply:
         key: EnvKey,
         name: str,
         *,
+        own: bool = False,
         required: Layer | None = None,
         deed: str = "published",
     ) -> list[Publication]:
@@ -188,6 +191,7 @@ class Supply:
                 name,
                 replace=self._replace,
                 refused=layer.archive if layer.heals else None,
+                own=own,
                 required=layer is required,
                 deed=deed,
                 report=self._report,

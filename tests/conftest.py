@@ -111,10 +111,23 @@ class Result:
         return json.loads(self.out)
 
 
+def command_with(program: str) -> list[str]:
+    """Return the command under test as one that runs ``program`` first, in its own process."""
+    program += "\nfrom terrastore.cli import main\nmain()\n"
+    if COMMAND[-2:] == ["-m", "terrastore"]:
+        return [*COMMAND[:-2], "-c", program]
+    return [str(Path(COMMAND[0]).with_name("python")), "-P", "-c", program]
+
+
 class CommandLine:
-    """terrastore as a process, in a home, a working directory and an environment of its own."""
+    """terrastore as a process, in a home, a working directory and an environment of its own.
+
+    ``options`` are for the process, such as another user.
+    """
 
     def __init__(self, home: Path, wheels: Path) -> None:
+        self.command = COMMAND
+        self.options: dict[str, Any] = {}
         self.home = home
         self.cwd = home / "project"
         self.store = home / "store"
@@ -142,18 +155,20 @@ class CommandLine:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start it without waiting."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*COMMAND, *arguments], cwd=self.cwd, env=self.env, **pipes | options)
+        options = self.options | pipes | options
+        return subprocess.Popen([*self.command, *arguments], cwd=self.cwd, env=self.env, **options)
 
     def __call__(self, *arguments: str, **variables: str) -> Result:
         """Run it to its end."""
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             cwd=self.cwd,
             env=self.env | variables,
             capture_output=True,
             text=True,
             check=False,
             timeout=300,
+            **self.options,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -566,15 +566,24 @@ class Troubled(MemoryStore):
 TROUBLES = [StoreRefusedError("the store refuses to say"), StoreUnreachableError("the store timed out")]
 
 
-@pytest.mark.parametrize("step", ["look", "take"])
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
-def test_trouble_with_the_lease_keeps_nobody_from_building(world: World, step: str, error: Exception) -> None:
+def test_a_lease_that_cannot_be_seen_keeps_nobody_from_building(world: World, error: Exception) -> None:
     """A remark says that others are not told; it is no warning, for nothing is lost but their time."""
-    world.store = Troubled(step, error)
+    world.store = Troubled("look", error)
     with world.flight().turn() as ours:
         assert ours
     assert [f"others are not told that this is built here: {error}"] == world.report.remarks
     assert [] == world.report.warnings
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
+def test_a_store_that_cannot_be_written_keeps_nobody_from_building(world: World, error: Exception) -> None:
+    """A warning says so before the work: what is built will hardly be published."""
+    world.store = Troubled("take", error)
+    with world.flight().turn() as ours:
+        assert [f"{error}; it is built here all the same, and may not be published"] == world.report.warnings
+        assert ours
+    assert [] == world.report.remarks
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])

@@ -16,7 +16,7 @@ ROWS = (
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer"),
-    ("requirements", "interpreter", "host"),
+    ("requirements", "interpreter", "host", "room"),
     ("atomic", "report", "errors"),
     ("__init__",),
 )

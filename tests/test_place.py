@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import terrastore.archive.relocate  # noqa: F401 -- nobody may not read it when it is needed
+import terrastore.archive.relocate
 from terrastore import atomic
 from terrastore.errors import UsageError
 from terrastore.key import EnvKey
@@ -736,3 +736,11 @@ def test_what_holds_something_needed_is_not_replaced(needed: str, tmp_path: Path
     with pytest.raises(UsageError, match=r"(would be gone|needed itself)$"):
         Target.at(str(tmp_path / "env")).check_replaceable(force=True, needed=[str(tmp_path / needed)])
     Target.at(str(tmp_path / "env")).check_replaceable(force=True, needed=[str(tmp_path / "env2"), str(tmp_path)])
+
+
+@pytest.mark.parametrize("place", [sys.prefix, sys.base_prefix, str(Path(terrastore.__file__).parents[1])])
+def test_what_terrastore_runs_from_is_not_replaced(place: str) -> None:
+    """Neither its environment, nor its interpreter, nor its code, and not by force."""
+    with pytest.raises(UsageError, match="terrastore itself runs from it") as caught:
+        Target.at(place).check_replaceable(force=True)
+    assert "--link" in caught.value.hint

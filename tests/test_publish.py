@@ -18,6 +18,7 @@ from terrastore.errors import (
     BuildError,
     StoreRefusedError,
     StoreUnreachableError,
+    TerrastoreError,
 )
 from terrastore.publish import Publication, archive_name
 from terrastore.publish import envelope as pointer_to
@@ -238,11 +239,11 @@ def test_a_pointer_that_changes_all_the_time_is_given_up(archive: Archive) -> No
     assert caught.value.hint
 
 
-def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool) -> Published | None:
+def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool, own: bool = True) -> Published | None:
     """Publish three pieces."""
     data = b"one, two, three"
     pointer = pointer_for(data)
-    with Publication(store, KEY, pointer.archive.name, required=required, report=report) as publication:
+    with Publication(store, KEY, pointer.archive.name, own=own, required=required, report=report) as publication:
         for piece in (b"one, ", b"two, ", b"three"):
             publication.write(piece)
         return publication.end(pointer.to_envelope())
@@ -250,22 +251,54 @@ def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool) -> 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_trouble_is_a_warning(step: str) -> None:
-    """Whatever a store refuses, one warning says so, the run goes on, and no pointer to anything is there."""
+    """Whatever a store refuses, one warning says so, the run goes on, and nothing is left there."""
     store, report = TroubledStore(step), Report()
     assert publish_in_pieces(store, report, required=False) is None
     assert [f"not published: no {step} here"] == report.warnings
-    assert (step == "create") == any(name.startswith("v1/archives") for name in store._objects)
-    assert layout.pointer(KEY.text) not in store._objects
+    assert {} == store._objects
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_trouble_is_an_error_where_publishing_is_required(step: str) -> None:
-    """The store's own error reaches whoever required it, and no pointer to anything is there."""
+    """The store's own error reaches whoever required it, and nothing is left there."""
     store, report = TroubledStore(step), Report()
     with pytest.raises(StoreRefusedError, match=f"^no {step} here$"):
         publish_in_pieces(store, report, required=True)
     assert [] == report.warnings
-    assert layout.pointer(KEY.text) not in store._objects
+    assert {} == store._objects
+
+
+class Forgetful(MemoryStore):
+    """A store that does not take pointers, or takes them and then does not say so, by an error of some kind."""
+
+    def __init__(self, error: TerrastoreError, *, takes: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.takes = takes
+
+    def create(self, name: str, data: bytes) -> bool:
+        if self.takes:
+            super().create(name, data)
+        raise self.error
+
+
+REFUSED, UNREACHABLE = StoreRefusedError("no"), StoreUnreachableError("what?")
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "takes", "left"),
+    [
+        pytest.param(REFUSED, True, False, set(), id="refused"),
+        pytest.param(REFUSED, True, True, {"archives", "pointers"}, id="refused after it was taken"),
+        pytest.param(REFUSED, False, False, {"archives"}, id="refused what somebody else may have put there"),
+        pytest.param(UNREACHABLE, True, False, {"archives"}, id="not answered"),
+    ],
+)
+def test_an_archive_whose_pointer_is_not_taken(error: TerrastoreError, own: bool, takes: bool, left: set[str]) -> None:
+    """It goes again when it is certain that nobody is led to it, now or in a moment."""
+    store = Forgetful(error, takes=takes)
+    publish_in_pieces(store, Report(), required=False, own=own)
+    assert left == {name.split("/")[1] for name in objects(store)}
 
 
 def test_a_store_in_trouble_is_left_alone() -> None:

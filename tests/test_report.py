@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.report import Phase, Report
+from terrastore.report import Phase, Report, number, size
 
 if TYPE_CHECKING:
     from typing import Self
@@ -147,3 +147,35 @@ def test_warnings_are_kept() -> None:
         report.warn(message)
     report.remark("three")
     assert ["one", "two", "one"] == report.warnings
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 bytes"),
+        (2, "2 bytes"),
+        (999, "999 bytes"),
+        (1_000, "1.0 kB"),
+        (1_049, "1.0 kB"),
+        (1_051, "1.1 kB"),
+        (68_600_000, "68.6 MB"),
+        (999_900_000, "999.9 MB"),
+        (1_000_000_000, "1.0 GB"),
+        (7_250_000_000_000, "7250.0 GB"),
+        (1, "1 byte"),
+        (999_940, "999.9 kB"),
+        (999_960, "1.0 MB"),
+    ],
+)
+def test_size(count: int, expected: str) -> None:
+    """Bytes are told in decimal units with one digit behind the point."""
+    assert expected == size(count)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 packages"), (1, "1 package"), (2, "2 packages"), (999, "999 packages"), (12_345, "12,345 packages")],
+)
+def test_number(count: int, expected: str) -> None:
+    """A count and its noun agree."""
+    assert expected == number(count, "package")

@@ -7,8 +7,9 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from terrastore import room
 from terrastore.errors import BuildError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def compile_modules(tree: str, modules: Sequence[str], *, python: str, workers: 
     A module that does not compile has none. ``phase`` advances by one a module.
 
     :raises BuildError: when the interpreter itself fails
+    :raises OSError: when it fails for lack of room
     """
     shares = [modules[start::workers] for start in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
@@ -37,23 +39,29 @@ def _compile_share(tree: str, share: Sequence[str], python: str, phase: Phase) -
     # A fixed hash seed makes the order of sets in bytecode the same below 3.11.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["PYTHONHASHSEED"] = "0"
-    with tempfile.TemporaryFile() as names, tempfile.TemporaryFile() as errors:
+    # Beside the tree: one disk less that could be full.
+    with tempfile.TemporaryFile(dir=os.path.dirname(tree)) as names, ThreadPoolExecutor(1) as listener:
         names.write(b"".join(os.fsencode(name) + b"\n" for name in share))
         names.seek(0)
         command = [python, "-s", "-S", "-B", "-W", "ignore", str(_PROGRAM)]
         made = []
         with subprocess.Popen(
-            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=errors
+            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
+            errors = listener.submit(_all, process.stderr)
             for line in process.stdout or ():
                 phase.advance(1)
                 if line != b"\n":
                     made.append(os.fsdecode(line[:-1]))
+            problem = errors.result().decode(errors="replace").strip()
         if process.returncode:
-            errors.seek(0)
-            problem = errors.read().decode(errors="replace").strip()
+            room.heed(problem)
             last = problem.rpartition("\n")[2]
             raise BuildError(
                 f"{python} cannot compile bytecode: {last}", hint="choose another interpreter with --python"
             )
     return made
+
+
+def _all(pipe: IO[bytes] | None) -> bytes:
+    return pipe.read() if pipe else b""

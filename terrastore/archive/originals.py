@@ -7,6 +7,7 @@ same rewriting starts from the same bytes, as often as one likes.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record, relocate, ustar
@@ -125,7 +126,12 @@ def _inside(root: str, path: str) -> str:
 def _write(path: str, data: bytes, mode: int) -> None:
     temporary = f"{path}.terrastore-new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, mode)
-        file.write(data)
-    os.rename(temporary, path)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            file.write(data)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
+from terrastore import room
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
@@ -89,14 +90,19 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
 
     :raises UsageError: when the installer is not there
     :raises BuildError: when virtualenv or the installer fails; its last lines and the log's path are in the message
-    :raises HostError: when no directory can hold a staging prefix
+    :raises HostError: when no directory can hold a staging prefix, or a disk takes no more
     """
     root = staging.staging_root(cache)
     staging.sweep(root)
     prefix = StagingPrefix.under(root, secrets.token_hex(16))
     # The marker is in the work directory's name too: what a package notes of where it was compiled is found.
     work = f"{root}/{staging.NAME}work-{secrets.token_hex(8)}"
-    with staging.held(prefix.path, report), staging.held(work, report):
+    otherwise = f"name a directory elsewhere with --cache-dir; what the tools said is in {cache / 'logs'}"
+    with (
+        room.writing(root, str(cache), what="the build", otherwise=otherwise),
+        staging.held(prefix.path, report),
+        staging.held(work, report),
+    ):
         installer = _INSTALLERS[recipe.installer](recipe, cache, work)
         python = f"{prefix.path}/bin/python"
         with report.phase("virtualenv", unit="steps") as phase:

@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from terrastore import room
 from terrastore.errors import BuildError
 from terrastore.requirements.lines import without_secrets
 
@@ -62,36 +63,20 @@ class Tools:
         lines that begin with one of ``noise`` are no part of an error.
 
         :raises BuildError: when it fails; its last lines and the log's path are in the message
+        :raises OSError: when it fails for lack of room, or the log cannot be written
         """
         lines: list[str] = []
-        try:
-            with self._log.open("a") as log:
-                log.write(f"$ {self.redacted(' '.join(command))}\n")
-                process = subprocess.Popen(
-                    command,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    umask=0o022,
-                    start_new_session=True,
-                )
-                with _ended(process):
-                    for raw in process.stdout or ():
-                        line = self.redacted(raw.rstrip())
-                        lines.append(line)
-                        log.write(line + "\n")
-                        if status and (said := status(line)):
-                            phase.say(said)
-        except OSError as error:
-            raise BuildError(
-                f"{title} cannot be run: {error.strerror}",
-                hint="check that terrastore is installed whole, and the disk",
-            ) from error
+        with self._log.open("a") as log:
+            log.write(f"$ {self.redacted(' '.join(command))}\n")
+            with _ended(self._started(command, title)) as process:
+                for raw in process.stdout or ():
+                    line = self.redacted(raw.rstrip())
+                    lines.append(line)
+                    log.write(line + "\n")
+                    if status and (said := status(line)):
+                        phase.say(said)
         if process.returncode:
+            room.heed("\n".join(lines))
             telling = (line for line in lines if line.strip() and not line.startswith(noise))
             tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
             raise BuildError(
@@ -99,6 +84,26 @@ class Tools:
                 hint=f"the whole output is in {self._log}",
             )
         return "\n".join(lines)
+
+    def _started(self, command: Sequence[str], title: str) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                umask=0o022,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BuildError(
+                f"{title} cannot be run: {error.strerror}",
+                hint="check that terrastore is installed whole, and the disk",
+            ) from error
 
 
 def _clean_environment(temporary: str) -> dict[str, str]:
@@ -129,11 +134,11 @@ def _cut(line: str) -> str:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """Wait for the process; when we are interrupted it does not outlive us."""
     with process:
         try:
-            yield
+            yield process
         except BaseException:
             # The whole group: a build backend must not outlive the installer that started it.
             _signal_group(process, signal.SIGTERM)

@@ -93,7 +93,7 @@ def _as_error(problem: Exception) -> TerrastoreError:
         command = context.command_path if context is not None else "terrastore"
         return UsageError(message[:1].lower() + message[1:], hint=f"see {command} --help")
     if isinstance(problem, OSError) and problem.strerror:
-        what = problem.filename or problem.filename2 or "this machine"
+        what = problem.filename2 or problem.filename or "this machine"
         return HostError(f"{what}: {problem.strerror.lower()}", hint="check the disk and the permissions")
     name = type(problem).__name__
     return TerrastoreError(

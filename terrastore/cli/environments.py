@@ -13,6 +13,7 @@ import click
 from terrastore.cli import messages, options
 from terrastore.cli.progress import TerminalReport
 from terrastore.errors import UsageError
+from terrastore.report import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +143,7 @@ def key(**values: Any) -> None:
 @click.argument("file", metavar="FILE")
 @options.option("--target", required=True, metavar="DIR", help="Where the environment is to stand.")
 @options.option("--python", metavar="SPEC", help="Interpreter; default: one of the archive's version.")
+@options.waiting
 @options.replacing
 @options.common
 def unpack(**values: Any) -> None:
@@ -155,13 +157,13 @@ def unpack(**values: Any) -> None:
     python = interpreter.find(values["python"]) if values["python"] else None
     with reporting(values["quiet"]) as report:
         state, manifest, retired = install_file(
-            values["file"], target, python=python, backup=values["backup"], report=report
+            values["file"], target, python=python, backup=values["backup"], wait=values["wait"], report=report
         )
     seconds = time.perf_counter() - started
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": state.key, "target": target.path})
     else:
-        count = messages.number(len(manifest.packages), "package")
+        count = number(len(manifest.packages), "package")
         print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
     if retired is not None:
         discard(retired)
@@ -170,6 +172,7 @@ def unpack(**values: Any) -> None:
 @click.command()
 @click.argument("environment", metavar="ENV")
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
+@options.waiting
 @options.common
 def relocate(**values: Any) -> None:
     """Make an environment work where it stands.
@@ -181,16 +184,17 @@ def relocate(**values: Any) -> None:
 
     python = interpreter.find(values["python"]) if values["python"] else None
     with reporting(values["quiet"]) as report:
-        state, count = relocate(values["environment"], python=python, report=report)
+        state, count = relocate(values["environment"], python=python, wait=values["wait"], report=report)
     if values["as_json"]:
         document = {"schema": messages.SCHEMA, "target": state.prefix, "files": count, "key": state.key}
         messages.print_json(document)
     else:
-        print(f"relocated {messages.number(count, 'file')} → {messages.near(state.prefix)}")
+        print(f"relocated {number(count, 'file')} → {messages.near(state.prefix)}")
 
 
 @click.command()
 @options.place
+@options.waiting
 @options.common
 def rollback(**values: Any) -> None:
     """Go back to the release or backup before.
@@ -204,7 +208,7 @@ def rollback(**values: Any) -> None:
         if isinstance(place, Releases):
             now, done = place.rollback(), f"{shown} → {{}}"
         else:
-            with place.locked(report):
+            with place.locked(report, wait=values["wait"]):
                 place.rollback()
             now, done = place.path, f"{shown}, and kept what was there as {shown}.bak"
     if values["as_json"]:

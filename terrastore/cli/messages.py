@@ -8,31 +8,14 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from terrastore.report import number, size
+
 if TYPE_CHECKING:
     from terrastore.ensure import Outcome
     from terrastore.errors import TerrastoreError
     from terrastore.report import Report
 
 SCHEMA: Final = 1
-_KILO: Final = 1000
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as a person reads it, in decimal units.
-
-    >>> size(68_600_000)
-    '68.6 MB'
-    """
-    value, units = float(count), iter(("bytes", "kB", "MB", "GB"))
-    unit = next(units)
-    while round(value, 1) >= _KILO and (larger := next(units, None)):
-        value, unit = value / _KILO, larger
-    return number(count, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
-
-
-def number(count: int, singular: str) -> str:
-    """Return a count and its noun."""
-    return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
 
 
 def near(path: str) -> str:

@@ -82,7 +82,7 @@ waiting = option(
     type=click.FloatRange(min=0),
     default=600.0,
     metavar="SECONDS",
-    help="Longest to wait for another builder, 0 to build at once; default: 600.",
+    help="Longest to wait for another run, 0 not at all; default: 600.",
 )
 
 replacing = _together(

@@ -15,6 +15,7 @@ from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.key import EnvKey
+from terrastore.report import number, size
 from terrastore.store import layout
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def verify(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": found.key.text, "sound": True})
     else:
-        print(f"sound    {messages.size(archive.size)} in {found.store}  ({found.key.short})")
+        print(f"sound    {size(archive.size)} in {found.store}  ({found.key.short})")
 
 
 @click.command()
@@ -113,7 +114,7 @@ def remove(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
     else:
-        print(f"removed  {messages.size(freed)} from {store}  ({key.short})")
+        print(f"removed  {size(freed)} from {store}  ({key.short})")
 
 
 def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
@@ -143,7 +144,7 @@ def _verify_environment(path: str, *, as_json: bool) -> None:
         for name, what in sorted(found.items()):
             print(f"{what:8} {name}", file=sys.stderr)
         raise ArchiveRefusedError(
-            f"{path} is not as it was made: {messages.number(len(found), 'file')} missing or changed",
+            f"{path} is not as it was made: {number(len(found), 'file')} missing or changed",
             hint="move it away and run ensure again, or run ensure --rebuild",
         )
     if as_json:
@@ -155,8 +156,8 @@ def _verify_environment(path: str, *, as_json: bool) -> None:
 def _summary(pointer: Pointer | None) -> str:
     if pointer is None:
         return ""
-    packages = messages.number(pointer.packages, "package")
-    return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {messages.size(pointer.archive.size):>9}"
+    packages = number(pointer.packages, "package")
+    return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {size(pointer.archive.size):>9}"
 
 
 def _description(found: Published, manifest: Manifest) -> list[str]:
@@ -168,10 +169,10 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
         pointer.key,
         f"  made       {pointer.created} by {pointer.builder}",
         f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
-        f"  archive    {messages.size(pointer.archive.size)}, {messages.size(totals.size)} unpacked",
-        f"  holds      {messages.number(totals.members, 'file')} in {messages.number(len(manifest.layers), 'layer')}",
+        f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
+        f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
         f"  needs      {libc['family']} {libc['version']} or later" if libc else "  needs      nothing of the host",
-        f"  relocates  {messages.number(len(manifest.relocations), 'file')}: "
+        f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
@@ -179,7 +180,7 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
     width = max((len(f"{package.name} {package.version}") for package in manifest.packages), default=0)
     for package in manifest.packages:
         layer = layers.get(package.name)
-        weight = messages.size(layer.size) if layer else ""
+        weight = size(layer.size) if layer else ""
         built = "  built here" if package.built else ""
         lines.append(f"    {package.name + ' ' + package.version:{width}}  {weight:>9}{built}")
     return lines

@@ -10,10 +10,11 @@ import errno
 import hashlib
 import os
 import stat
+from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore import atomic
+from terrastore import atomic, room
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, reason
 from terrastore.store.protocol import Listed, Object
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MODE: Final = 0o644
+_TRIES: Final = 5
 _ABSENT: Final = (errno.ENOENT, errno.ESTALE)
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -58,11 +60,9 @@ class DirectoryStore:
             return file.read(max(0, min(size, os.fstat(file.fileno()).st_size - offset)))
 
     def create(self, name: str, data: bytes) -> bool:
-        with self._errors("written"):
-            path = self._make_place(name)
-            with atomic.temporary_beside(path, mode=_MODE) as file:
-                file.write(data)
-                return atomic.publish_new(file, path)
+        with self._errors("written"), self._temporary(name) as file:
+            file.write(data)
+            return atomic.publish_new(file, self._place(name))
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
         current = self.read(name)
@@ -76,11 +76,10 @@ class DirectoryStore:
     def upload(self, name: str) -> Iterator[_Upload]:
         with ExitStack() as stack:
             with self._errors("written"):
-                path = self._make_place(name)
-                file = stack.enter_context(atomic.temporary_beside(path, mode=_MODE))
+                file = stack.enter_context(self._temporary(name))
             yield _Upload(self, file)
             with self._errors("written"):
-                atomic.publish_new(file, path)
+                atomic.publish_new(file, self._place(name))
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._errors("listed"):
@@ -94,6 +93,10 @@ class DirectoryStore:
             except FileNotFoundError:
                 self._check_root()
                 return False
+            # What a key has to itself goes with its last object.
+            if name.count("/") > 2:  # noqa: PLR2004
+                with suppress(OSError):
+                    os.rmdir(os.path.dirname(self._place(name)))
             return True
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
@@ -140,26 +143,41 @@ class DirectoryStore:
         if not stat.S_ISDIR(facts.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.root)
 
-    def _make_place(self, name: str) -> str:
-        """Return the path of an object, with every directory above it made."""
-        path = self._place(name)
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            if self._with_parents:
-                os.makedirs(os.path.dirname(self.root), exist_ok=True)
-            with suppress(FileExistsError):
-                os.mkdir(self.root)
-                os.chmod(self.root, 0o755)  # noqa: S103 -- whatever the umask: others are to read from it
-            permissions = stat.S_IMODE(os.stat(self.root).st_mode)
-            place = self.root
-            for component in os.path.dirname(name).split("/"):
-                place = os.path.join(place, component)
-                try:
-                    os.mkdir(place)
-                except FileExistsError:
-                    continue
-                os.chmod(place, permissions)
-        return path
+    @contextmanager
+    def _temporary(self, name: str) -> Iterator[BinaryIO]:
+        """Yield a new file beside an object's place; when the body fails, no directory stays that was made for it."""
+        made: deque[str] = deque()
+        try:
+            with ExitStack() as stack:
+                yield self._opened(name, stack, made)
+        except BaseException:
+            for folder in made:
+                with suppress(OSError):  # somebody else has something in it by now
+                    os.rmdir(folder)
+            raise
+
+    def _opened(self, name: str, stack: ExitStack, made: deque[str]) -> BinaryIO:
+        """Make every directory above an object's place, which ``made`` tells, the last one first, and a file there."""
+        for _ in range(_TRIES):
+            self._make_folders(os.path.dirname(name), made)
+            # Another writer that failed may have taken a directory away that it had made.
+            with suppress(FileNotFoundError):
+                return stack.enter_context(atomic.temporary_beside(self._place(name), mode=_MODE))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place(name))
+
+    def _make_folders(self, name: str, made: deque[str]) -> None:
+        if os.path.isdir(self._place(name)):
+            return
+        if self._with_parents:
+            os.makedirs(os.path.dirname(self.root), exist_ok=True)
+        # Whatever the umask: others are to read from it.
+        _make_folder(self.root, 0o755, made)
+        permissions = stat.S_IMODE(os.stat(self.root).st_mode)
+        place = self.root
+        for component in name.split("/"):
+            place = os.path.join(place, component)
+            with suppress(FileNotFoundError):
+                _make_folder(place, permissions, made)
 
     @contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
@@ -177,6 +195,11 @@ class DirectoryStore:
                     f"the store {self} cannot be {verb}: {reason(error)}",
                     hint="check the path and the permissions of this user",
                 ) from error
+            if error.errno in room.FULL:
+                raise StoreRefusedError(
+                    f"the store {self} cannot be {verb}: {reason(error)} ({room.figures(self.root)})",
+                    hint="make room there",
+                ) from error
             raise StoreUnreachableError(
                 f"the store {self} cannot be {verb}: {reason(error)}", hint="check the disk, or the share"
             ) from error
@@ -192,6 +215,13 @@ class _Upload:
     def write(self, data: bytes, /) -> None:
         with self._store._errors("written"):  # noqa: SLF001 -- one class in two parts
             self._file.write(data)
+
+
+def _make_folder(path: str, permissions: int, made: deque[str]) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        made.appendleft(path)
+        os.chmod(path, permissions)
 
 
 def _listing_order(entry: os.DirEntry[str]) -> str:

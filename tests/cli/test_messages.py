@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.cli.messages import near, number, outcome_json, outcome_line, print_error, print_json, size
+from terrastore.cli.messages import near, outcome_json, outcome_line, print_error, print_json
 from terrastore.ensure import BUILT, FETCHED, KEPT, Outcome
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.key import EnvKey
@@ -19,38 +19,6 @@ if TYPE_CHECKING:
 KEY = EnvKey("cp311-linux_x86_64-3f9c0a71" + "0" * 32)
 SHORT = "(cp311-linux_x86_64-3f9c0a71)"
 STORE = "s3://acme-envs/web"
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        (0, "0 bytes"),
-        (2, "2 bytes"),
-        (999, "999 bytes"),
-        (1_000, "1.0 kB"),
-        (1_049, "1.0 kB"),
-        (1_051, "1.1 kB"),
-        (68_600_000, "68.6 MB"),
-        (999_900_000, "999.9 MB"),
-        (1_000_000_000, "1.0 GB"),
-        (7_250_000_000_000, "7250.0 GB"),
-        (1, "1 byte"),
-        (999_940, "999.9 kB"),
-        (999_960, "1.0 MB"),
-    ],
-)
-def test_size(count: int, expected: str) -> None:
-    """Bytes are told in decimal units with one digit behind the point."""
-    assert expected == size(count)
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, "0 packages"), (1, "1 package"), (2, "2 packages"), (999, "999 packages"), (12_345, "12,345 packages")],
-)
-def test_number(count: int, expected: str) -> None:
-    """A count and its noun agree."""
-    assert expected == number(count, "package")
 
 
 @pytest.mark.parametrize(
