@@ -114,7 +114,7 @@ class Flight:
 
     def _leased(self) -> AbstractContextManager[None] | None:
         """Return the lease where it can be had, or None once the build of another machine has ended."""
-        watch, writing = _Watch(self._clock, self._place()), False
+        watch = _Watch(self._clock, self._place())
         try:
             with ExitStack() as stack:
                 waited = False
@@ -122,10 +122,8 @@ class Flight:
                 before = note
                 while True:
                     if watch.is_free(seen, note):
-                        own, writing = self._own_note(), True
-                        if self._board.take(own.to_json(), seen):
-                            return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
-                        writing = False
+                        if (building := self._taken(seen)) is not None:
+                            return building
                         seen, note = self._seen()  # somebody was faster
                         if waited and _has_ended(note, before):
                             return None
@@ -142,11 +140,21 @@ class Flight:
         except (StoreRefusedError, StoreUnreachableError) as error:
             if self._required:
                 raise
-            if writing:
-                self._report.warn(f"{error.message}; it is built here all the same, and may not be published")
-            else:
-                self._report.remark(f"others are not told that this is built here: {error.message}")
+            self._report.remark(f"others are not told that this is built here: {error.message}")
             return nullcontext()
+
+    def _taken(self, seen: Object | None) -> AbstractContextManager[None] | None:
+        """Return the lease, None when somebody was faster."""
+        own = self._own_note()
+        try:
+            if not self._board.take(own.to_json(), seen):
+                return None
+        except (StoreRefusedError, StoreUnreachableError) as error:
+            if self._required:
+                raise
+            self._report.warn(f"{error.message}; it is built here all the same, and may not be published")
+            return nullcontext()
+        return _building(Lease(self._board, own, lambda: self._report.doing, every=HEARTBEAT))
 
     def _seen(self) -> tuple[Object | None, Note | None]:
         seen = self._board.look()
