@@ -74,22 +74,30 @@ class Disk:
         facts = os.statvfs(self.place)
         size = (facts.f_blocks - facts.f_bfree) * facts.f_frsize + pages * PAGE if pages is not None else "1g"
         number = facts.f_files - facts.f_ffree + inodes if inodes is not None else "100k"
-        self._remount(0, f"size={size},nr_inodes={number}")
+        self._remount(f"size={size},nr_inodes={number}")
 
     def give(self) -> None:
         """Leave plenty."""
-        self._remount(0, _PLENTY)
+        self._remount(_PLENTY)
 
-    def freeze(self) -> None:
-        """Let nobody write, not even root."""
-        self._remount(_MS_RDONLY, _PLENTY)
+    def _remount(self, options: str) -> None:
+        _mount("tmpfs", str(self.place), "tmpfs", _MS_REMOUNT, options)
 
-    def unmount(self) -> None:
-        """Take it away, also from who uses it."""
-        _checked(_libc.umount2(os.fsencode(self.place), _MNT_DETACH))
 
-    def _remount(self, flags: int, options: str) -> None:
-        _mount("tmpfs", str(self.place), "tmpfs", _MS_REMOUNT | flags, options)
+def bind(source: Path, place: Path) -> None:
+    """Let what is in ``source`` be in ``place`` too, as a share that is mounted there."""
+    _mount(str(source), str(place), "", _MS_BIND)
+
+
+def freeze(place: Path) -> None:
+    """Let nobody write below ``place``, not even root."""
+    _mount(str(place), str(place), "", _MS_BIND)
+    _mount(str(place), str(place), "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
+
+
+def unmount(place: Path) -> None:
+    """Take away what is mounted at ``place``, also from who uses it."""
+    _checked(_libc.umount2(os.fsencode(place), _MNT_DETACH))
 
 
 def open_ways(paths: Iterable[Path]) -> None:
@@ -110,7 +118,7 @@ def open_ways(paths: Iterable[Path]) -> None:
                 path.mkdir(parents=True, exist_ok=True)
                 _mount(str(again), str(path), "", _MS_BIND | _MS_REC)
             for again in kept:
-                _checked(_libc.umount2(os.fsencode(again), _MNT_DETACH))
+                unmount(again)
 
 
 def _bound(path: Path, place: Path) -> Path:

@@ -188,7 +188,8 @@ class DirectoryStore:
         except OSError as error:
             if error.errno in _ABSENT:
                 raise StoreRefusedError(
-                    f"the store {self} is not there", hint="check the path, or that the share is mounted"
+                    f"the store {self} is not there",
+                    hint="check the path, or that the share is mounted; --ignore-store builds without it",
                 ) from error
             if error.errno in _REFUSED:
                 raise StoreRefusedError(

@@ -16,7 +16,7 @@ from terrastore.environment import State
 from tests.conftest import make_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from pathlib import Path
 
     from tests.conftest import CommandLine, Result
@@ -120,18 +120,20 @@ def steps(result: Result) -> list[str]:
     return [f"{module}.{function}" for module, function in _FRAME.findall(result.err)]
 
 
-def listed(things: Iterable[str]) -> str:
-    """Return what there is in words: ``two leases, an archive``."""
-    counts = Counter(things)
-    return ", ".join(f"{count} {thing}" if count > 1 else thing for thing, count in sorted(counts.items())) or NOTHING
+def listed(things: Collection[str]) -> str:
+    """Return what there is in words: ``an archive, 2 leases``."""
+    articles = {thing: "an" if thing[0] in "aeiou" else "a" for thing in things}
+    counts = sorted(Counter(things).items())
+    words = (f"{count} {thing}s" if count > 1 else f"{articles[thing]} {thing}" for thing, count in counts)
+    return ", ".join(words) or NOTHING
 
 
 def in_store(root: Path) -> list[str]:
     """Return what is in a store, by kind: whatever is unfinished, and directories that hold nothing, too."""
-    kinds = {"archives": "an archive", "leases": "a lease", "pointers": "a pointer"}
+    kinds = {"archives": "archive", "leases": "lease", "pointers": "pointer"}
     found = []
     for folder, folders, files in os.walk(root / "v1"):
         kind = os.path.relpath(folder, root / "v1").split("/")[0]
-        found += ["an unfinished file" if name.startswith(".") else kinds.get(kind, "a stranger") for name in files]
-        found += [] if folders or files else ["an empty directory"]
+        found += ["unfinished file" if name.startswith(".") else kinds.get(kind, "stranger") for name in files]
+        found += [] if folders or files else ["empty directory"]
     return found

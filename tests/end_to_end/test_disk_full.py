@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import Result, command_line
 from tests.end_to_end.disk import NEW, OLD, Project, Row, in_store, listed, make_wheels, said, steps, version
 from tests.end_to_end.test_s3_failures import of_this_module
-from tests.mounts import Disk, own_mounts_or_skip
+from tests.mounts import Disk, own_mounts_or_skip, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -92,7 +92,7 @@ class Fetching(Work):
         self.target = self.place / "env"
 
     def left(self) -> list[str]:
-        return ["a stranger" for name in os.listdir(self.place) if name != "env"]
+        return ["stranger" for name in os.listdir(self.place) if name != "env"]
 
 
 class Linking(Work):
@@ -120,10 +120,10 @@ class Linking(Work):
         return self.project.cli("ensure", "-v", *where, *self.arguments)
 
     def left(self) -> list[str]:
-        known = {".current.previous": "a link to the release before", "current": "", "releases": ""}
-        beside = [known.get(name, "a stranger") for name in os.listdir(self.place)]
+        known = {".current.previous": "link to the release before", "current": "", "releases": ""}
+        beside = [known.get(name, "stranger") for name in os.listdir(self.place)]
         releases = sorted(filter(None, map(version, (self.place / "releases").iterdir())))
-        return [*filter(None, beside), *("a release" for _ in releases[1:])]
+        return [*filter(None, beside), *("release" for _ in releases[1:])]
 
 
 class Building(Work):
@@ -153,7 +153,7 @@ class Building(Work):
 
     def left(self) -> list[str]:
         beside = [each for each in ("build", "locks") if (self.place / each).exists()]
-        return [*in_store(self.store), *("a stranger" for each in beside for _ in os.listdir(self.place / each))]
+        return [*in_store(self.store), *("stranger" for each in beside for _ in os.listdir(self.place / each))]
 
 
 FILLED = "while its archive is copied"
@@ -195,7 +195,7 @@ class Publishing(Work):
     def phase(self, result: Result) -> str:
         told = said(result)[0] if result.code == 0 else ""
         phase = next((phase for words, phase in self.warned.items() if words in told), super().phase(result))
-        return "while its pointer is written" if phase == FILLED and "an archive" in self.left() else phase
+        return "while its pointer is written" if phase == FILLED and "archive" in self.left() else phase
 
     def left(self) -> list[str]:
         before = self.project.old_store
@@ -267,7 +267,7 @@ class Sweep:
             ]:
                 for room in between:
                     attempt(room)
-            disk.unmount()
+            unmount(disk.place)
         return [tried[room] for room in sorted(tried)]
 
 
