@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import documented
+from tests.end_to_end import test_disk_full, test_vanishing_store
+from tests.end_to_end.disk import Row
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")])
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -28,3 +32,18 @@ def test_named_tests_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     """Links to files of the repository."""
     assert [] == [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+
+
+DISKS: dict[str, tuple[Row, ...]] = {
+    "a full disk": test_disk_full.ROWS,
+    "a store that vanishes": test_vanishing_store.ROWS,
+}
+
+
+@pytest.mark.parametrize("table", DISKS)
+def test_faults_on_disk_are_documented(table: str) -> None:
+    """docs/reliability.md lists them with when they strike, how that ends and what is left."""
+    header = ("what is wrong", "when", "exit", "the message says", "what is left")
+    said = {row: f"`{row.message}`" if row.message else "" for row in DISKS[table]}
+    rows = [(row.fault, row.phase, str(row.code), said[row], row.left) for row in DISKS[table]]
+    documented.check("reliability.md", table, header, rows)
