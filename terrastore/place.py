@@ -386,9 +386,10 @@ def _enter(lock: AbstractContextManager[None], stack: ExitStack, place: str, wai
         ) from None
 
 
-def discard(path: str) -> None:
-    """Remove an environment that was replaced; what cannot be removed is left to the next run."""
+def discard(path: str) -> bool:
+    """Remove an environment that was replaced; return whether all of it is gone, else the next run tries again."""
     shutil.rmtree(path, ignore_errors=True)
+    return not os.path.lexists(path)
 
 
 def _ours() -> Iterator[str]:

@@ -101,30 +101,41 @@ def unmount(place: Path) -> None:
 
 
 def open_ways(paths: Iterable[Path]) -> None:
-    """Let every user come to ``paths``, whose own permissions stay as they are.
-
-    Where a directory above them lets nobody pass, another stands before it, with the same paths in it and nothing else.
-    """
-    closed: dict[Path, list[Path]] = {}
+    """Let every user come to ``paths``; whatever else is behind a directory that lets nobody pass is out of sight."""
+    closed: dict[Path, set[Path]] = {}
     for path in map(Path.resolve, paths):
-        barriers = [each for each in reversed(path.parents) if not each.stat().st_mode & 0o001]
-        if barriers:
-            closed.setdefault(barriers[0], []).append(path)
+        barriers = filter(_is_closed, (*reversed(path.parents), path))
+        if (barrier := next(barriers, None)) is not None:
+            closed.setdefault(barrier, set()).add(path)
     for barrier, behind in closed.items():
         with tempfile.TemporaryDirectory() as aside:
-            kept = [_bound(path, Path(aside, str(number))) for number, path in enumerate(sorted(set(behind)))]
+            _mount(str(barrier), aside, "", _MS_BIND | _MS_REC)
             _mount("tmpfs", str(barrier), "tmpfs", 0, "mode=755")
-            for path, again in zip(sorted(set(behind)), kept, strict=True):
-                path.mkdir(parents=True, exist_ok=True)
-                _mount(str(again), str(path), "", _MS_BIND | _MS_REC)
-            for again in kept:
-                unmount(again)
+            for path in sorted(behind):
+                _stand_in(Path(aside, path.relative_to(barrier)), path)
+            unmount(Path(aside))
 
 
-def _bound(path: Path, place: Path) -> Path:
-    place.mkdir()
-    _mount(str(path), str(place), "", _MS_BIND | _MS_REC)
-    return place
+def _is_closed(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not path.stat().st_mode & 0o001
+
+
+def _stand_in(original: Path, path: Path) -> None:
+    """Let ``path`` be what ``original`` is, but open."""
+    if _is_closed(original):
+        path.mkdir(parents=True, exist_ok=True)
+        for each in original.iterdir():
+            _stand_in(each, path / each.name)
+    elif original.is_symlink():
+        if not path.is_symlink():
+            path.symlink_to(os.readlink(original))
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if original.is_dir():
+            path.mkdir(exist_ok=True)
+        else:
+            path.touch()
+        _mount(str(original), str(path), "", _MS_BIND | _MS_REC)
 
 
 def _mount(source: str, place: str, kind: str, flags: int, options: str = "") -> None:

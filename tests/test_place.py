@@ -725,7 +725,7 @@ def test_discarding_what_is_gone_is_fine(tmp_path: Path) -> None:
     """Whoever removes what was replaced need not know whether it is still there."""
     stand(tmp_path / "old", "old")
     for _ in range(2):
-        discard(str(tmp_path / "old"))
+        assert discard(str(tmp_path / "old"))
     assert [] == names(tmp_path)
 
 

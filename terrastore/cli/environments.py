@@ -91,10 +91,7 @@ def ensure(**values: Any) -> None:
     with reporting(values["quiet"]) as report:
         outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
-    if outcome.retired is not None:
-        from terrastore.place import discard  # noqa: PLC0415
-
-        discard(outcome.retired)
+    _discard(outcome.retired, report)
 
 
 @click.command()
@@ -150,7 +147,7 @@ def unpack(**values: Any) -> None:
     """Make an environment from an archive file."""
     from terrastore import interpreter  # noqa: PLC0415
     from terrastore.install import install_file  # noqa: PLC0415
-    from terrastore.place import Target, discard  # noqa: PLC0415
+    from terrastore.place import Target  # noqa: PLC0415
 
     started, target = time.perf_counter(), Target.at(values["target"])
     target.check_replaceable(force=values["force"])
@@ -165,8 +162,7 @@ def unpack(**values: Any) -> None:
     else:
         count = number(len(manifest.packages), "package")
         print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
-    if retired is not None:
-        discard(retired)
+    _discard(retired, report)
 
 
 @click.command()
@@ -247,6 +243,14 @@ def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, start
     else:
         seconds, asked = time.perf_counter() - started, ", ".join(inputs.files)
         print(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds), flush=True)
+
+
+def _discard(retired: str | None, report: Report) -> None:
+    """Remove what was replaced, if anything, once the result is told."""
+    from terrastore.place import discard  # noqa: PLC0415 -- see ensure
+
+    if retired is not None and not discard(retired):
+        report.warn(f"this user cannot remove what was replaced: {retired}")
 
 
 COMMANDS = (ensure, build, key, unpack, relocate, rollback)

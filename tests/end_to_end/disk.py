@@ -7,17 +7,21 @@ import random
 import re
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive.verify import differences
 from terrastore.environment import State
-from tests.conftest import make_wheel
+from tests.conftest import command_line, make_wheel
+from tests.mounts import own_mounts_or_skip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
+
+    import pytest
 
     from tests.conftest import CommandLine, Result
 
@@ -57,6 +61,7 @@ class Project:
         """Return the same in a directory of its own, so that several can be at work at once."""
         other = copy(self)
         other.cli = copy(self.cli)
+        other.cli.env, other.cli.options = dict(self.cli.env), dict(self.cli.options)
         other.cli.cwd = self.cli.home / name
         other.cli.cwd.mkdir()
         return other
@@ -81,6 +86,16 @@ class Project:
         """Let an environment of a version stand at ``target``."""
         self.ask_for(version)
         self.cli.ok("ensure", "--no-build", "--target", str(target))
+
+
+@contextmanager
+def own_project(folders: pytest.TempPathFactory) -> Iterator[Project]:
+    """Yield a project with a store that has both versions, and mounts that nobody else sees."""
+    wheels = make_wheels(folders.mktemp("wheels"))
+    with own_mounts_or_skip(), command_line(folders.mktemp("disk") / "home", wheels) as cli:
+        project = Project(cli, wheels)
+        project.build()
+        yield project
 
 
 def make_wheels(folder: Path) -> Path:

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import pytest
 
-from tests.conftest import Result, command_line
-from tests.end_to_end.disk import NEW, OLD, Project, Row, in_store, listed, make_wheels, said, steps, version
+from tests.end_to_end.disk import NEW, OLD, Project, Row, in_store, listed, own_project, said, steps, version
 from tests.end_to_end.test_s3_failures import of_this_module
-from tests.mounts import Disk, own_mounts_or_skip, unmount
+from tests.mounts import Disk, unmount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tests.conftest import Result
 
 DONE: Final = "to its end"
 
@@ -356,18 +357,14 @@ def attempts(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[list[Attempt]]]]:
     """Return the attempts of the sweeps that were selected, of which two are made at once."""
-    wheels = make_wheels(tmp_path_factory.mktemp("wheels"))
     given = [value for item in of_this_module(request) for value in item.callspec.params.values()]
     selected = {value.fault if isinstance(value, Row) else value for value in given}
-    with own_mounts_or_skip(), command_line(tmp_path_factory.mktemp("full") / "home", wheels) as cli:
-        project = Project(cli, wheels)
-        project.build()
-        with ThreadPoolExecutor(2) as pool:
-            yield {
-                fault: pool.submit(sweep.attempts, project.elsewhere(f"sweep{number}"))
-                for number, (fault, sweep) in enumerate(SWEEPS.items())
-                if fault in selected
-            }
+    with own_project(tmp_path_factory) as project, ThreadPoolExecutor(2) as pool:
+        yield {
+            fault: pool.submit(sweep.attempts, project.elsewhere(f"sweep{number}"))
+            for number, (fault, sweep) in enumerate(SWEEPS.items())
+            if fault in selected
+        }
 
 
 @pytest.mark.parametrize("fault", SWEEPS)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.conftest import COMMAND, Result, command_line, command_with
-from tests.end_to_end.disk import NEW, NOTHING, OLD, Project, Row, in_store, listed, make_wheels, said, version
-from tests.mounts import bind, own_mounts_or_skip
+from tests.conftest import COMMAND, Result, command_with
+from tests.end_to_end.disk import NEW, NOTHING, OLD, Project, Row, in_store, listed, own_project, said, version
+from tests.mounts import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,10 +156,7 @@ class Share:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return a project with a store that has both versions, and mounts that nobody else sees."""
-    wheels = make_wheels(tmp_path_factory.mktemp("wheels"))
-    with own_mounts_or_skip(), command_line(tmp_path_factory.mktemp("vanishing") / "home", wheels) as cli:
-        project = Project(cli, wheels)
-        project.build()
+    with own_project(tmp_path_factory) as project:
         yield project
 
 
