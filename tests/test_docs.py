@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import documented
-from tests.end_to_end import test_disk_full, test_vanishing_store
+from tests.end_to_end import test_disk_faults, test_disk_full, test_shared_store, test_vanishing_store
 from tests.end_to_end.disk import Row
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 DISKS: dict[str, tuple[Row, ...]] = {
     "a full disk": test_disk_full.ROWS,
     "a store that vanishes": test_vanishing_store.ROWS,
+    "surroundings": tuple(case.row for case in test_disk_faults.CASES),
+    "two users": test_shared_store.ROWS,
 }
 
 
