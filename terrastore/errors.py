@@ -6,7 +6,7 @@
     ├── NotInStoreError        4   nothing in the store, and building is off
     ├── BuildError             5   the installer failed, or its result cannot be packed
     ├── StoreUnreachableError  6   the store cannot be reached or answers nonsense
-    ├── StoreRefusedError      7   the store refuses us, or is not there
+    ├── StoreRefusedError      7   the store refuses us, has no room, or is not there
     ├── ArchiveRefusedError    8   something was in the store and was refused
     ├── HostError              9   no fitting interpreter, or this host lacks what is needed
     └── WaitError             10   waited too long for somebody else
@@ -73,7 +73,7 @@ class StoreUnreachableError(TerrastoreError):
 
 
 class StoreRefusedError(TerrastoreError):
-    """The store says no: permission, or it does not exist."""
+    """The store says no: permission, no room, or it does not exist."""
 
     exit_code = 7
     kind = "store-refused"

@@ -74,7 +74,7 @@ def figures(folder: str, needed: Files | None = None) -> str:
     if needed is not None:
         # Of each file the last block may be all but empty.
         told += f", about {size(needed.size + needed.count * _BLOCK)} needed"
-        told += f", in {number(needed.count, 'file')} and their directories" if few else ""
+        told += f", in {number(needed.count, 'file')} besides directories" if few else ""
     return told
 
 

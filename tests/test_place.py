@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import terrastore.archive.relocate
-from terrastore import atomic
-from terrastore.errors import UsageError
+from terrastore import atomic, place
+from terrastore.errors import UsageError, WaitError
 from terrastore.key import EnvKey
 from terrastore.place import Releases, Target, discard
 from terrastore.report import Report
@@ -319,6 +319,20 @@ def test_a_second_run_waits_and_says_so_once(target: Target, tmp_path: Path) -> 
     assert ([], [f"waiting for another run to finish with {target.path}"]) == (first.remarks, second.remarks)
     assert {"second"} == content(Path(target.path))
     assert [".venv"] == names(tmp_path)
+
+
+def test_waiting_for_another_run_ends(target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A run that hangs keeps others from its target, or from switching its link, for no longer than they want."""
+    releases = Releases.at(str(tmp_path / "current"), str(tmp_path / "releases"))
+    monkeypatch.setattr(place, "WAIT", 0.01)
+    waiting = r"^waited 0 s for another run to finish with "
+    with target.locked(Report()), atomic.locked(str(tmp_path / ".current.terrastore-lock")):
+        with pytest.raises(WaitError, match=f"{waiting}{target.path}$") as caught, target.locked(Report(), wait=0):
+            pass
+        assert "--wait" in caught.value.hint
+        with pytest.raises(WaitError, match=f"{waiting}{releases.link}$"):
+            releases.switch(str(tmp_path))
+    assert [] == names(tmp_path)
 
 
 def lock(path: str) -> None:

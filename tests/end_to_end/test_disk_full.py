@@ -403,3 +403,26 @@ def test_nothing_is_built_for_a_store_without_room(attempts: dict[str, Future[li
     told = {attempt.phase: attempt.end.result.err for attempt in attempts[fault].result()}
     assert "building it here" not in told["when the lease is taken"]
     assert "building it here" in told["while its archive is written"]
+
+
+@pytest.mark.parametrize("unit", ["pages", "inodes"])
+def test_an_environment_that_is_moved_to_a_full_disk(tmp_path_factory: pytest.TempPathFactory, unit: str) -> None:
+    """relocate names the disk, leaves no unfinished file, and does its work once there is room."""
+    with own_project(tmp_path_factory) as project:
+        disk = Disk(project.cli.home / "disk")
+        before, target = disk.place / "place/before", disk.place / "place/env"
+        project.stand(before)
+        before.rename(target)
+        codes = []
+        for room in range(100):
+            disk.leave(**{unit: room})
+            result = project.cli("relocate", str(target))
+            disk.give()
+            codes.append(result.code)
+            assert [] == [path for path in target.rglob("*") if path.name.endswith(("new", ".tmp"))]
+            if result.code == 0:
+                break
+            assert f"{target.parent} {ENVIRONMENT}" in said(result)[0]
+        assert [9] * (len(codes) - 1) + [0] == codes
+        assert 1 < len(codes)
+        assert OLD == version(target)

@@ -86,12 +86,13 @@ def test_who_may_only_read_builds_for_themselves(cli: CommandLine, radosgw: S3Se
     cli.write("requirements.txt", "beta\n")
     built = cli.ok("ensure", "--json").json
     assert ("built", None) == (built["outcome"], built["store"])
-    (warning,) = built["warnings"]
-    assert warning.startswith(f"not published: {store} refuses to write v1/archives/")
+    early, late = built["warnings"]
+    assert early.startswith(f"{store} refuses to write v1/leases/")
+    assert late.startswith(f"not published: {store} refuses to write v1/archives/")
     before = snapshot(cli.cwd)
     required = cli("ensure", "--require-publish", "--rebuild")
     assert 7 == required.code
-    assert f"terrastore: error: {store} refuses to write v1/archives/" in required.err
+    assert f"terrastore: error: {store} refuses to write v1/leases/" in required.err
     assert "terrastore: hint: allow it to these credentials; docs/iam has policies" in required.err
     assert before == snapshot(cli.cwd)
     assert [] == everything(radosgw, store)

@@ -1,15 +1,20 @@
 """The store in a directory: the contract, and what becomes of permissions, broken shares and killed writers."""
 
+import errno
 import multiprocessing
 import os
 import resource
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.store.directory import DirectoryStore
 from tests.store.contract import NAME, StoreContract, WholeStore
@@ -235,6 +240,62 @@ def test_a_write_that_fails_halfway_leaves_nothing(root: Path) -> None:
     assert [StoreUnreachableError] * 5 == [type(error) for error in raised]
     assert {"check the disk, or the share"} == {error.hint for error in raised}
     assert {NAME: b"data"} == files(root)
+
+
+def folders(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir()}
+
+
+@pytest.mark.parametrize("write", [create, upload])
+def test_a_write_that_fails_leaves_no_directory(
+    write: Callable[[WholeStore], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that it made go again, and those that were there stay, empty or not."""
+
+    def full(file: BinaryIO, path: str) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    root = tmp_path / "store"
+    (root / "v1/pointers").mkdir(parents=True)
+    monkeypatch.setattr(atomic, "publish_new", full)
+    with pytest.raises(StoreRefusedError, match=r"cannot be written: no space left on device \(.* left\)$") as caught:
+        write(DirectoryStore(str(root)))
+    assert "make room there" == caught.value.hint
+    assert {"v1", "v1/pointers"} == folders(root)
+    with pytest.raises(StoreRefusedError):
+        write(DirectoryStore(str(tmp_path / "other")))
+    assert ["store"] == os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["v1/archives/key", "v1/archives"])
+def test_a_directory_that_another_writer_takes_away_is_made_again(
+    lost: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that failed removes what it made, at whatever moment."""
+    temporary_beside = atomic.temporary_beside
+    takings = iter([True, True, False])
+
+    def meddling(path: str, *, mode: int) -> AbstractContextManager[BinaryIO]:
+        if next(takings):
+            shutil.rmtree(root / lost)
+        return temporary_beside(path, mode=mode)
+
+    monkeypatch.setattr(atomic, "temporary_beside", meddling)
+    upload(DirectoryStore(str(root)))
+    assert {NAME: b"data", "v1/archives/key/new": b"new"} == files(root)
+
+
+def test_what_a_key_has_to_itself_goes_with_its_last_object(root: Path) -> None:
+    """An empty directory for each key that there was would be left; those of all keys stay."""
+    store = DirectoryStore(str(root))
+    for name in ("v1/archives/key/one", "v1/archives/key/two", "v1/probes/one"):
+        store.create(name, b"data")
+    kept = folders(root)
+    assert store.remove("v1/archives/key/one")
+    assert kept == folders(root)
+    assert store.remove("v1/archives/key/two")
+    assert store.remove("v1/probes/one")
+    assert {"v1/archives/key"} == kept - folders(root)
 
 
 def become_nobody() -> None:
