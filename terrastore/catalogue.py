@@ -50,9 +50,10 @@ class Published:
                 hint=HEAL,
             )
         if len(data) != size:
+            end = f"at byte {offset + len(data):,}" if data or not offset else f"before byte {offset:,}"
             raise ArchiveRefusedError(
                 f"the archive of {self.key.short} in {self.store} is truncated: "
-                f"it ends at byte {offset + len(data):,} of {self.pointer.archive.size:,}",
+                f"it ends {end} of {self.pointer.archive.size:,}",
                 hint=HEAL,
             )
         return data

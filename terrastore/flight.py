@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic, room
 from terrastore.errors import BuildError, StoreRefusedError, StoreUnreachableError, WaitError
+from terrastore.report import plain
 from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Lease, Note, board
 
 if TYPE_CHECKING:
@@ -129,11 +130,11 @@ class Flight:
                             return None
                     if not self._patience.left and not waited:
                         return nullcontext()
-                    who = f"{note.host}, process {note.pid}, since {note.since}" if note else "somebody"
+                    who = plain(f"{note.host}, process {note.pid}, since {note.since}") if note else "somebody"
                     if not waited:
                         phase = stack.enter_context(self._patience.shown(who))
                         waited = True
-                    self._patience.spend(phase, who, note.phase if note else "")
+                    self._patience.spend(phase, who, plain(note.phase) if note else "")
                     seen, note = self._seen()
                     if _has_ended(note, before):
                         return None
@@ -268,8 +269,9 @@ def _has_ended(note: Note | None, before: Note | None) -> bool:
     if note is None or note.state == BUILDING or note == before:
         return False
     if note.state == FAILED:
+        host, message = plain(note.host), "\n".join(map(plain, note.message.split("\n")))
         raise BuildError(
-            f"the build that this run waited for failed, on {note.host}: {note.message}",
-            hint=f"the whole output is in the log on {note.host}; run again to build here",
+            f"the build that this run waited for failed, on {host}: {message}",
+            hint=f"the whole output is in the log on {host}; run again to build here",
         )
     return True

@@ -6,6 +6,7 @@ knowing whether a terminal, a log or nobody listens.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _KILO: Final = 1000
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def size(count: int) -> str:
@@ -33,6 +35,15 @@ def size(count: int) -> str:
 def number(count: int, singular: str) -> str:
     """Return a count and its noun."""
     return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
+
+
+def plain(text: str) -> str:
+    r"""Return a line that somebody else wrote with spaces for what a terminal would obey.
+
+    >>> plain("\x1b[31mred\n")
+    ' [31mred '
+    """
+    return _CONTROLS.sub(" ", text)
 
 
 class Phase:

@@ -237,6 +237,18 @@ def test_who_waited_is_told_of_the_failure(world: World) -> None:
     assert "run again to build here" in caught.value.hint
 
 
+def test_what_others_wrote_does_not_rule_the_terminal(world: World) -> None:
+    """Whoever can write to the store can write a note: escapes and lines in it are shown as spaces."""
+    builder = Elsewhere(world, host="\x1b[31mevil\nterrastore: error: fake")
+    world.after(5, lambda: builder.say(phase="\x1b]0;title\x07"))
+    world.after(10, lambda: builder.end(FAILED, "one\n\x1b[2Jtwo"))
+    with pytest.raises(BuildError) as caught:
+        world.had_turn()
+    said = [*world.report.remarks, caught.value.hint]
+    assert [] == [text for text in said if set(text) & {"\x1b", "\n", "\x07"}]
+    assert caught.value.message.endswith("on  [31mevil terrastore: error: fake: one\n [2Jtwo")
+
+
 def test_a_failure_of_before_is_not_ours(world: World) -> None:
     """Who comes when a build has failed was not waiting for it: it builds at once, as often as it comes."""
     Elsewhere(world).end(FAILED, "no matching distribution")

@@ -33,7 +33,7 @@ OVER: Final = "over"
 FAILED: Final = "failed"
 _STATES: Final = (BUILDING, OVER, FAILED)
 _MESSAGE_LIMIT: Final = 4000
-_GENERATION: Final = re.compile(r"[0-9]{8}")
+_GENERATION: Final = re.compile(r"[0-9]{8}|[1-9][0-9]{8,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -427,9 +427,9 @@ def test_secrets_reach_nothing(uv: CommandLine, index: tuple[str, type[Index]], 
     assert [] == [path for path in written if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted(uv: CommandLine, number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end uv and the build backend that it started, and nothing is left behind."""
+    """Ctrl-C, SIGTERM and a closed terminal end uv and the build backend that it started; nothing is left behind."""
     note = uv.home / "backend"
     make_project(uv.cwd / "slow", f"import os, time\nopen({str(note)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)")
     uv.write("requirements.txt", "./slow\n")

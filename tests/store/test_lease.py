@@ -319,6 +319,15 @@ class TestDirectory(BoardContract):
         assert view.take(b"new", view.look())
         assert ["00000030"] == self.names()
 
+    def test_numbers_go_on_beyond_eight_digits(self, store: DirectoryStore) -> None:
+        """Also when somebody put a large one there."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "99999999").write_bytes(b"large")
+        for data in (b"one", b"two"):
+            view = self.view(store)
+            assert view.take(data, view.look())
+        assert ["100000001"] == self.names()
+
     def test_who_slept_long_finds_a_number_free_and_holds_nothing(self, store: DirectoryStore) -> None:
         """The generation after the one it saw has come and gone: who holds a later one is not disturbed."""
         self.view(store).take(b"1", None)
