@@ -193,9 +193,9 @@ class TestUploads(OnWire):
             upload(store)
 
     def test_what_passes_is_survived(self, store: S3Store, wire: Wire) -> None:
-        """Parts are tried again, each on its own."""
+        """Parts are tried again, each on its own: three times, should all of this befall one."""
         wire.fault(faults.SLOW_DOWN, operation="CreateMultipartUpload")
-        wire.fault(faults.INTERNAL_ERROR, operation="UploadPart", times=2)
+        wire.fault(faults.INTERNAL_ERROR, operation="UploadPart")
         wire.fault(faults.Reset(after=1_000_000), operation="UploadPart")
         wire.fault(faults.INTERNAL_ERROR, operation="CompleteMultipartUpload")
         upload(store)
