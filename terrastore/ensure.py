@@ -17,6 +17,7 @@ from terrastore.errors import (
 )
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
+from terrastore.patience import Patience
 from terrastore.place import Releases
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ BUILT: Final = "built"
 class Policy:
     """What ``ensure`` may do, and what it must.
 
-    ``wait`` is the most seconds to wait for a build of somebody else; ``build_blindly`` whether to build when the store
+    ``wait`` is the most seconds to wait for other runs, all together; ``build_blindly`` whether to build when the store
     does not answer.
     """
 
@@ -99,7 +100,7 @@ def ensure(
     outcome = run.kept(target)
     if outcome is None:
         target.check_replaceable(force=policy.force, needed=run.needed)
-        with target.locked(report, wait=policy.wait):
+        with target.locked(report, wait=run.patience.left):
             # Whoever held the lock may have made what we want.
             outcome = run.kept(target) or run.fetched(target) or run.built_by_one(target)
     else:
@@ -129,6 +130,7 @@ class Run:
         self._report = report
         self._request = inputs.request()
         self.key = EnvKey.of(self._request)
+        self.patience = Patience(policy.wait)
 
     @cached_property
     def _supply(self) -> Supply | None:
@@ -195,7 +197,7 @@ class Run:
             store,
             self._publish_as,
             locks=self._cache / "locks",
-            wait=0 if policy.rebuild else policy.wait,
+            patience=Patience(0) if policy.rebuild else self.patience,
             required=policy.require_publish,
             report=self._report,
         )

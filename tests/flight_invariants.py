@@ -113,6 +113,15 @@ def check_dead_are_taken_over(world: World, visit: Visit) -> None:
             raise Violation("dead are taken over", f"somebody waited {waited:.1f} s for one that is dead")
 
 
+def check_silence_ends_the_wait(world: World, visit: Visit) -> None:
+    """Check that who cannot hear of the holder waits no longer than a time to live and two polls, on its own clock."""
+    if visit.silent_since is not None:
+        since, delayed = visit.silent_since
+        waited = world.simulation.now - since - (visit.delayed - delayed)
+        if waited > TTL + 2 * LONGEST_POLL + TOLERANCE:
+            raise Violation("silence ends the wait", f"somebody waited {waited:.1f} s for a store that says nothing")
+
+
 # Those who wait.
 
 

@@ -37,6 +37,7 @@ from terrastore.errors import (
 from terrastore.flight import Flight
 from terrastore.inputs import Inputs
 from terrastore.key import EnvKey, Request
+from terrastore.patience import Patience
 from terrastore.place import Target
 from terrastore.pointer import Pointer, PointerError
 from terrastore.report import Report
@@ -58,6 +59,7 @@ from tests.flight_invariants import (
     check_pointer_has_its_archive,
     check_published_stays,
     check_removal_is_a_miss,
+    check_silence_ends_the_wait,
 )
 from tests.published import Archive, make_tree, pack_tree
 from tests.simulation import KilledError, Process, SharedStore, Simulation, Threading
@@ -204,7 +206,8 @@ class Visit:
     """An errand while it is done, and what came of it.
 
     ``began`` is a step, ``deadline`` a time on the machine's clock. ``delayed`` is how long it was kept from going on,
-    in seconds, ``watching`` when it began to wait for a machine and how much it had been delayed by then,
+    in seconds, ``watching`` when it began to wait for a machine that it could hear of, ``silent_since`` since when the
+    store says nothing of leases, each with how much it had been delayed by then,
     ``steady_since`` when its heartbeat was in trouble last, ``troubles`` how often the store did not answer.
     ``last_read`` is the note that it read last, if it ``has_looked``, and since which it may have waited; ``to_hear``
     the failure that it read of. ``got`` is the digest of what was installed, ``failure`` that of its own build.
@@ -218,6 +221,7 @@ class Visit:
     steady_since: float = 0.0
     troubles: int = 0
     watching: tuple[float, float] | None = None
+    silent_since: tuple[float, float] | None = None
     last_read: bytes | None = None
     has_looked: bool = False
     has_waited: bool = False
@@ -419,6 +423,7 @@ class World:
         except TerrastoreError as error:
             visit.error = error
         visit.lease = None
+        self.simulation.end_daemons()
         end = visit.error or (visit.outcome.outcome if visit.outcome else "done")
         self.tell(f"ends: {end}")
         self.tally[type(visit.error).__name__ if visit.error else str(end)] += 1
@@ -431,7 +436,8 @@ class World:
 
     def _have_turn(self, errand: Errand) -> None:
         locks = self.actor.machine.locks
-        flight = self._flight(self.store, errand.key, locks=locks, wait=errand.wait, report=Report())
+        patience = self._patience(errand.wait)
+        flight = Flight(self.store, errand.key, locks=locks, patience=patience, report=Report())
         with flight.turn():
             pass
 
@@ -446,7 +452,7 @@ class World:
             "terrastore.atomic._LOCK_POLL_SECONDS": LOCK_POLL,
             "terrastore.archive.pack.pack": self._pack,
             "terrastore.build.built": self._built,
-            "terrastore.flight.Flight": self._flight,
+            "terrastore.ensure.Patience": self._patience,
             "terrastore.flight.Lease": self._lease,
             "terrastore.flight.random": self.chance,
             "terrastore.flight.secrets": random_id,
@@ -464,9 +470,9 @@ class World:
         self._owners[token] = self.actor
         return token
 
-    def _flight(self, *given: Any, wait: float, **named: Any) -> Flight:
-        self.visit.deadline = self.clock + wait
-        return Flight(*given, wait=wait, clock=lambda: self.clock, sleep=self._wait, **named)
+    def _patience(self, seconds: float) -> Patience:
+        self.visit.deadline = self.clock + seconds
+        return Patience(seconds, clock=lambda: self.clock, sleep=self._wait)
 
     def _lease(self, board: Board, note: Note, phase: Callable[[], str], *, every: float) -> Lease:
         visit = self.visit
@@ -476,14 +482,18 @@ class World:
 
     def _wait(self, seconds: float) -> None:
         """Wait for another machine."""
+        self.judge(check_silence_ends_the_wait, self.visit)
+        self._wait_for_somebody(seconds)
+
+    def _wait_for_lock(self, seconds: float) -> None:
+        """Wait for another process of this machine, which may stand still while another machine's builder dies."""
+        self._wait_for_somebody(seconds)
+
+    def _wait_for_somebody(self, seconds: float) -> None:
         visit = self.visit
         if visit.watching is None:
             visit.watching = (self.simulation.now, visit.delayed)
         self.judge(check_dead_are_taken_over, visit)
-        self._sleep_in_vain(seconds)
-
-    def _wait_for_lock(self, seconds: float) -> None:
-        """Wait for another process of this machine."""
         self._sleep_in_vain(seconds)
 
     def _sleep_in_vain(self, seconds: float) -> None:
@@ -573,10 +583,14 @@ class World:
 
     def _follow(self, visit: Visit, verb: str, name: str, *, is_away: bool) -> None:
         """Keep what a waiter reads of the lease, to know what it must have heard."""
+        if not is_away:
+            visit.silent_since = None
         if not name.startswith((layout.lease(visit.errand.key.text), layout.leases(visit.errand.key.text))):
             visit.watching = None
         elif is_away:
             visit.has_looked = False
+            visit.watching = None
+            visit.silent_since = visit.silent_since or (self.simulation.now, visit.delayed)
         elif verb == "read":
             data = self.store.peek(name)
             note = Note.parse(data) if data is not None else None

@@ -18,6 +18,7 @@ from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError
 from terrastore.flight import Flight
 from terrastore.key import EnvKey
+from terrastore.patience import Patience
 from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
 from terrastore.publish import Publication, archive_name
 from terrastore.publish import envelope as pointer_to
@@ -100,7 +101,7 @@ def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
     report = Report()
     with TemporaryDirectory() as folder:
         archive = make_archive(Path(folder))
-    flight = Flight(DirectoryStore(str(store)), key, locks=locks, wait=0, required=True, report=report)
+    flight = Flight(DirectoryStore(str(store)), key, locks=locks, patience=Patience(0), required=True, report=report)
     with flight.turn() as ours:
         assert ours
         publish(DirectoryStore(str(store)), archive, key, report=report)

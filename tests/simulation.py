@@ -113,6 +113,12 @@ class Simulation:
                 self.current = killer
         self._end_if_doomed(killer)
 
+    def end_daemons(self) -> None:
+        """Let the threads that a process started beside the one that goes on end with it, wherever they are."""
+        for thread in self.process.threads:
+            if thread is not self.current and not thread.ended:
+                thread.doomed, thread.wakes, thread.condition = True, self.now, None
+
     def fail(self, failure: BaseException) -> None:
         """End all of it."""
         self._failure = self._failure or failure
@@ -185,8 +191,8 @@ class SimulatedThread:
     def start(self) -> None:
         self._thread = self._simulation.start(self._simulation.process, self._target)
 
-    def join(self) -> None:
-        self._simulation.sleep(math.inf, until=lambda: self._thread is not None and self._thread.ended)
+    def join(self, timeout: float) -> None:
+        self._simulation.sleep(timeout, until=lambda: self._thread is not None and self._thread.ended)
 
 
 class SimulatedEvent:

@@ -12,13 +12,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from terrastore import atomic
+from terrastore.ensure import Policy, ensure
 from terrastore.errors import BuildError, RequirementsError, StoreRefusedError, StoreUnreachableError, WaitError
 from terrastore.flight import Flight
+from terrastore.inputs import Inputs
+from terrastore.key import EnvKey
+from terrastore.patience import Patience
+from terrastore.place import Target
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
@@ -79,11 +86,13 @@ class World:
             self.store,
             KEY,
             locks=self.locks,
-            wait=wait,
+            patience=self.patience(wait),
             report=self.report,
-            clock=lambda: self.now,
-            sleep=self.sleep,
         )
+
+    def patience(self, seconds: float) -> Patience:
+        """Return a patience that ends by this clock."""
+        return Patience(seconds, clock=lambda: self.now, sleep=self.sleep)
 
     def note(self) -> Note:
         """Return the note that counts."""
@@ -108,8 +117,8 @@ def world(tmp_path: Path) -> World:
 class Elsewhere:
     """A builder on another machine, whose thread beats when a test says so."""
 
-    def __init__(self, world: World, **changes: Any) -> None:
-        self.board = board(world.store, KEY.text)
+    def __init__(self, world: World, *, key: EnvKey = KEY, **changes: Any) -> None:
+        self.board = board(world.store, key.text)
         facts: dict[str, Any] = {"holder": "e" * 32, "host": "elsewhere", "pid": 77, "place": "p" * 32}
         self.note = Note(**facts | {"since": "2026-07-01T10:00:00Z"} | changes)
         assert self.board.take(self.note.to_json(), self.board.look())
@@ -437,6 +446,25 @@ def test_patience_is_for_all_turns_together(world: World) -> None:
     assert turns < 100
 
 
+def test_patience_is_for_the_target_and_the_build_together(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited a minute for another run at work on its target has a minute less for whoever builds."""
+    monkeypatch.setattr("terrastore.atomic.time", SimpleNamespace(monotonic=lambda: world.now, sleep=world.sleep))
+    monkeypatch.setattr("terrastore.ensure.Patience", world.patience)
+    (tmp_path / "requirements.txt").touch()
+    inputs, target = Inputs(requirements=(str(tmp_path / "requirements.txt"),)), Target.at(str(tmp_path / "env"))
+    builder = Elsewhere(world, key=EnvKey.of(inputs.request()))
+    heartbeats(world, builder, 20)
+    started = world.now
+    with ExitStack() as another, pytest.raises(WaitError, match=r"waited 100 s for .* built by elsewhere"):
+        another.enter_context(target.locked(world.report))
+        world.after(60, another.close)
+        policy = Policy(wait=100.0)
+        ensure(inputs, target, store=world.store, cache=tmp_path / "cache", policy=policy, report=world.report)
+    assert 100 == pytest.approx(world.now - started, abs=1)
+
+
 def test_who_does_not_wait_builds_at_once(world: World) -> None:
     """With no patience at all another builder is nobody to wait for, and its note stays as it is."""
     builder = Elsewhere(world)
@@ -461,6 +489,8 @@ def test_a_note_of_this_machine_whose_lock_is_free_is_a_dead_ones(world: World) 
     Elsewhere(world, place=place)
     assert world.had_turn()
     assert [] == world.shown
+    who = "elsewhere, process 77, since 2026-07-01T10:00:00Z"
+    assert [f"take  {KEY.short} from {who}, which was killed"] == world.report.remarks
 
 
 def test_another_cache_is_another_machine(world: World, tmp_path: Path) -> None:
@@ -590,21 +620,64 @@ def test_a_lease_that_cannot_be_seen_keeps_nobody_from_building(world: World, er
 
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
 def test_a_store_that_cannot_be_written_keeps_nobody_from_building(world: World, error: Exception) -> None:
-    """A warning says so before the work: what is built will hardly be published."""
+    """A remark says so before the work; the warning comes once, when what was built cannot be published either."""
     world.store = Troubled("take", error)
     with world.flight().turn() as ours:
-        assert [f"{error}; it is built here all the same, and may not be published"] == world.report.warnings
+        assert [f"others are not told that this is built here: {error}"] == world.report.remarks
         assert ours
-    assert [] == world.report.remarks
+    assert [] == world.report.warnings
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
 def test_trouble_while_waiting_ends_the_wait(world: World, error: Exception) -> None:
-    """Who cannot hear of the other builder any more builds."""
+    """Who has not heard of the other builder for a time to live builds."""
     world.store = Troubled("look", error, after=5)
     Elsewhere(world)
+    started = world.now
     assert world.had_turn()
+    assert TTL <= world.now - started <= TTL + 7 * SLOWEST_POLL
     assert f"others are not told that this is built here: {error}" == world.report.remarks[-1]
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
+def test_a_silence_is_ridden_out(world: World, error: Exception) -> None:
+    """A store that says nothing for less than a time to live is asked on, and who waited hears of the end."""
+    world.store = store = Troubled("", error)
+    builder = Elsewhere(world)
+    world.after(10, lambda: setattr(store, "step", "look"))
+    world.after(50, lambda: setattr(store, "step", ""))
+    world.after(55, builder.end)
+    started = world.now
+    assert not world.had_turn()
+    assert 55 <= world.now - started <= 55 + SLOWEST_POLL
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
+def test_who_must_publish_does_not_build_what_it_cannot_tell_of(world: World, error: StoreRefusedError) -> None:
+    """Where publishing is required, a lease that can be neither seen nor taken ends the run before the build."""
+    for step in ("look", "take"):
+        world.store = Troubled(step, error)
+        flight = Flight(
+            world.store, KEY, locks=world.locks, patience=Patience(60), required=True, report=world.report
+        )
+        with pytest.raises(type(error), match=str(error)), flight.turn():
+            raise AssertionError
+
+
+def test_a_farewell_that_nobody_takes_is_short(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer when a build has ended keeps its builder no longer than a few seconds."""
+    answers = Event()
+
+    class Stuck(MemoryStore):
+        def replace(self, name: str, data: bytes, version: str) -> bool:
+            assert answers.wait(60)
+            return super().replace(name, data, version)
+
+    monkeypatch.setattr("terrastore.store.lease._FAREWELL", 0.05)
+    world.store = Stuck()
+    assert world.had_turn()
+    assert BUILDING == world.note().state
+    answers.set()
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])
@@ -626,7 +699,7 @@ def test_trouble_at_the_end_changes_nothing(world: World, error: Exception, fail
 
 def hold(root: str, locks: str, connection: Connection) -> None:
     """Have a turn, say what it is, and end it as told: an empty message is success."""
-    flight = Flight(DirectoryStore(root), KEY, locks=Path(locks), wait=60, report=Report())
+    flight = Flight(DirectoryStore(root), KEY, locks=Path(locks), patience=Patience(60), report=Report())
     with suppress(BuildError), flight.turn() as ours:
         connection.send((ours, os.getpid()))
         if message := connection.recv():
@@ -685,7 +758,8 @@ def real_turn(world: World, *, wait: float = 60.0, waiting: Callable[[], object]
                 waiting()
 
     world.report = Calling()
-    with Flight(world.store, KEY, locks=world.locks, wait=wait, report=world.report).turn() as ours:
+    flight = Flight(world.store, KEY, locks=world.locks, patience=Patience(wait), report=world.report)
+    with flight.turn() as ours:
         return ours
 
 
@@ -693,7 +767,9 @@ def test_a_neighbour_is_waited_for(shared: World) -> None:
     """Another process of this machine builds: wait for its lock, and look what came of it."""
     with neighbour(shared) as builder:
         assert not real_turn(shared, waiting=builder.end)
-    assert [f"wait  {KEY.short} is built by another process of this machine"] == shared.report.remarks
+    (remark,) = shared.report.remarks
+    who = f"{socket.gethostname()}, process {builder.pid}, since "
+    assert remark.startswith(f"wait  {KEY.short} is built by {who}")
     assert ["wait"] == list(shared.report.seconds)
     assert OVER == shared.note().state
 
@@ -725,13 +801,76 @@ def test_patience_with_a_neighbour_ends(shared: World) -> None:
     """After as long as asked, with 10, and the neighbour goes on."""
     with neighbour(shared) as builder:
         started = time.monotonic()
-        with pytest.raises(WaitError, match=r"waited 0 s for .* built by another process of this machine") as caught:
+        with pytest.raises(WaitError, match=rf"waited 0 s for .* built by .*process {builder.pid}") as caught:
             real_turn(shared, wait=0.3)
         assert 0.3 <= time.monotonic() - started < 5
         assert 10 == caught.value.exit_code
         builder.end()
         builder.process.join(10)
         assert OVER == shared.note().state
+
+
+@pytest.fixture
+def locked_by_a_neighbour(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[ExitStack]:
+    """Yield what holds this machine's lock until it is closed, where waiting for that takes no real time."""
+    monkeypatch.setattr("terrastore.atomic.time", SimpleNamespace(monotonic=lambda: world.now, sleep=world.sleep))
+    world.locks.mkdir(parents=True)
+    with ExitStack() as stack:
+        stack.enter_context(atomic.locked(str(world.locks / KEY.text)))
+        yield stack
+
+
+def test_a_neighbour_that_stands_still_is_taken_over(world: World, locked_by_a_neighbour: ExitStack) -> None:
+    """It has the lock and says nothing for a time to live, as one that was stopped: another process builds."""
+    with locked_by_a_neighbour:
+        Elsewhere(world, place=place_of(world), host="here")
+        started = world.now
+        with world.flight().turn() as ours:
+            assert ours
+            assert TTL <= world.now - started <= TTL + 2 * SLOWEST_POLL
+            assert "" == world.note().place
+    since = "here, process 77, since 2026-07-01T10:00:00Z"
+    assert f"take  {KEY.short} from {since}, not heard of for 60 s" == world.report.remarks[-1]
+
+
+def test_who_took_over_without_the_lock_is_not_taken_for_dead(world: World, locked_by_a_neighbour: ExitStack) -> None:
+    """Whoever gets the lock then waits for it, by its heartbeat."""
+    Elsewhere(world, place="")
+    locked_by_a_neighbour.close()
+    with pytest.raises(WaitError):
+        world.had_turn(wait=TTL - 1)
+
+
+def test_a_neighbour_that_has_nobody_told_is_waited_for(world: World, locked_by_a_neighbour: ExitStack) -> None:
+    """There is no note of what it does, for the store takes none; its lock is enough."""
+    world.after(30, locked_by_a_neighbour.close)
+    started = world.now
+    assert not world.had_turn()
+    assert 30 <= world.now - started <= 30 + SLOWEST_POLL
+    assert [f"wait  {KEY.short} is built by another process of this machine"] == world.report.remarks
+
+
+def test_who_waits_behind_a_neighbour_hears_of_another_machine(
+    world: World, locked_by_a_neighbour: ExitStack
+) -> None:
+    """All of a machine hear who builds elsewhere and that it is done, not one after the other."""
+    builder = Elsewhere(world)
+    world.after(10, builder.end)
+    with locked_by_a_neighbour:
+        assert not world.had_turn()
+    assert [f"wait  {KEY.short} is built by elsewhere, process 77, since 2026-07-01T10:00:00Z"] == world.report.remarks
+
+
+def test_a_sweep_is_no_builder(world: World, locked_by_a_neighbour: ExitStack) -> None:
+    """A lock that is held for a moment, to see whether its holder is dead, keeps nobody waiting."""
+    world.after(0.05, locked_by_a_neighbour.close)
+    assert world.had_turn()
+    assert [] == world.report.remarks
+
+
+def place_of(world: World) -> str:
+    """Return what notes of this machine say of where their writers are."""
+    return world.flight()._place()
 
 
 def test_who_does_not_wait_builds_beside_a_neighbour(shared: World) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from terrastore.ensure import BUILT, FETCHED, KEPT
 from terrastore.errors import BuildError, StoreUnreachableError, WaitError
-from terrastore.flight import Flight, _has_ended, _Patience
+from terrastore.flight import _has_ended, _Turn, _Watch
 from terrastore.publish import Publication
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, Generations, Lease, OneObject, _generation
@@ -105,12 +105,12 @@ def test_a_world_can_be_seen_again(kind: str, ground: Ground) -> None:
 
 def test_a_violation_tells_its_story(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads of one sees the weather, and every step that led to it."""
-    monkeypatch.setattr(_Patience, "spend", spend_all)
+    monkeypatch.setattr(_Turn, "_wait", lose_patience)
     with pytest.raises(Violation) as caught:
         explore("one_object", ground, Weather())
     (story,) = caught.value.__notes__
     assert story.startswith("Weather(")
-    assert "ends: waited" in story.splitlines()[-1]
+    assert "ends: waited no longer" in story.splitlines()[-1]
 
 
 def explore(kind: str, ground: Ground, weather: Weather) -> None:
@@ -121,7 +121,7 @@ def explore(kind: str, ground: Ground, weather: Weather) -> None:
 
 # What breaks the protocol, and the invariant that finds it.
 
-TAKE, RENEW, LEASED, NOTED = OneObject.take, Lease._renew, Flight._leased, Flight._noted
+TAKE, RENEW, BEGUN, LOOK = OneObject.take, Lease._renew, _Turn.begun, _Watch.look
 POINT = Publication._point
 
 
@@ -139,26 +139,23 @@ def renew_and_hear_nothing(lease: Lease, **said: Any) -> None:
     lease.lost = False
 
 
-def take_nobody_over(_watch: object, seen: Object | None, note: Note | None) -> bool:
-    return seen is None or (note is not None and note.state != BUILDING)
+def lose_patience(turn: _Turn) -> None:
+    raise WaitError(f"waited no longer for {turn._flight.key.short}")
 
 
-def spend_all(patience: _Patience, _phase: object, who: str, _doing: str) -> None:
-    raise patience.exhausted(who)
-
-
-def tell_newcomers(flight: Flight) -> AbstractContextManager[None] | None:
-    _, note = flight._seen()
-    _has_ended(note, None)
-    return LEASED(flight)
+def tell_newcomers(turn: _Turn) -> AbstractContextManager[None] | None:
+    turn._watch.look()
+    _has_ended(turn._watch.note, None)
+    return BEGUN(turn)
 
 
 def tell_nobody(note: Note | None, before: Note | None) -> bool:
     return note is not None and note.state != BUILDING and note != before
 
 
-def take_silence_for_no_note(flight: Flight) -> tuple[bool, Note | None]:
-    return True, NOTED(flight)[1]
+def take_silence_for_no_note(watch: _Watch) -> None:
+    LOOK(watch)
+    watch._has_looked = True
 
 
 def point_before_the_upload_ends(publication: Publication, envelope: bytes) -> Published | None:
@@ -229,22 +226,22 @@ FLAWS: Final = {
     ),
     "a watch that takes nobody over": Flaw(
         "dead are taken over",
-        {"terrastore.flight._Watch.is_free": take_nobody_over},
+        {"terrastore.flight._Watch.is_dead": False},
         Weather(disasters={CRASH: 0.02}),
     ),
     "patience without an end": Flaw(
         "patience",
-        {"terrastore.flight._Patience.left": 60.0},
+        {"terrastore.patience.Patience.left": 60.0},
         Weather(patient=False),
     ),
     "a failure that everybody is told": Flaw(
         "failure is no newcomer's",
-        {"terrastore.flight.Flight._leased": tell_newcomers},
+        {"terrastore.flight._Turn.begun": tell_newcomers},
         Weather(failures=0.8),
     ),
     "a store that says nothing has no note": Flaw(
         "failure is no newcomer's",
-        {"terrastore.flight.Flight._noted": take_silence_for_no_note},
+        {"terrastore.flight._Watch.look": take_silence_for_no_note},
         Weather(latency=2.0, failures=1.0, disasters={UNREACHABLE: 0.1}),
     ),
     "a failure that nobody is told": Flaw(
@@ -259,12 +256,12 @@ FLAWS: Final = {
     ),
     "who has patience does not use it": Flaw(
         "end has a reason",
-        {"terrastore.flight._Patience.spend": spend_all},
+        {"terrastore.flight._Turn._wait": lose_patience},
         Weather(),
     ),
     "who waits does not sleep": Flaw(
         "an end",
-        {"terrastore.flight._Patience.spend": lambda *_: None},
+        {"terrastore.flight._Turn._wait": lambda turn: turn._watch.look()},
         Weather(latency=0.0),
     ),
     "generations that stay": Flaw(

@@ -27,6 +27,8 @@ TTL: Final = 60.0
 """Seconds without a change after which a holder counts as dead."""
 HEARTBEAT: Final = 20.0
 """Seconds between two notes of a holder."""
+_FAREWELL: Final = 4.0
+"""Most seconds that a holder takes to say how it ended, when the store does not answer."""
 SCHEMA: Final = 1
 BUILDING: Final = "building"
 OVER: Final = "over"
@@ -41,7 +43,8 @@ class Note:
     """What a holder says.
 
     ``state`` is ``building``, ``over`` or ``failed``; ``since`` is a time in UTC, for people to read. ``place`` is
-    equal for holders of one machine, who keep each other away by a lock there. ``holder`` is random, so that no two
+    equal for holders of one machine, who keep each other away by a lock there, and empty for one that holds no such
+    lock. ``holder`` is random, so that no two
     notes of different holders are equal; ``sequence`` counts the notes of one.
     """
 
@@ -188,7 +191,8 @@ class Lease:
         self._phase = phase
         self._every = every
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._end: dict[str, str] = {}
         self.lost = False
 
     def hold(self) -> None:
@@ -197,16 +201,19 @@ class Lease:
 
     def release(self, state: str, message: str = "") -> None:
         """Say how it ended; that nobody hears it costs the others the time to live."""
+        self._end = {"state": state, "message": message[-_MESSAGE_LIMIT:]}
         self._stop.set()
-        self._thread.join()
-        with suppress(TerrastoreError):
-            self._renew(state=state, message=message[-_MESSAGE_LIMIT:])
+        self._thread.join(_FAREWELL)
 
-    def _beat(self) -> None:
+    def _live(self) -> None:
+        """Renew it until it is released, or another holder has it."""
         while not self.lost and not self._stop.wait(self._every):
             # A store that does not answer now may answer next time, before the time to live is over.
             with suppress(TerrastoreError):
                 self._renew(phase=self._phase())
+        if not self.lost:
+            with suppress(TerrastoreError):
+                self._renew(**self._end)
 
     def _renew(self, *, state: str = BUILDING, phase: str = "", message: str = "") -> None:
         for _ in range(2):

@@ -75,13 +75,13 @@ MUST = "--require-publish"
 
 STORE, PARENT = "a read-only store", "a read-only parent of the target"
 REFUSED = "the store {store} cannot be written: read-only file system"
-EARLY = f"{REFUSED}; it is built here all the same, and may not be published"
+UNPUBLISHED = f"not published: {REFUSED}"
 NOT_NEARER = "not copied nearer: the store {near} cannot be written: read-only file system"
 UNWRITABLE = "the target's parent {place} cannot be written"
 
 CASES: Final = (
     Case(Row(STORE, "on a hit", 0, ""), "store", ENSURE),
-    Case(Row(STORE, "on a miss", 0, EARLY), "store", ENSURE, miss=True),
+    Case(Row(STORE, "on a miss", 0, UNPUBLISHED), "store", ENSURE, miss=True),
     Case(Row(STORE, f"on a miss, with {MUST}", 7, REFUSED), "store", (*ENSURE, MUST), miss=True),
     Case(Row(STORE, f"with --rebuild {MUST}", 7, REFUSED), "store", (*ENSURE, "--rebuild", MUST)),
     Case(Row(STORE, "with terrastore build", 7, REFUSED), "store", ("build", "--store={store}"), miss=True),

@@ -307,7 +307,6 @@ BUILD = "cannot take the build: no space left on device"
 STORE = "cannot be written: no space left on device"
 UNPUBLISHED = "not published: the store "
 UNFILLED = "not copied nearer: the store "
-EARLY = "it is built here all the same, and may not be published"
 
 ROWS: Final = (
     Row("no space for the target", "while files are unpacked", 9, ENVIRONMENT),
@@ -335,9 +334,9 @@ ROWS: Final = (
     Row("no space for a build by uv", "in the installer", 9, BUILD, "a lease"),
     Row("no space for a build by uv", "while it is compiled", 9, BUILD, "a lease"),
     Row("no space for a build by uv", "while it is packed", 9, BUILD, "a lease"),
-    Row("no space in the store", "when the lease is taken", 0, EARLY),
+    Row("no space in the store", "when the lease is taken", 0, UNPUBLISHED),
     Row("no space in the store", "while it is published", 0, UNPUBLISHED, "a lease"),
-    Row("no inodes in the store", "when the lease is taken", 0, EARLY),
+    Row("no inodes in the store", "when the lease is taken", 0, UNPUBLISHED),
     Row("no inodes in the store", "while it is published", 0, UNPUBLISHED, "a lease"),
     Row("no space in a store that must be published to", "when the lease is taken", 7, STORE),
     Row("no space in a store that must be published to", "while its archive is written", 7, STORE, "a lease"),

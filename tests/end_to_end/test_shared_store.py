@@ -106,15 +106,15 @@ OTHERS, SETGID, STICKY = "another user's store", "a setgid store of a group", "a
 SHARES: Final[Mapping[str, tuple[int, int]]] = {OTHERS: (ANNE, 0o755), SETGID: (ANNE, 0o2775), STICKY: (0, 0o1777)}
 
 DENIED = "the store {store} cannot be written: permission denied"
-EARLY = f"{DENIED}; it is built here all the same, and may not be published"
+UNPUBLISHED = f"not published: {DENIED}"
 MUST = "--require-publish"
 ALL = "an archive, a lease, a pointer"
 
 ROWS: Final = (
     Row(OTHERS, HIT, 0, ""),
-    Row(OTHERS, MISS, 0, EARLY),
+    Row(OTHERS, MISS, 0, UNPUBLISHED),
     Row(OTHERS, f"{MISS}, with {MUST}", 7, DENIED),
-    Row(OTHERS, DAMAGED, 0, EARLY),
+    Row(OTHERS, DAMAGED, 0, UNPUBLISHED),
     Row(SETGID, HIT, 0, ""),
     Row(SETGID, MISS, 0, "", ALL),
     Row(SETGID, DAMAGED, 0, "is truncated", "an archive"),

@@ -335,11 +335,8 @@ def test_who_waited_fetched(fleet: Fleet, elsewhere: bool) -> None:
     """One line says for whom it waits; in the end it has fetched, and says how long it waited."""
     builder = fleet.builder()
     waiter = fleet.waiter(machine=fleet.machine() if elsewhere else 0)
-    if elsewhere:
-        (note,) = fleet.notes()
-        assert waiter.said(f"is built by {note.host}, process {builder.process.pid}, since {note.since}")
-    else:
-        assert waiter.said("is built by another process of this machine")
+    (note,) = fleet.notes()
+    assert waiter.said(f"is built by {note.host}, process {builder.process.pid}, since {note.since}")
     fleet.open()
     assert (0, 0) == (builder.end(), waiter.end())
     assert ("built", "fetched") == (builder.json["outcome"], waiter.json["outcome"])
@@ -358,7 +355,7 @@ def test_patience_ends(fleet: Fleet, elsewhere: bool) -> None:
     waiter = fleet.waiter("--wait", "1", machine=fleet.machine() if elsewhere else 0)
     assert 10 == waiter.end()
     (note,) = fleet.notes()
-    who = f"{note.host}, process {builder.process.pid}, since" if elsewhere else "another process of this machine"
+    who = f"{note.host}, process {builder.process.pid}, since"
     error = waiter.json["error"]
     assert ("wait", True) == (error["kind"], f"which is built by {who}" in error["message"])
     assert error["message"].startswith("waited 1 s for cp3")
