@@ -456,12 +456,12 @@ def test_patience_is_for_the_target_and_the_build_together(
     inputs, target = Inputs(requirements=(str(tmp_path / "requirements.txt"),)), Target.at(str(tmp_path / "env"))
     builder = Elsewhere(world, key=EnvKey.of(inputs.request()))
     heartbeats(world, builder, 20)
-    started = world.now
-    with ExitStack() as another, pytest.raises(WaitError, match=r"waited 100 s for .* built by elsewhere"):
+    started, policy = world.now, Policy(wait=100.0)
+    with ExitStack() as another:
         another.enter_context(target.locked(world.report))
         world.after(60, another.close)
-        policy = Policy(wait=100.0)
-        ensure(inputs, target, store=world.store, cache=tmp_path / "cache", policy=policy, report=world.report)
+        with pytest.raises(WaitError, match=r"waited 100 s for .* built by elsewhere"):
+            ensure(inputs, target, store=world.store, cache=tmp_path / "cache", policy=policy, report=world.report)
     assert 100 == pytest.approx(world.now - started, abs=1)
 
 
