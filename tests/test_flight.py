@@ -657,9 +657,7 @@ def test_who_must_publish_does_not_build_what_it_cannot_tell_of(world: World, er
     """Where publishing is required, a lease that can be neither seen nor taken ends the run before the build."""
     for step in ("look", "take"):
         world.store = Troubled(step, error)
-        flight = Flight(
-            world.store, KEY, locks=world.locks, patience=Patience(60), required=True, report=world.report
-        )
+        flight = Flight(world.store, KEY, locks=world.locks, patience=Patience(60), required=True, report=world.report)
         with pytest.raises(type(error), match=str(error)), flight.turn():
             raise AssertionError
 
@@ -850,9 +848,7 @@ def test_a_neighbour_that_has_nobody_told_is_waited_for(world: World, locked_by_
     assert [f"wait  {KEY.short} is built by another process of this machine"] == world.report.remarks
 
 
-def test_who_waits_behind_a_neighbour_hears_of_another_machine(
-    world: World, locked_by_a_neighbour: ExitStack
-) -> None:
+def test_who_waits_behind_a_neighbour_hears_of_another_machine(world: World, locked_by_a_neighbour: ExitStack) -> None:
     """All of a machine hear who builds elsewhere and that it is done, not one after the other."""
     builder = Elsewhere(world)
     world.after(10, builder.end)
