@@ -131,7 +131,7 @@ class Building(Work):
     """An environment is built, with the cache on the disk, and published elsewhere."""
 
     phases: ClassVar[Mapping[str, str]] = {
-        "flight._begun": "when the build is locked",
+        "flight._try_lock": "when the build is locked",
         "staging.held": "when it is staged",
         "process._new_log": "when its log is begun",
         "process._clean_environment": "when it is staged",
@@ -140,6 +140,7 @@ class Building(Work):
         "uv.install": "in the installer",
         "bytecode.compile_modules": "while it is compiled",
         "ensure._packed": "while it is packed",
+        "flight.turn": "when the build is locked",
     }
 
     def __init__(self, project: Project, disk: Disk, installer: str) -> None:
@@ -164,13 +165,13 @@ class Publishing(Work):
     """An environment is built, and published to a store on the disk that has another one."""
 
     phases: ClassVar[Mapping[str, str]] = {
-        "flight._leased": "when the lease is taken",
+        "flight.taken": "when the lease is taken",
         "publish._point": "while its pointer is written",
         "publish.write": "while its archive is written",
         "publish.end": "while its archive is written",
     }
     warned: ClassVar[Mapping[str, str]] = {
-        "may not be published": "when the lease is taken",
+        "others are not told": "when the lease is taken",
         "not published": "while it is published",
         "not copied nearer": FILLED,
     }
@@ -194,7 +195,7 @@ class Publishing(Work):
         return self.run()
 
     def phase(self, result: Result) -> str:
-        told = said(result)[0] if result.code == 0 else ""
+        told = result.err if result.code == 0 else ""
         phase = next((phase for words, phase in self.warned.items() if words in told), super().phase(result))
         return "while its pointer is written" if phase == FILLED and "archive" in self.left() else phase
 
