@@ -1,11 +1,14 @@
-"""The Python that an environment is made for: found by python-discovery, asked once, kept as values."""
+"""The Python that an environment is made for: found by python-discovery where that is, asked once, kept as values."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -145,12 +148,44 @@ def _discover(request: str) -> str:
         if not Path(request).exists():
             raise HostError(f"there is no {request}", hint="give --python an interpreter's path, or a version")
         return str(Path(request).absolute())
-    from python_discovery import get_interpreter  # noqa: PLC0415 -- 90 ms that most runs do not need
-
+    try:
+        from python_discovery import get_interpreter  # noqa: PLC0415 -- 90 ms that most runs do not need
+    except ImportError:
+        return _on_path(request)
     found = get_interpreter(request.replace("@", ""))
     if found is None:
-        raise HostError(
-            f"no interpreter on this machine fits --python {request}",
-            hint="install one, or name another version or an interpreter's path",
-        )
+        raise _none_fits(request)
     return str(found.system_executable or found.executable)
+
+
+def _on_path(request: str) -> str:
+    """Return the first interpreter on ``PATH`` that is of the version ``request``, or has that name.
+
+    For where the standard library must do.
+
+    :raises HostError: when there is none
+    """
+    match = re.fullmatch(r"(?:cpython@?|python@?)?(\d+)(\.\d+)?((?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)", request)
+    if match is None:
+        if (command := shutil.which(request)) is not None:
+            return command
+        raise _none_fits(request)
+    major, minor, rest = match[1], match[2] or "", match[3]
+    wanted = major + minor + rest.removesuffix("t")
+    for folder in os.get_exec_path():
+        for name in dict.fromkeys(
+            (f"python{major}{minor}{'t' if rest.endswith('t') else ''}", f"python{major}", "python")
+        ):
+            if (found := shutil.which(name, path=folder)) is None:
+                continue
+            with suppress(HostError):
+                if f"{probe(found).version_text}.".startswith(f"{wanted}."):
+                    return found
+    raise _none_fits(request)
+
+
+def _none_fits(request: str) -> HostError:
+    return HostError(
+        f"no interpreter on this machine fits --python {request}",
+        hint="install one, or name another version or an interpreter's path",
+    )

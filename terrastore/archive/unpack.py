@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from terrastore.archive import relocate, ustar
+from terrastore.archive import originals, relocate, ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.manifest import (
     FRAME_LIMIT,
@@ -23,7 +23,7 @@ from terrastore.archive.manifest import (
     UnknownFeatureError,
     UnknownSchemaError,
 )
-from terrastore.archive.originals import MANIFEST_PATH, write_originals, write_relocated
+from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import INTERPRETERS
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
@@ -85,13 +85,7 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
     :raises ArchiveRefusedError: at the first byte that is not as the manifest or the format says
     :raises UsageError: when a file's syntax cannot take ``prefix``; the file is named
     """
-    unknown = sorted({entry.kind for entry in manifest.relocations} - relocate.KINDS)
-    if unknown:
-        raise ArchiveRefusedError(
-            f"the archive has relocations of a kind this version does not know: {', '.join(unknown)}",
-            hint=_UPGRADE,
-            later=True,
-        )
+    originals.check_kinds(manifest)
     try:
         with ExitStack() as stack:
             fetch = stack.enter_context(report.phase("fetch", total=manifest.totals.packed))
@@ -237,15 +231,16 @@ class _Writer:
             msg = f"it has {len(self._seen)} members; the manifest says {self._manifest.totals.members}"
             raise ustar.MalformedError(msg)
         self._make_folder(_DIRECTORY)
-        originals = {}
+        kept = {}
         for member, data in self._kept.items():
             self._make_folder(member.path.rpartition("/")[0])
             if self._kinds[member.path] == relocate.RECORD_KIND:
                 self._write_file(member, data)
             else:
-                originals[member] = bytes(data)
-        write_originals(self._staged, originals)
-        write_relocated(self._staged, self._manifest, originals, prefix, report)
+                kept[member] = bytes(data)
+        contents = originals.relocated(self._manifest, kept, prefix, report)
+        originals.write_originals(self._staged, kept)
+        originals.write_relocated(self._staged, self._manifest, kept, contents)
         # Last, so that nothing was written through a link.
         for link in self._links:
             self._make_folder(link.path.rpartition("/")[0])
