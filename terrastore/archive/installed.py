@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def installed(tree: str) -> Iterator[Distribution]:
+def installed(tree: str, *, tolerant: bool = False) -> Iterator[Distribution]:
     """Yield the distributions installed below ``tree``.
 
-    :raises BuildError: when a RECORD cannot be read
+    :raises BuildError: when a RECORD cannot be read; where one is ``tolerant`` it counts as empty
     """
     for folder in _site_packages(tree):
         for name in sorted(os.listdir(os.path.join(tree, folder))):
@@ -28,7 +28,10 @@ def installed(tree: str) -> Iterator[Distribution]:
             try:
                 rows = record.parse(read(tree, f"{info}/RECORD"))
             except ValueError as error:
-                raise BuildError(f"{info}/RECORD cannot be read: {error}", hint="install that package again") from None
+                if not tolerant:
+                    hint = "install that package again"
+                    raise BuildError(f"{info}/RECORD cannot be read: {error}", hint=hint) from None
+                rows = ()
             project, version = name.removesuffix(".dist-info").rpartition("-")[::2]
             yield Distribution(
                 info=info,
@@ -39,7 +42,11 @@ def installed(tree: str) -> Iterator[Distribution]:
 
 
 def _site_packages(tree: str) -> Iterator[str]:
-    for folder in sorted(os.listdir(os.path.join(tree, "lib"))):
+    try:
+        folders = sorted(os.listdir(os.path.join(tree, "lib")))
+    except FileNotFoundError:
+        return
+    for folder in folders:
         if os.path.isdir(os.path.join(tree, "lib", folder, "site-packages")):
             yield f"lib/{folder}/site-packages"
 

@@ -152,25 +152,36 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
 
     :raises UsageError: when what is kept is damaged, or is gone from an environment that was relocated before
     """
+    kept = kept_originals(root, manifest)
+    if kept is not None:
+        return kept
+    originals = {}
+    for entry in manifest.relocations:
+        place = _inside(root, entry.path)
+        if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
+            with open(place, "rb") as file:
+                data = file.read()
+            if relocate.PLACEHOLDER_NAME not in data:
+                raise UsageError(
+                    f"{root}/{ORIGINALS_PATH} is gone, and {entry.path} is not as it was unpacked",
+                    hint="make the environment anew",
+                )
+            mode = 0o755 if os.access(place, os.X_OK) else 0o644
+            originals[ustar.Member(entry.path, ustar.REGULAR, mode, len(data))] = data
+    write_originals(root, originals)
+    return originals
+
+
+def kept_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes] | None:
+    """Return the canonical form of the files that hold paths as it is kept; None when it is not.
+
+    :raises UsageError: when what is kept is damaged
+    """
     try:
         with open(os.path.join(root, ORIGINALS_PATH), "rb") as file:
             raw = file.read()
     except FileNotFoundError:
-        originals = {}
-        for entry in manifest.relocations:
-            place = _inside(root, entry.path)
-            if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
-                with open(place, "rb") as file:
-                    data = file.read()
-                if relocate.PLACEHOLDER_NAME not in data:
-                    raise UsageError(
-                        f"{root}/{ORIGINALS_PATH} is gone, and {entry.path} is not as it was unpacked",
-                        hint="make the environment anew",
-                    ) from None
-                mode = 0o755 if os.access(place, os.X_OK) else 0o644
-                originals[ustar.Member(entry.path, ustar.REGULAR, mode, len(data))] = data
-        write_originals(root, originals)
-        return originals
+        return None
     reader = ustar.Reader()
     try:
         pieces = list(reader.feed(raw[: -len(ustar.END)]))

@@ -48,6 +48,7 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.place
 @options.store
 @options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
+@options.option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted.")
 @options.option("--ignore-store", is_flag=True, help="Build without any store.")
 @options.option(
     "--on-store-error",
@@ -79,6 +80,7 @@ def ensure(**values: Any) -> None:
     store = None if values["ignore_store"] else options.opened_store(values["store"])
     policy = Policy(
         build=not values["no_build"],
+        verify=values["verify"],
         rebuild=values["rebuild"],
         publish=not values["no_publish"],
         require_publish=values["require_publish"],
