@@ -293,9 +293,14 @@ class Run:
         destinations = self._destinations(name)
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
+            if request.any_patch:
+                from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
+
+                asked = (*request.requirements.requirements, *request.requirements.constraints)
+                refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
             origin = Origin(
                 key=self._publish_as.text,
-                interpreter=request.interpreter.identity(),
+                interpreter=request.interpreter.identity(any_patch=request.any_patch),
                 host=request.host.facts(),
                 installer=made.installer,
                 request=request.canonical(),

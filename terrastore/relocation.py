@@ -94,7 +94,7 @@ def require_fit(manifest: Manifest, python: Interpreter) -> None:
 
 def fits(wanted: Any, python: Interpreter) -> bool:
     """Whether an environment for an interpreter that a manifest describes as ``wanted`` works with this one."""
-    return bool(wanted == python.identity())
+    return bool(wanted in (python.identity(), python.identity(any_patch=True)))
 
 
 def _tell_strays(path: str, manifest: Manifest, before: str, report: Report) -> None:

@@ -24,7 +24,7 @@ def installed(tree: str, *, tolerant: bool = False) -> Iterator[Distribution]:
             if not name.endswith(".dist-info"):
                 continue
             info = f"{folder}/{name}"
-            metadata = _header_fields(read(tree, f"{info}/METADATA"))
+            metadata = header_fields(read(tree, f"{info}/METADATA"))
             try:
                 rows = record.parse(read(tree, f"{info}/RECORD"))
             except ValueError as error:
@@ -60,7 +60,7 @@ def read(tree: str, path: str) -> bytes:
         return b""
 
 
-def _header_fields(data: bytes) -> dict[str, list[str]]:
+def header_fields(data: bytes) -> dict[str, list[str]]:
     """Return the header fields of METADATA or WHEEL, an email message (core metadata specification)."""
     fields: dict[str, list[str]] = {}
     for line in data.decode(errors="replace").splitlines():
@@ -87,7 +87,7 @@ def libc_needed(
     family, version = libc
     floors = []
     for each in distributions:
-        tags = _header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
+        tags = header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
         platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
         if platforms - {"any"}:
             floors.append(min(filter(None, map(_libc_of, platforms)), default=version))
