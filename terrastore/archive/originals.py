@@ -83,12 +83,17 @@ def write_relocated(
 ) -> None:
     """Write what :func:`relocated` returned, then its lines in every RECORD.
 
+    What Python compiled of a module that is written goes: in the same second, and of the same size, it would pass for
+    current.
+
     :raises UsageError: when a file lies behind a link
     :raises ArchiveRefusedError: when a RECORD cannot be read
     """
     modes = {member.path: member.mode for member in originals}
     for path, content in contents.items():
         _write(_inside(root, path), content, modes[path])
+        if path.endswith(".py"):
+            _drop_bytecode(*os.path.split(os.path.join(root, path)))
     for path in (path for path, kind in _kinds(manifest).items() if kind == relocate.RECORD_KIND):
         place = _inside(root, path)
         try:
@@ -212,6 +217,15 @@ def _inside(root: str, path: str) -> str:
     if os.path.islink(place) or not f"{real}/".startswith(f"{os.path.realpath(root)}/"):
         raise UsageError(f"{place} lies behind a link", hint="make the environment anew")
     return place
+
+
+def _drop_bytecode(folder: str, module: str) -> None:
+    """Remove the bytecode of a module (PEP 3147)."""
+    cache = os.path.join(folder, "__pycache__")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(cache):
+            if name.startswith(f"{module[:-3]}.") and name.endswith(".pyc"):
+                os.unlink(os.path.join(cache, name))
 
 
 def _write(path: str, data: bytes, mode: int) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.conftest import CommandLine, Result, make_wheel
+from tests.conftest import CommandLine, Result, make_project, make_wheel
 from tests.kill_points import Call, Killer, tracer_lacks
+from tests.mounts import freeze, own_mounts_or_skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -310,3 +312,57 @@ def test_one_of_two_arguments(stored: CommandLine, tmp_path: Path) -> None:
     assert 2 == stored("relocate", "--standalone", str(tmp_path)).code
     assert 2 == stored("relocate", "--standalone", str(tmp_path / "absent/x")).code
     assert [] == [path for path in tmp_path.iterdir() if path.name != "home"]
+
+
+STAMPED = """\
+import sys, zipfile
+info = 'stamped-1.0.dist-info'
+with zipfile.ZipFile(folder + '/stamped-1.0-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr('stamped.py', 'PREFIX = %r\\n' % sys.prefix)
+    wheel.writestr(info + '/METADATA', 'Metadata-Version: 2.1\\nName: stamped\\nVersion: 1.0\\n')
+    wheel.writestr(info + '/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr(info + '/RECORD', '')
+return 'stamped-1.0-py3-none-any.whl'
+"""
+
+
+def test_bytecode_of_what_is_rewritten_goes(cli: CommandLine) -> None:
+    """A module that holds the path has no bytecode that could be taken for current at the next place."""
+    make_project(cli.cwd / "stamped", STAMPED)
+    cli.write("requirements.txt", "./stamped\n")
+    cli.ok("ensure", "--target", "one")
+    for before, now in (("one", "two"), ("two", "six")):
+        python = cli.cwd / before / "bin/python"
+        written = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        subprocess.run([python, "-c", "import stamped"], check=True, env=written)
+        (module,) = (cli.cwd / before).glob("lib/*/site-packages/stamped.py")
+        (bytecode,) = module.parent.glob("__pycache__/stamped.*.pyc")
+        (cli.cwd / before).rename(cli.cwd / now)
+        cli.ok("relocate", now)
+        assert not (cli.cwd / now / bytecode.relative_to(cli.cwd / before)).exists()
+        program = "import stamped; print(stamped.PREFIX)"
+        assert str(cli.cwd / now) == run(cli.cwd / now / "bin/python", "-B", "-c", program)
+        cli.ok("verify", now)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["writable", "read-only"])
+def test_bytecode_is_valid_wherever(frozen: bool, stored: CommandLine) -> None:
+    """Moved and relocated, the first import of everything compiles nothing, and writes nothing where it may not."""
+    target = unpacked_by_tar(stored, "plain")
+    stored.ok("relocate", "plain")
+    target = target.rename(stored.cwd / "moved")
+    stored.ok("relocate", "moved")
+    (folder,) = target.glob("lib/*/site-packages")
+    before = {path: path.stat().st_mtime_ns for path in target.rglob("*.pyc")}
+    with own_mounts_or_skip() if frozen else nullcontext():
+        if frozen:
+            freeze(target)
+        program = "import alpha, alpha.only_in_1, beta, pip._internal.cli.main, pip._vendor.requests"
+        done = subprocess.run(
+            [target / "bin/python", "-v", "-c", program],
+            env={"PATH": os.defpath}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        stored.ok("verify", "moved")
+    assert f"matches {folder}/alpha/__init__.py" in done.stderr
+    assert [] == [line for line in done.stderr.splitlines() if f"code object from {folder}" in line]
+    assert before == {path: path.stat().st_mtime_ns for path in target.rglob("*.pyc")}
