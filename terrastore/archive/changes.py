@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from terrastore.report import number
+from terrastore.report import number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ class Drift:
 
     def phrases(self) -> list[str]:
         """Return it in words: one phrase for each package and for what is of none, all that was added together."""
-        return [*self._changed(), *self._added(), *self._of_no_package()]
+        return [plain(phrase) for phrase in (*self._changed(), *self._added(), *self._of_no_package())]
 
     def _changed(self) -> Iterator[str]:
         for each in self.packages:

@@ -15,7 +15,7 @@ from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.key import EnvKey
-from terrastore.report import number, size
+from terrastore.report import number, plain, size
 from terrastore.store import layout
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
             print(phrase)
         if values["verbose"]:
             for name, what in drift.files().items():
-                print(f"{what:8} {name}")
+                print(f"{what:8} {plain(name)}")
     if not drift:
         return 0
     error = ArchiveRefusedError(f"{path} is not as it was made", hint="ensure --verify makes such an environment anew")

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -395,3 +396,21 @@ def test_one_look_tells_several_runs(made: Made, environment: Path) -> None:
         outcomes.append(json.loads(out)["outcome"])
     assert "fetched" in outcomes
     assert 0 == made.verify().code
+
+
+def test_a_file_of_many_frames(cli: CommandLine, tmp_path: Path) -> None:
+    """A byte in the midst of a file that is larger than a frame is found as any other."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    data = random.Random(1).randbytes(20_000_000)
+    make_wheel(folder, "large", "1.0", {"large/data.bin": data, "large/__init__.py": ""})
+    cli.write("requirements.txt", "large\n")
+    cli.ok("ensure", "--no-seed", "-f", str(folder))
+    cli.ok("verify", ".venv")
+    (place,) = (cli.cwd / ".venv").rglob("data.bin")
+    with place.open("r+b") as file:
+        file.seek(12_345_678)
+        file.write(bytes([data[12_345_678] ^ 1]))
+    result = cli("verify", ".venv", "-v")
+    assert 8 == result.code
+    assert ["large 1.0: 1 file edited", f"edited   {place.relative_to(cli.cwd / '.venv')}"] == result.out.splitlines()
