@@ -168,7 +168,7 @@ class Run:
         inode = os.stat(target.path).st_ino
         if inode != self._drifted:
             try:
-                phrases = find_drift(target.path, workers=cores(), report=self._report).phrases()
+                phrases = find_drift(target.path, prefix=target.path, workers=cores(), report=self._report).phrases()
             except UsageError as error:
                 phrases = [error.message]
             if not phrases:

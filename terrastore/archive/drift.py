@@ -30,8 +30,8 @@ _READ_SIZE: Final = 1024 * 1024
 _BYTECODE: Final = "__pycache__"
 
 
-def find_drift(root: str, *, workers: int, report: Report) -> Drift:
-    """Compare the environment at ``root``, which must be relocated to there, with its manifest.
+def find_drift(root: str, *, prefix: str, workers: int, report: Report) -> Drift:
+    """Compare the environment at ``root`` with its manifest; ``prefix`` is where it was relocated to.
 
     Bytecode that Python wrote since is no drift, nor is what binds the environment to its interpreter.
 
@@ -41,7 +41,7 @@ def find_drift(root: str, *, workers: int, report: Report) -> Drift:
     made = read_inventory(root, manifest)
     there = dict(walk(root))
     with report.phase("verify", total=sum(entry.size for entry in there.values())) as phase:
-        examiner = _Examiner(root, manifest, there, phase)
+        examiner = _Examiner(root, prefix, manifest, there, phase)
         # The largest first, so that no core waits for the other at the end.
         order = sorted(range(len(made)), key=lambda index: -manifest.layers[index].size)
         with ThreadPoolExecutor(workers) as pool:
@@ -55,8 +55,9 @@ def find_drift(root: str, *, workers: int, report: Report) -> Drift:
 class _Examiner:
     """Compares layers with what is on disk; safe from several threads."""
 
-    def __init__(self, root: str, manifest: Manifest, there: Mapping[str, Entry], phase: Phase) -> None:
+    def __init__(self, root: str, prefix: str, manifest: Manifest, there: Mapping[str, Entry], phase: Phase) -> None:
         self._root = root
+        self._prefix = prefix
         self._there = there
         self._phase = phase
         self._kinds = {entry.path: entry.kind for entry in manifest.relocations}
@@ -88,7 +89,7 @@ class _Examiner:
     def _all_relocated(self) -> Iterator[tuple[str, bytes | None]]:
         for path, canonical in self._canonical.items():
             try:
-                yield path, relocate.rewrite(self._kinds[path], canonical, self._root)
+                yield path, relocate.rewrite(self._kinds[path], canonical, self._prefix)
             except relocate.NotRelocatableError:
                 yield path, None
 

@@ -144,7 +144,7 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
         made_for = f"was made for {state.prefix}" if state.prefix else "was relocated half-way"
         raise ArchiveRefusedError(f"{path} {made_for}", hint=f"run terrastore relocate {path}")
     with reporting(values["quiet"]) as report:
-        drift = find_drift(root, workers=cores(), report=report)
+        drift = find_drift(root, prefix=root, workers=cores(), report=report)
     if values["as_json"]:
         told = {"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": not drift}
         packages = [

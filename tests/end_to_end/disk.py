@@ -117,7 +117,7 @@ def version(environment: Path) -> str | None:
     root = os.path.realpath(environment)
     state = State.read(root)
     assert state is not None
-    assert (root, Drift()) == (state.prefix, find_drift(root, workers=1, report=Report()))
+    assert (root, Drift()) == (state.prefix, find_drift(root, prefix=root, workers=1, report=Report()))
     (info,) = environment.glob("lib/*/site-packages/alpha-*.dist-info")
     return info.name.removeprefix("alpha-").removesuffix(".dist-info")
 

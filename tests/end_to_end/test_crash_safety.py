@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore import catalogue
+from terrastore.archive.changes import Drift
 from terrastore.archive.drift import find_drift
 from terrastore.archive.verify import verify_archive
 from terrastore.environment import State
@@ -98,7 +99,8 @@ def version(environment: Path) -> str | None:
     root = os.path.realpath(environment)
     state = State.read(root)
     assert state is not None
-    assert (root.removesuffix(".bak"), {}) == (state.prefix, find_drift(root, workers=1, report=Report()).files())
+    drift = find_drift(root, prefix=state.prefix, workers=1, report=Report())
+    assert (root.removesuffix(".bak"), Drift()) == (state.prefix, drift)
     (info,) = environment.glob("lib/*/site-packages/alpha-*.dist-info")
     return info.name.removeprefix("alpha-").removesuffix(".dist-info")
 
