@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore.interpreter import Interpreter, find, probe
-from tests.conftest import CommandLine, make_wheel
+from tests.conftest import CommandLine, command_with, make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,6 +198,32 @@ def test_any_patch_shares_across_patch_versions(cli: CommandLine, other: Interpr
     (archive,) = cli.store.glob("v1/archives/*/*.tar.zst")
     cli.ok("unpack", str(archive), "--target", "unpacked", "--python", other.executable)
     assert f"python     {'.'.join(map(str, other.version[:2]))}," in cli.ok("show", told["key"]).out
+
+
+_PRETENDING = """\
+from dataclasses import replace
+from terrastore import interpreter
+true = interpreter.probe
+def pretended(executable):
+    found = true(executable)
+    return replace(found, version=(*found.version[:2], 98, "final", 0))
+interpreter.probe = pretended
+"""
+
+
+def test_any_patch_where_there_is_one_python_alone(cli: CommandLine) -> None:
+    """What a builder of another patch version published is fetched with --any-patch, and not without."""
+    cli.write("requirements.txt", "alpha==1.0\n")
+    cli.command, command = command_with(_PRETENDING), cli.command
+    cli.ok("build", "--any-patch", "--no-seed")
+    pretended = cli.ok("key", "--no-seed").out
+    cli.command = command
+    assert pretended != cli.ok("key", "--no-seed").out
+    assert 4 == cli("ensure", "--no-build", "--no-seed").code
+    assert "fetched" == cli.ok("ensure", "--no-build", "--no-seed", "--any-patch", "--json").json["outcome"]
+    assert find(None).version_text == settings(cli.cwd / ".venv")["version"]
+    assert "alpha 1.0" == run(cli.cwd / ".venv/bin/alpha")
+    cli.ok("relocate", ".venv")
 
 
 DEPENDENT = {

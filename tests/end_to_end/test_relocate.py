@@ -290,7 +290,7 @@ def test_the_file_is_a_program(single: Single, stored: CommandLine) -> None:
     """It can be started by its name, says what it can do, and takes wrong arguments as the command does."""
     assert 0o755 == single.file.stat().st_mode & 0o777
     assert "usage: relocate [" in run(single.file, "--help")
-    assert run(single.file, "--version") == run(*stored.command, "--version").replace(", version", "")
+    assert run(single.file, "--version") == run(*stored.command, "--version")
     for arguments in ((), ("a", "b"), ("a", "--wait", "soon"), ("--pythn", "3.11", "a")):
         result = single(*arguments)
         assert (2, "") == (result.code, result.out)
