@@ -164,6 +164,7 @@ class Run:
         """Whether the environment at ``target`` is not as it was made; what differs is told once."""
         from terrastore.archive.drift import find_drift  # noqa: PLC0415 -- see _supply
         from terrastore.install import cores  # noqa: PLC0415
+        from terrastore.messages import near  # noqa: PLC0415
 
         inode = os.stat(target.path).st_ino
         if inode != self._drifted:
@@ -175,7 +176,7 @@ class Run:
                 return False
             self._drifted = inode
             more = f"; and {len(phrases) - _TOLD} more" if len(phrases) > _TOLD else ""
-            self._report.remark(f"drift  {target.path}: {'; '.join(phrases[:_TOLD])}{more}")
+            self._report.remark(f"drift  {near(target.path)}: {'; '.join(phrases[:_TOLD])}{more}")
         return True
 
     def in_store(self) -> Outcome | None:

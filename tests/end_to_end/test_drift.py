@@ -359,7 +359,7 @@ def test_ensure_restores_what_drifted(change: Callable[[Path], None], made: Made
     phrases = "; ".join(made.verify().out.splitlines())
     assert "kept" == made.cli.ok("ensure", "--json").json["outcome"]
     result = made.cli.ok("ensure", "--json", "--no-build", TERRASTORE_VERIFY="1")
-    assert ("fetched", f"drift  {environment}: {phrases}\n") == (result.json["outcome"], result.err)
+    assert ("fetched", f"drift  .venv: {phrases}\n") == (result.json["outcome"], result.err)
     assert 0 == made.verify().code
     assert "kept" == made.cli.ok("ensure", "--verify", "--json").json["outcome"]
 

@@ -179,6 +179,8 @@ def test_moved_back_after_a_kill(stored: CommandLine, killer: Killer) -> None:
     shutil.rmtree(moved)
     first.rename(moved)
     killer.kill_before(points[len(points) // 2])
+    result = stored("verify", "moved")
+    assert (8, True) == (result.code, "moved was relocated half-way\n" in result.err)
     moved.rename(first)
     assert "fetched" == stored.ok("ensure", "--target", "first", "--json").json["outcome"]
     assert "alpha 1.0" == run(first / "bin/alpha")
