@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore import catalogue
-from terrastore.archive.verify import differences, verify_archive
+from terrastore.archive.changes import Drift
+from terrastore.archive.drift import find_drift
+from terrastore.archive.verify import verify_archive
 from terrastore.environment import State
 from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
@@ -97,7 +99,8 @@ def version(environment: Path) -> str | None:
     root = os.path.realpath(environment)
     state = State.read(root)
     assert state is not None
-    assert (root.removesuffix(".bak"), {}) == (state.prefix, differences(root))
+    drift = find_drift(root, prefix=state.prefix, workers=1, report=Report())
+    assert (root.removesuffix(".bak"), Drift()) == (state.prefix, drift)
     (info,) = environment.glob("lib/*/site-packages/alpha-*.dist-info")
     return info.name.removeprefix("alpha-").removesuffix(".dist-info")
 
