@@ -19,16 +19,16 @@ from terrastore.catalogue import Published
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore
+from terrastore.store.protocol import ListableStore, MultipartStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from terrastore.archive.pack import Packed
     from terrastore.key import EnvKey
     from terrastore.report import Report
-    from terrastore.store.protocol import Object, Store, Upload
+    from terrastore.store.protocol import Object, Store, Unfinished, Upload
 
 _TRIES: Final = 5
 _COPY_SIZE: Final = 8 * 1024 * 1024
@@ -70,6 +70,8 @@ class Publication:
         self._begun = False
         self._upload: Upload | None = None
         self._there: Published | None = None
+        self._version: str | None = None
+        self._abandoned: Collection[Unfinished] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +99,20 @@ class Publication:
                 except StoreRefusedError:
                     self._take_back(envelope)
                     raise
+                if self._there.envelope == envelope:
+                    self._discard_abandoned()
         return self._there
 
     def abandon(self, error: TerrastoreError) -> None:
         """Discard what was written, unless the store has the environment, or had trouble of its own before."""
         if self._upload is not None or not self._begun:
             self._give_up(error)
+
+    def withdraw(self) -> None:
+        """Discard what was written: another archive was first where that is decided."""
+        self._upload = None
+        error = StoreRefusedError(f"another archive of {self._key.short} was first")
+        self._stack.__exit__(type(error), error, None)
 
     def _give_up(self, error: TerrastoreError) -> None:
         self._upload = None
@@ -125,8 +135,13 @@ class Publication:
         """Start the upload, unless it is not needed any more: not before there is something to upload."""
         self._begun = True
         store = catalogue.writable(self._store)
-        _, self._there = self._look()
+        current, self._there = self._look()
         if self._there is None:
+            self._version = current.version if current is not None else None
+            # What was begun before ours is known by being there; no clock is needed.
+            if isinstance(store, MultipartStore):
+                with suppress(TerrastoreError):
+                    self._abandoned = store.unfinished(layout.archives(self._key.text))
             if self._name == self._refused and isinstance(store, ListableStore):
                 # Where removing is not allowed, as to who only builds in S3, uploading may well be.
                 with suppress(StoreRefusedError):
@@ -138,9 +153,32 @@ class Publication:
         try:
             yield
         except TerrastoreError as error:
+            if isinstance(error, StoreRefusedError) and (winner := self._overtaken()) is not None:
+                self._upload, self._there = None, winner
+                self._stack.__exit__(type(error), error, error.__traceback__)
+                return
             if self._required:
                 raise
             self._give_up(error)
+
+    def _overtaken(self) -> Published | None:
+        """Return what somebody published since our upload began, who may have discarded it."""
+        if self._upload is not None:
+            with suppress(TerrastoreError):
+                current = self._store.read(layout.pointer(self._key.text))
+                if current is not None and current.version != self._version:
+                    return self._sound(current)
+        return None
+
+    def _discard_abandoned(self) -> None:
+        """Discard uploads that were begun before ours: once our pointer is up, who makes them is dead or too late.
+
+        Who may not, or whose store does not know of it, leaves them to the store's own rules.
+        """
+        if isinstance(self._store, MultipartStore):
+            with suppress(TerrastoreError):
+                for upload in self._abandoned:
+                    self._store.discard(upload)
 
     def _look(self) -> tuple[Object | None, Published | None]:
         """Return the pointer that is there, and what it stands for unless that is to be replaced.
@@ -148,8 +186,9 @@ class Publication:
         :raises StoreRefusedError: for one of a later version; it is sound for those who can read it
         """
         current = self._store.read(layout.pointer(self._key.text))
-        if current is None or self._replace:
-            return current, None
+        return current, None if current is None or self._replace else self._sound(current)
+
+    def _sound(self, current: Object) -> Published | None:
         try:
             pointer = Pointer.from_envelope(current.data, key=self._key.text)
         except UnknownSchemaError as error:
@@ -157,10 +196,10 @@ class Publication:
                 f"{self._store} has {self._key.short}, but {error}", hint="upgrade terrastore here"
             ) from None
         except PointerError:
-            return current, None
+            return None
         if pointer.archive.name == self._refused or pointer.expired(datetime.now(UTC)):
-            return current, None
-        return current, Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data)
+            return None
+        return Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data)
 
     def _point(self, envelope: bytes) -> Published:
         store, place = catalogue.writable(self._store), layout.pointer(self._key.text)
@@ -197,6 +236,22 @@ def envelope(packed: Packed, key: EnvKey, name: str) -> bytes:
         builder=f"terrastore {__version__} on {socket.gethostname()}",
         needs=packed.manifest.needs,
     ).to_envelope()
+
+
+def end(publications: Iterable[Publication], envelope: bytes) -> Published | None:
+    """Point the key to a new archive in one store after another; return what the first of them has then.
+
+    Where another archive was first, the others get none: who takes that one fills them with it. None when nothing
+    could be published anywhere.
+    """
+    there: Published | None = None
+    for publication in publications:
+        if there is not None and there.envelope != envelope:
+            publication.withdraw()
+        else:
+            ended = publication.end(envelope)
+            there = there or ended
+    return there
 
 
 @contextmanager
