@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 from base64 import b64encode
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from terrastore.errors import StoreRefusedError
 from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
-from terrastore.publish import Publication, archive_name
+from terrastore.publish import Publication, archive_name, filling
 from terrastore.publish import envelope as pointer_to
 from terrastore.report import Report
 from terrastore.store import layout
@@ -95,7 +96,7 @@ def publish(
     return published
 
 
-def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
+def publish_once(store: Path, locks: Path, key: EnvKey, *, overwrite: bool = False, refused: str | None = None) -> None:
     """Publish an environment as a build does: it takes the lock and the lease, uploads and points."""
     report = Report()
     with TemporaryDirectory() as folder:
@@ -103,7 +104,24 @@ def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
     flight = Flight(DirectoryStore(str(store)), key, locks=locks, wait=0, required=True, report=report)
     with flight.turn() as ours:
         assert ours
-        publish(DirectoryStore(str(store)), archive, key, report=report)
+        publish(DirectoryStore(str(store)), archive, key, overwrite=overwrite, refused=refused, report=report)
+
+
+def leave_lease(store: Path, locks: Path, key: EnvKey) -> None:
+    """Begin a build and end at once, as if killed."""
+    with Flight(DirectoryStore(str(store)), key, locks=locks, wait=0, required=True, report=Report()).turn():
+        os._exit(9)
+
+
+def fill_once(near: Path, far: Path, key: EnvKey) -> None:
+    """Fill a nearer store with what a farther one has, as a fetch does."""
+    report = Report()
+    published = find(DirectoryStore(str(far)), key, report)
+    assert published is not None
+    name = published.pointer.archive.name
+    publication = Publication(DirectoryStore(str(near)), key, name, required=True, report=report)
+    with filling(published, [publication]) as read:
+        read.manifest()
 
 
 def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None) -> Pointer:
