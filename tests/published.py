@@ -17,10 +17,11 @@ from terrastore.archive.pack import Origin, Packed, Sink, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError
+from terrastore.filling import filling
 from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
-from terrastore.publish import Publication, archive_name, filling
+from terrastore.publish import Publication, archive_name
 from terrastore.publish import envelope as pointer_to
 from terrastore.report import Report
 from terrastore.store import layout

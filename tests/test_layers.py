@@ -12,6 +12,7 @@ ROWS = (
     ("cli",),
     ("ensure", "doctor", "settings"),
     ("supply", "flight"),
+    ("filling",),
     ("inputs", "install", "publish"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
