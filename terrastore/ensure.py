@@ -325,8 +325,7 @@ class Run:
                 )
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)
-                published = [each.end(envelope) for each in publications]
-                yield packed, archive, next(filter(None, published), None)
+                yield packed, archive, publish.end(publications, envelope)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

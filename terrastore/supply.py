@@ -16,7 +16,8 @@ from terrastore.errors import (
     StoreUnreachableError,
     TerrastoreError,
 )
-from terrastore.publish import Publication, filling
+from terrastore.filling import filling
+from terrastore.publish import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

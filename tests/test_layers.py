@@ -13,6 +13,7 @@ ROWS = (
     ("standalone",),
     ("ensure", "doctor", "settings"),
     ("supply", "flight"),
+    ("filling",),
     ("inputs", "install", "publish"),
     ("relocation",),
     ("build", "environment", "place", "catalogue"),

@@ -21,7 +21,7 @@ from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
 from tests import documented
 from tests.conftest import COMMAND, CommandLine, command_line, make_wheel
-from tests.kill_points import Call, Killer, tracer_lacks
+from tests.kill_points import Call, Killer
 from tests.published import KEY, OTHER_KEY, publish_once
 
 if TYPE_CHECKING:
@@ -121,14 +121,6 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(stocked: Site) -> Iterator[Site]:
     yield stocked
     stocked.forget()
-
-
-@pytest.fixture(scope="module")
-def traced() -> None:
-    """Skip where commands cannot be traced; in continuous integration they must."""
-    if (lack := tracer_lacks()) and "CI" not in os.environ:
-        pytest.skip(lack)
-    assert not lack
 
 
 def once_staged(calls: list[Call]) -> list[Call]:
