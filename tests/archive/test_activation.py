@@ -21,7 +21,7 @@ import pytest
 
 from terrastore.archive.relocate import doubt, rewrite
 from terrastore.archive.staging import StagingPrefix, canonicalise, classify
-from tests.archive.test_relocate import PLACEHOLDER, TOKEN, targets
+from tests.archive.places import PLACEHOLDER, TOKEN, require, targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,6 +96,7 @@ class Shell:
 
     def run(self, lines: list[str], folder: Path, **variables: str) -> list[str]:
         """Return what the lines say; nothing may be complained of."""
+        require(self.command[0])
         path = folder / "session"
         path.write_text("".join(f"{line}\n" for line in (self.first, *lines)))
         environment = {"PATH": f"/usr/bin:/bin:{NODE}", "HOME": str(folder), "LC_ALL": "C.UTF-8", **variables}
@@ -208,6 +209,7 @@ def test_csh_draws_the_name(shell: str, target: str, skeleton: Skeleton, tmp_pat
     """A prompt is read for history and, in tcsh, for its own codes once more; the name shows as it is."""
     prefix = skeleton.unpacked(f"{tmp_path}{target}")
     variables = {"PATH": PATH, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "SCRIPT": f"{prefix}/bin/activate.csh"}
+    require(shell)
     for end, expected in (("", f"({Path(prefix).name}) > exit"), ("deactivate\n", "> exit")):
         session = f"set prompt = '> '\nsource $SCRIPT:q\n{end}"
         done = subprocess.run(
