@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from terrastore import environment, interpreter
-from terrastore.archive import originals
+from terrastore.archive import bytecode, originals
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
-from terrastore.errors import HostError, UsageError, reason
+from terrastore.errors import BuildError, HostError, UsageError, reason
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
@@ -48,6 +50,7 @@ def install(
         environment.bind(staged, python)
         with report.phase("check", unit="steps"):
             environment.check(staged, python)
+        _compile_rewritten(staged, manifest, report)
         state.write(staged)
         return target.swap(staged, backup=backup)
 
@@ -113,6 +116,7 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         originals.write_relocated(target.path, manifest, there, target.path, report)
         environment.bind(target.path, python)
         environment.check(target.path, python)
+        _compile_rewritten(target.path, manifest, report)
         here = Fingerprint.of(python.executable)
         state = (
             replace(before, prefix=target.path, interpreter=here)
@@ -128,6 +132,15 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         )
         state.write(target.path)
     return state, len(there)
+
+
+def _compile_rewritten(path: str, manifest: Manifest, report: Report) -> None:
+    """Give the modules that hold paths the bytecode that no archive can have; without it they work too, later."""
+    rewritten = (entry.path for entry in manifest.relocations if re.fullmatch(r"lib/.*\.py", entry.path))
+    modules = [module for module in rewritten if os.path.isfile(f"{path}/{module}")]
+    if modules:
+        with suppress(BuildError), report.phase("bytecode", total=len(modules), unit="modules") as phase:
+            bytecode.compile_modules(path, modules, python=f"{path}/bin/python", workers=1, phase=phase)
 
 
 def fitting(manifest: Manifest, state: State | None = None) -> Interpreter:

@@ -1,4 +1,4 @@
-"""Bytecode made at pack time, by the interpreter that will use it, on all cores."""
+"""Bytecode made before it is needed, by the interpreter that will use it, on all cores."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def _compile_share(tree: str, share: Sequence[str], python: str, phase: Phase) -
     # A fixed hash seed makes the order of sets in bytecode the same below 3.11.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["PYTHONHASHSEED"] = "0"
-    # Beside the tree: one disk less that could be full.
-    with tempfile.TemporaryFile(dir=os.path.dirname(tree)) as names, ThreadPoolExecutor(1) as listener:
+    # In the tree: one disk less that could be full, or not be ours.
+    with tempfile.TemporaryFile(dir=tree) as names, ThreadPoolExecutor(1) as listener:
         names.write(b"".join(os.fsencode(name) + b"\n" for name in share))
         names.seek(0)
         command = [python, "-s", "-S", "-B", "-W", "ignore", str(_PROGRAM)]
         made = []
         with subprocess.Popen(
-            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=0o022
         ) as process:
             errors = listener.submit(_all, process.stderr)
             for line in process.stdout or ():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -174,20 +173,37 @@ LITERALS = {
     "two in a row": ("'<prefix>' \"/<name>\"", "<prefix>/<name>"),
     "raw": ("r'<prefix>/x'", "<prefix>/x"),
     "raw, double": ('r"<prefix>/x"', "<prefix>/x"),
+    "raw, three": ("r'''<prefix>'x\\n'''", "<prefix>'x\\n"),
+    "raw, among others": (
+        "'<prefix>' R'<prefix>\\\\' \"<name>\" r\"<name>\\n\"",
+        "<prefix><prefix>\\\\<name><name>\\n",
+    ),
+    "raw, over lines": ("(\n  r'''<prefix>\n<prefix>''' r'é<prefix>'\n)", "<prefix>\n<prefix>é<prefix>"),
 }
 
 
 @targets
 @pytest.mark.parametrize(("literal", "value"), LITERALS.values(), ids=LITERALS.keys())
 def test_python_literals_say_the_target(literal: str, value: str, target: str) -> None:
-    """Whatever the quotes, Python finds the target where it found the placeholder; raw strings may be refused."""
-    try:
-        result = rewrite("python", canonical(literal), target).decode()
-    except NotRelocatableError:
-        assert literal.startswith("r")
-        assert re.search("['\"]", target)
-    else:
-        assert meant(value, target) == ast.literal_eval(result)
+    """Whatever the quotes, Python finds the target where it found the placeholder."""
+    assert meant(value, target) == ast.literal_eval(rewrite("python", canonical(literal), target).decode())
+
+
+UNFIT = {
+    "raw bytes": ("x = rb'<prefix>'", "/srv/it's"),
+    "raw, in no Python": ("x = (\ny = r'<prefix>'", "/srv/it's"),
+    "f-string": ("x = f'<prefix>{1}'", "/srv/{a}"),
+    "raw f-string": ("x = rf'<prefix>{1}'", "/srv/it's"),
+    "bytes": ("x = b'<prefix>'", "/srv/größe"),
+}
+
+
+@pytest.mark.parametrize(("text", "target"), UNFIT.values(), ids=UNFIT.keys())
+def test_literals_that_cannot_hold_a_target_are_refused(text: str, target: str) -> None:
+    """What would mean something else there is not written; at other targets it is."""
+    assert text.replace("<prefix>", "/srv/my env") == rewrite("python", canonical(text), "/srv/my env").decode()
+    with pytest.raises(NotRelocatableError, match="it names the environment in"):
+        rewrite("python", canonical(text), target)
 
 
 @targets
