@@ -107,6 +107,22 @@ def test_a_prefix_of_another_root_is_reported_and_left(root: str) -> None:
     assert result.strangers == (f"{other.path}/lib",)
 
 
+ESCAPED = {
+    "percent-encoded": "file:%2F%2F" + OWN.path.replace("/", "%2F"),
+    "percent-encoded, small": OWN.path.replace("/", "%2f"),
+    "JSON with slashes escaped": OWN.path.replace("/", r"\/"),
+    "JSON with code points": OWN.path.replace("/", r"\u002f"),
+    "Python with code points": OWN.path.replace("/", r"\x2f"),
+}
+
+
+@pytest.mark.parametrize("text", ESCAPED.values(), ids=ESCAPED.keys())
+def test_a_prefix_whose_slashes_are_escaped_is_reported(text: str) -> None:
+    """Nothing writes a path in this way as a rule; it is not taken for a name alone, and not overlooked."""
+    result = canonicalise(f"x={text}/lib".encode(), OWN)
+    assert (f"x={text}/lib", 0, 1) == (result.data.decode(), result.hits, len(result.strangers))
+
+
 def test_a_work_directory_is_a_stranger() -> None:
     """What a package notes of the directory it was compiled in is found by its marker."""
     result = canonicalise(f"CC='gcc -I {ROOT}/terrastore-staging-work-0123456789abcdef/include'".encode(), OWN)

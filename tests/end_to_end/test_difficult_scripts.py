@@ -5,10 +5,8 @@ Built once, fetched at other places while the first still stands, with other con
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,15 +16,14 @@ from tests.end_to_end.examine import contents, examine, files_that_name, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.network
 
 # Old-style scripts, with docstrings, coding lines and suffixes; entry points; scripts for shells beside them.
 REQUIREMENTS = """\
 awscli
-bash_kernel
 docutils==0.16
-ipykernel
 jmespath
 jsonpointer
 mercurial
@@ -35,7 +32,6 @@ s3cmd
 """
 OLD_STYLE = {"aws", "aws_completer", "rst2html.py", "rst2s5.py", "jp.py", "jsonpointer", "hg", "s3cmd"}
 PLACES = {
-    "plain": "env",
     "odd": "a b'c\"d$e;f%g!h`i(j)[k]{l}<m>*n?o~p#q^r&s|t/é 'x\" $y!",
     "long": "/".join(["long-directory-name"] * 14),
 }
@@ -43,7 +39,9 @@ places = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 
 
 @pytest.fixture(scope="module", params=["pip", "uv"])
-def cli(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[CommandLine]:
+def cli(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wheels: Path
+) -> Iterator[CommandLine]:
     """Return a command line in whose working directory the environments stand; the first is somebody else's."""
     home = tmp_path_factory.mktemp("difficult") / "home"
     with command_line(home, wheels) as command:
@@ -91,17 +89,6 @@ def test_scripts_do_their_work(cli: CommandLine, place: str, tmp_path: Path) -> 
     document = tmp_path / "x.json"
     document.write_text('{"a": {"b": 1}}')
     assert "1" == said(there / "jp.py", "--filename", document, "a.b").strip()
-
-
-@places
-def test_kernels_are_installed_and_follow(cli: CommandLine, place: str) -> None:
-    """What ipykernel and bash_kernel write into the environment when they are asked names the place it stands at."""
-    there = cli.cwd / place
-    for arguments in (("ipykernel", "install", "--sys-prefix"), ("bash_kernel.install", "--sys-prefix")):
-        said(there / "bin/python", "-m", *arguments)
-    for kernel in ("python3", "bash"):
-        argv = json.loads((there / f"share/jupyter/kernels/{kernel}/kernel.json").read_text())["argv"]
-        assert argv[0] in {str(there / "bin/python"), "python"}
 
 
 @places

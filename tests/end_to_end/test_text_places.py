@@ -215,3 +215,48 @@ def test_uninstalling_everything_leaves_the_skeleton(cli: CommandLine, fetched: 
     )
     assert skeleton == {name for name in left if not aside.fullmatch(name)}
     assert [] == [name for name in left for package in packages if package in name]
+
+
+@pytest.mark.parametrize("way", ["through a link", "relative", "relative, with dots"])
+def test_however_a_target_is_named(cli: CommandLine, way: str) -> None:
+    """The environment is bound to the real directory; by the link it is reached all the same."""
+    (cli.cwd / "real place").mkdir(exist_ok=True)
+    if not (cli.cwd / "link").exists():
+        (cli.cwd / "link").symlink_to("real place")
+    named = {
+        "through a link": "link/env",
+        "relative": "real place/env",
+        "relative, with dots": "./link/../real place/env",
+    }
+    shutil.rmtree(cli.cwd / "real place/env", ignore_errors=True)
+    cli.ok("ensure", "--no-build", "--target", named[way])
+    real = cli.cwd / "real place/env"
+    for path in (real, cli.cwd / "link/env"):
+        assert str(real) == said(path / "bin/furniture")
+        assert str(real) == said("bash", "-c", '. "$1/bin/activate" && echo "$VIRTUAL_ENV"', "bash", path)
+
+
+def test_what_cannot_move_is_told_when_it_is_built(cli: CommandLine) -> None:
+    """Every such file by name, with the reason; nothing is published."""
+    program = (
+        "import os, sys\n"
+        "os.symlink('/etc/hostname', sys.prefix + '/outward')\n"
+        "open(sys.prefix + '/wide.txt', 'w', encoding='utf-16').write(sys.prefix)\n"
+        "open(sys.prefix + '/lib/old.pyc', 'w').write(sys.prefix)\n"
+    )
+    wheel = make_wheel(cli.home, "stuck", "1.0", {"stuck.py": ""})
+    make_project(
+        cli.cwd / "stuck", f"{program}import shutil\nshutil.copy({str(wheel)!r}, folder)\nreturn {wheel.name!r}"
+    )
+    cli.write("stuck.txt", "./stuck\n")
+    before = set(cli.store.glob("v1/[ap]*/**/*"))
+    failed = cli("ensure", "-r", "stuck.txt", "--target", "stuck-env")
+    assert 5 == failed.code
+    for name, reason in (
+        ("outward", "leaves the environment: '/etc/hostname'"),
+        ("wide.txt", "in UTF-16"),
+        ("lib/old.pyc", "it is bytecode"),
+    ):
+        assert re.search(rf"{re.escape(name)}: [^;]*{re.escape(reason)}", failed.err)
+    assert not (cli.cwd / "stuck-env").exists()
+    assert before == set(cli.store.glob("v1/[ap]*/**/*"))
