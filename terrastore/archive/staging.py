@@ -70,7 +70,7 @@ class StagingPrefix:
         padding = b"_" * (ROOT_LIMIT - len(self.root))
         component = re.escape(MARKER) + rb"[0-9a-f]{%d}" % _HEX_SIZE + padding
         root = rb"(?P<root>" + re.escape(self.root.encode()) + rb"/)"
-        # The name alone has no other root before it, written "/", "%2F" or "\\u002f", and no more padding behind it.
+        # The name alone has no other root before it, written "/", "%2F" or "\u002f", and no more padding behind it.
         return re.compile(root + component + rb"|(?<![/A-Za-z0-9])" + component + rb"(?!_)")
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.archive.places import require
 from tests.conftest import CommandLine, command_line, make_project, make_wheel
 from tests.end_to_end.examine import contents, examine, files_that_name, reached_by_scripts
 
@@ -234,6 +235,36 @@ def test_however_a_target_is_named(cli: CommandLine, way: str) -> None:
     for path in (real, cli.cwd / "link/env"):
         assert str(real) == said(path / "bin/furniture")
         assert str(real) == said("bash", "-c", '. "$1/bin/activate" && echo "$VIRTUAL_ENV"', "bash", path)
+
+
+ACTIVATED = {
+    "bash": ("activate", '. "$SCRIPT"; echo "$VIRTUAL_ENV"; furniture'),
+    "dash": ("activate", '. "$SCRIPT"; echo "$VIRTUAL_ENV"; furniture'),
+    "zsh": ("activate", '. "$SCRIPT"; echo "$VIRTUAL_ENV"; furniture'),
+    "fish": ("activate.fish", 'source "$SCRIPT"; echo "$VIRTUAL_ENV"; furniture'),
+    "tcsh": ("activate.csh", "source $SCRIPT:q; echo $VIRTUAL_ENV:q; furniture"),
+}
+
+
+@places
+def test_a_copy_is_activated_where_it_stands(cli: CommandLine, fetched: dict[str, Path], place: str) -> None:
+    """After relocate a copy is an environment of its own in every shell, though the one it was made of still stands."""
+    copy = cli.cwd / "copied" / place
+    shutil.copytree(fetched[place], copy, symlinks=True)
+    cli.ok("relocate", f"copied/{place}")
+    for shell, (script, line) in ACTIVATED.items():
+        require(shell)
+        for there in (copy, fetched[place]):
+            variables = {
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(cli.home),
+                "SCRIPT": f"{there}/bin/{script}",
+                "LC_ALL": "C.UTF-8",
+            }
+            done = subprocess.run(
+                [shell, "-c", line], env=variables, capture_output=True, text=True, check=True, cwd="/"
+            )
+            assert [str(there), str(there)] == done.stdout.splitlines()
 
 
 def test_what_cannot_move_is_told_when_it_is_built(cli: CommandLine) -> None:
