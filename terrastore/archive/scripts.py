@@ -75,7 +75,7 @@ def python(canonical: bytes, prefix: str) -> bytes:
     """
     if PLACEHOLDER_NAME not in canonical:
         return canonical
-    encoding = _encoding(b"\n".join(canonical.split(b"\n", 2)[:2]), behind=0)
+    encoding = "utf-8" if prefix.isascii() else _encoding(b"\n".join(canonical.split(b"\n", 2)[:2]), behind=0)
     # Raw strings have no escapes: they are ended before a quote, and begun again behind it.
     pieces = _around_raw_strings(canonical, encoding) if re.search(r"['\"]", prefix) else [canonical]
     for kind, unfit, literal in _LITERALS:
@@ -204,13 +204,12 @@ def _statements(body: str) -> Iterator[list[tokenize.TokenInfo]]:
 def _encoding(body: bytes, *, behind: int = 1) -> str:
     """Return the encoding of a Python file whose first ``behind`` lines ``body`` lacks (PEP 263).
 
-    :raises NotRelocatableError: when Python knows no such encoding
+    A file that is in none is no better anywhere else; it passes for Latin-1, which is every sequence of bytes.
     """
     try:
         return tokenize.detect_encoding(io.BytesIO(b"#\n" * behind + body).readline)[0].removesuffix("-sig")
     except SyntaxError:
-        reason = "it is not in the encoding that its first lines say"
-        raise NotRelocatableError(reason) from None
+        return "latin-1"
 
 
 def _decoded(line: bytes, encoding: str) -> str:

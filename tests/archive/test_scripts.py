@@ -215,12 +215,16 @@ def test_coding_lines_count_at_every_target(
         assert [prefix, text] == run_script(prefix, content)
 
 
-@pytest.mark.parametrize("target", ["/srv/env", TARGETS["space"]], ids=["plain", "space"])
-def test_an_encoding_that_python_does_not_know_is_refused(target: str) -> None:
-    """Such a script never ran."""
-    script = canonical(HEADS["plain"].format(arguments="") + "# coding: no-such\n")
-    with pytest.raises(NotRelocatableError, match="encoding"):
-        rewrite("script", script, target)
+@pytest.mark.parametrize("target", [*LONG_OR_SPACED, "/srv/env", "/srv/größe"])
+def test_a_script_in_no_encoding_is_as_broken_as_before(target: str, tmp_path: Path) -> None:
+    """A script that never ran is no reason to refuse the environment, and Python says the same of it."""
+    prefix = environment(tmp_path, target)
+    script = canonical(HEADS["plain"].format(arguments="") + "# coding: no-such\nprint('<name>')\n")
+    path = Path(prefix, "bin/tool")
+    path.write_bytes(rewrite("script", script.replace(b"<name>", b"\xff"), prefix))
+    path.chmod(0o755)
+    done = subprocess.run([str(path)], capture_output=True, check=False, timeout=30)
+    assert (1, True) == (done.returncode, b"encoding problem: no-such" in done.stderr)
 
 
 @long_or_spaced
