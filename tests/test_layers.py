@@ -62,7 +62,7 @@ def test_every_module_has_a_row() -> None:
     assert {unit_of(path) for path in MODULES} - {"__main__"} == set(RANK)
 
 
-PURE = ["placeholder", "relocate", "shells", "scripts", "staging", "ustar", "manifest", "layers", "record"]
+PURE = ["placeholder", "literals", "relocate", "shells", "scripts", "staging", "ustar", "manifest", "layers", "record"]
 
 
 @pytest.mark.parametrize("name", [f"{name}.py" for name in PURE])

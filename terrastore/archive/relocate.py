@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote as quote_url
 
 from terrastore.archive import shells
+from terrastore.archive.literals import python
 from terrastore.archive.placeholder import (
     MARKER,
     PLACEHOLDER,
@@ -21,7 +22,7 @@ from terrastore.archive.placeholder import (
     needs_quoting,
     replace,
 )
-from terrastore.archive.scripts import PLAIN_SHEBANG, SH_SHEBANG, SHEBANG_LIMIT, python, script
+from terrastore.archive.scripts import PLAIN_SHEBANG, SH_SHEBANG, SHEBANG_LIMIT, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

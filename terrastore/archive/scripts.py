@@ -13,7 +13,8 @@ import tokenize
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.archive import shells
-from terrastore.archive.placeholder import MARKER, PLACEHOLDER, PLACEHOLDER_NAME, NotRelocatableError, replace
+from terrastore.archive.literals import encoding_of, python
+from terrastore.archive.placeholder import PLACEHOLDER, NotRelocatableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +28,6 @@ SH_SHEBANG: Final = re.compile(
     rb"(?P<arguments>[^\n]*?) \"\$0\" \"\$@\"\n' '''\n",
 )
 _SHELL: Final = re.compile(rb"(ba|da|z|k|mk)?sh")
-
-# Literals of Python whose letters change what a path in them means, and the characters that they cannot hold.
-_LITERALS: Final = tuple(
-    (kind, re.compile(unfit), re.compile(rb"(?<![\w/])" + letters + rb"[\"'][^\n]*" + MARKER))
-    for kind, unfit, letters in (
-        ("a raw string", r"['\"]", rb"(?:[bBfFtT]?[rR]|[rR][bBfFtT])"),
-        ("an f-string", r"[{}]", rb"(?:[rR]?[fFtT]|[fFtT][rR])"),
-        ("bytes", r"[^\x00-\x7f]", rb"(?:[rR]?[bB]|[bB][rR])"),
-    )
-)
 
 
 def script(canonical: bytes, prefix: str) -> bytes:
@@ -55,7 +46,7 @@ def script(canonical: bytes, prefix: str) -> bytes:
     shebang = b"#!" + interpreter + arguments
     if len(shebang) <= SHEBANG_LIMIT and not re.search(rb"\s", interpreter):
         if name.startswith(b"python"):
-            _decoded(shebang, _encoding(body))
+            _decoded(shebang, encoding_of(body))
         return shebang + b"\n" + _body(name, body, prefix)
     if name.startswith(b"python"):
         return _python_behind_sh(interpreter, arguments, body, prefix)
@@ -66,61 +57,6 @@ def script(canonical: bytes, prefix: str) -> bytes:
         return start + _body(name, body, prefix)
     reason = "its first line would be too long or hold a space, and for its interpreter there is no other form"
     raise NotRelocatableError(reason)
-
-
-def python(canonical: bytes, prefix: str) -> bytes:
-    """Return Python, or a language with its strings, with the prefix in its literals.
-
-    :raises NotRelocatableError: when a literal, or the file's encoding (PEP 263), cannot hold it
-    """
-    if PLACEHOLDER_NAME not in canonical:
-        return canonical
-    encoding = "utf-8" if prefix.isascii() else _encoding(b"\n".join(canonical.split(b"\n", 2)[:2]), behind=0)
-    # Raw strings have no escapes: they are ended before a quote, and begun again behind it.
-    pieces = _around_raw_strings(canonical, encoding) if re.search(r"['\"]", prefix) else [canonical]
-    for kind, unfit, literal in _LITERALS:
-        if unfit.search(prefix) and any(literal.search(piece) for piece in pieces[::2]):
-            reason = f"it names the environment in {kind}, which cannot hold this path"
-            raise NotRelocatableError(reason)
-
-    def escaped(text: str) -> str:
-        return text.replace("'", r"\'").replace('"', r"\"")
-
-    pieces[::2] = [replace(piece, prefix, escaped, encoding) for piece in pieces[::2]]
-    pieces[1::2] = [_raw_string(piece, prefix, encoding) for piece in pieces[1::2]]
-    return b"".join(pieces)
-
-
-_RAW_STRING: Final = re.compile(r"(?P<letters>[rR])(?P<quote>\"\"\"|\'\'\'|\"|\').*", re.DOTALL)
-
-
-def _around_raw_strings(canonical: bytes, encoding: str) -> list[bytes]:
-    """Cut a file so that raw strings that hold the placeholder are every second piece, none when it is no Python."""
-    text = canonical.decode(encoding, "surrogateescape")
-    lines = io.StringIO(text, newline="\n")
-    starts, pieces, done = [0], [], 0
-
-    def line() -> str:
-        starts.append(starts[-1] + len(read := lines.readline()))
-        return read
-
-    try:
-        for token in tokenize.generate_tokens(line):
-            if PLACEHOLDER_NAME.decode() in token.string and _RAW_STRING.fullmatch(token.string):
-                begin = starts[token.start[0] - 1] + token.start[1]
-                pieces += [text[done:begin], token.string]
-                done = begin + len(token.string)
-    except (tokenize.TokenError, SyntaxError):
-        return [canonical]
-    return [piece.encode(encoding, "surrogateescape") for piece in (*pieces, text[done:])]
-
-
-def _raw_string(literal: bytes, prefix: str, encoding: str) -> bytes:
-    match = _RAW_STRING.fullmatch(literal.decode(encoding))
-    letters, quote = match.group("letters", "quote") if match else ("", "")
-    other = "'" if quote[0] == '"' else '"'
-    between = f"{quote} {other}{quote[0]}{other} {letters}{quote}"
-    return replace(literal, prefix, lambda text: text.replace(quote[0], between), encoding)
 
 
 def _body(interpreter: bytes, body: bytes, prefix: str) -> bytes:
@@ -134,7 +70,7 @@ def _python_behind_sh(interpreter: bytes, arguments: bytes, body: bytes, prefix:
     escape there. Coding lines (PEP 263) stay where they count. A docstring stays the first statement, as future
     imports demand: the string is joined to it, and cut off again when the module runs.
     """
-    encoding = _encoding(body)
+    encoding = encoding_of(body)
     layout = _Layout.of(body.decode(encoding, "replace"))
     quoted = b"'" + interpreter.replace(b"'", b"""'"'"'""") + b"'"
     content = b"exec' " + quoted + arguments + b' "$0" "$@"\n' + b"' "
@@ -199,17 +135,6 @@ def _statements(body: str) -> Iterator[list[tokenize.TokenInfo]]:
                 line.append(token)
     except (tokenize.TokenError, SyntaxError):
         return
-
-
-def _encoding(body: bytes, *, behind: int = 1) -> str:
-    """Return the encoding of a Python file whose first ``behind`` lines ``body`` lacks (PEP 263).
-
-    A file that is in none is no better anywhere else; it passes for Latin-1, which is every sequence of bytes.
-    """
-    try:
-        return tokenize.detect_encoding(io.BytesIO(b"#\n" * behind + body).readline)[0].removesuffix("-sig")
-    except SyntaxError:
-        return "latin-1"
 
 
 def _decoded(line: bytes, encoding: str) -> str:
