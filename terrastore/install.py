@@ -12,7 +12,7 @@ from terrastore.environment import State
 from terrastore.errors import HostError, UsageError, reason
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint
-from terrastore.relocation import fitting, require_fit
+from terrastore.relocation import compile_rewritten, fitting, require_fit
 from terrastore.room import Files
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def install(
         environment.bind(staged, python)
         with report.phase("check", unit="steps"):
             environment.check(staged, python)
+        compile_rewritten(staged, manifest, report)
         state.write(staged)
         return target.swap(staged, backup=backup)
 

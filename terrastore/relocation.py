@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from terrastore import environment, interpreter
-from terrastore.archive import originals
+from terrastore.archive import bytecode, originals
 from terrastore.environment import State
-from terrastore.errors import HostError
+from terrastore.errors import BuildError, HostError
 from terrastore.host import Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
@@ -61,8 +63,18 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         originals.write_relocated(target.path, manifest, there, contents)
         environment.bind(target.path, python)
         environment.check(target.path, python)
+        compile_rewritten(target.path, manifest, report)
         state.write(target.path)
     return state, len(there)
+
+
+def compile_rewritten(path: str, manifest: Manifest, report: Report) -> None:
+    """Give the modules that hold paths the bytecode that no archive can have; without it they work too, later."""
+    rewritten = (entry.path for entry in manifest.relocations if re.fullmatch(r"lib/.*\.py", entry.path))
+    modules = [module for module in rewritten if os.path.isfile(f"{path}/{module}")]
+    if modules:
+        with suppress(BuildError), report.phase("bytecode", total=len(modules), unit="modules") as phase:
+            bytecode.compile_modules(path, modules, python=f"{path}/bin/python", workers=1, phase=phase)
 
 
 def fitting(manifest: Manifest, state: State | None = None) -> Interpreter:

@@ -65,8 +65,12 @@ def relocated(
     """
     kinds = _kinds(manifest)
     contents = {}
-    if relocate.needs_quoting(prefix) and (plain := [path for path, kind in kinds.items() if kind == "text"]):
-        report.warn(f"{prefix} needs quoting, which only a reader of these files can know: {', '.join(plain)}")
+    doubts: dict[str, list[str]] = {}
+    for path, kind in kinds.items():
+        if doubt := relocate.doubt(kind, prefix):
+            doubts.setdefault(doubt, []).append(path)
+    for doubt, paths in doubts.items():
+        report.warn(f"{prefix} {doubt}: {', '.join(paths)}")
     for member, canonical in originals.items():
         try:
             contents[member.path] = relocate.rewrite(kinds[member.path], canonical, prefix)

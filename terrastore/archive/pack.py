@@ -89,6 +89,8 @@ def pack(
     _refuse_problems(found.problems)
     for path, strangers in sorted(found.strangers.items()):
         report.warn(f"{path} names a directory of a build, which will not be there: {strangers[0]}")
+    if plain := sorted(path for path, kind in found.kinds.items() if kind == "text"):
+        report.warn(f"paths in these are replaced without quotes, whatever the target: {', '.join(plain)}")
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
     plans = _divide(tree, found, distributions, skeleton, report)
     _refuse_problems(found.problems)

@@ -15,7 +15,7 @@ from terrastore.archive import relocate, staging, ustar
 from terrastore.archive.layers import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from terrastore.report import Phase
 
@@ -23,7 +23,8 @@ _MAP_FROM: Final = 1024 * 1024
 INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
 """Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
 _LEFTOVERS: Final = re.compile(
-    r"pyvenv\.cfg|\.lock|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
+    r"pyvenv\.cfg|\.lock|CACHEDIR\.TAG|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
+    r"|.*/__pycache__/[^/]*\.nb[ci]|.*/plugins/dropin\.cache"
 )
 
 
@@ -57,7 +58,7 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
             elif stat.S_ISREG(facts.st_mode):
                 mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
                 member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
-                if _holds_marker(entry.path, facts.st_size):
+                if _within(entry.path, facts.st_size, _holds_marker):
                     member = _canonicalise(entry.path, member, prefix, found)
             else:
                 found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
@@ -73,10 +74,12 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
 def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
     """Remove every ``.pyc`` below ``__pycache__`` that is not ``listed``: somebody's run left it there.
 
-    A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
+    A listed one goes as well when it, or the module that it is made from, holds the prefix: it is compiled anew, or
+    is not true anywhere else. A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
     """
     for path, entry in list(_walk(tree, "")):
-        if source_of(path) and path not in listed:
+        source = source_of(path)
+        if source and (path not in listed or _is_bound(entry.path, os.path.join(tree, source))):
             os.unlink(entry.path)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(entry.path))
@@ -97,12 +100,33 @@ def _walk(tree: str, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield path, entry
 
 
-def _holds_marker(path: str, size: int) -> bool:
+def _is_bound(bytecode: str, source: str) -> bool:
+    """Whether a module that is there, or its bytecode, holds the prefix."""
+
+    def holds(content: bytes | mmap.mmap) -> bool:
+        return content.find(relocate.MARKER) >= 0
+
+    return os.path.isfile(source) and any(_within(path, os.path.getsize(path), holds) for path in (bytecode, source))
+
+
+def _within(path: str, size: int, look: Callable[[bytes | mmap.mmap], bool]) -> bool:
+    """Return what ``look`` says of a file's content."""
     with open(path, "rb") as file:
         if size < _MAP_FROM:
-            return relocate.MARKER in file.read()
+            return look(file.read())
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(relocate.MARKER) >= 0
+            return look(content)
+
+
+def _holds_marker(content: bytes | mmap.mmap) -> bool:
+    """Whether a file holds the marker.
+
+    :raises NotRelocatableError: when it does so in UTF-16 or UTF-32
+    """
+    if content.find(b"\0") >= 0 and (encoding := staging.wide_spelling(content)):
+        reason = f"it names the environment in {encoding}, which cannot be changed"
+        raise relocate.NotRelocatableError(reason)
+    return content.find(relocate.MARKER) >= 0
 
 
 def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
@@ -120,8 +144,8 @@ def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefi
 def _inward(path: str, target: str, prefix: staging.StagingPrefix) -> str:
     """Return the relative form of a symbolic link's target; one that leaves stays as it is, to be refused."""
     folder = posixpath.dirname(path)
-    if target.startswith(prefix.path + "/"):
-        return posixpath.relpath(target[len(prefix.path) + 1 :], folder or ".")
+    if f"{target}/".startswith(prefix.path + "/"):
+        return posixpath.relpath(target[len(prefix.path) + 1 :] or ".", folder or ".")
     if not target.startswith("/") and ".." in target.lstrip("./").split("/"):
         return posixpath.relpath(posixpath.normpath(posixpath.join(folder, target)), folder or ".")
     return target

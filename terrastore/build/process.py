@@ -28,7 +28,10 @@ _LOGS_KEPT: Final = 20
 _EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
 _LEADING_ASTRAY: Final = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_", "__PYVENV")
 _SUPERVISOR: Final = Path(__file__).with_name("_supervise.py")
-_LEADING_ASTRAY_BY_NAME: Final = frozenset({"RUST_LOG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"})
+# With the first of these set, virtualenv asks the interpreter for its Tcl and Tk and has activation name them.
+_LEADING_ASTRAY_BY_NAME: Final = frozenset(
+    {"TCL_LIBRARY", "TK_LIBRARY", "RUST_LOG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"}
+)
 
 
 class Tools:

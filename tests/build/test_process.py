@@ -1,4 +1,4 @@
-"""Tools end as they end, and with us: nothing of them outlives the process that wanted them."""
+"""Tools see nothing that would lead them astray, end as they end, and do not outlive who wanted them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ with open(folder + "/pids.new", "w") as file:
 os.rename(folder + "/pids.new", folder + "/pids")
 child.wait()
 """
+
+
+ASTRAY = (
+    "PIP_INDEX_URL",
+    "PYTHONPATH",
+    "UV_LINK_MODE",
+    "VIRTUALENV_PROMPT",
+    "VIRTUAL_ENV",
+    "TCL_LIBRARY",
+    "TK_LIBRARY",
+)
 
 
 @pytest.fixture
@@ -122,3 +133,13 @@ def test_what_a_tool_leaves_running_is_left_alone(tools: Tools, tmp_path: Path) 
         assert (False, True) == (is_alive(supervisor), is_alive(daemon))
     finally:
         os.kill(daemon, signal.SIGKILL)
+
+
+def test_what_leads_astray_is_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the builder's shell reach no build; virtualenv would put its Tcl and Tk into activation scripts."""
+    for name in (*ASTRAY, "CFLAGS"):
+        monkeypatch.setenv(name, "/builder")
+    (tmp_path / "work").mkdir()
+    tools = Tools(tmp_path, str(tmp_path / "work"), hidden=(), variables={})
+    code = "import os; print(*sorted(name for name, value in os.environ.items() if value == '/builder'))"
+    assert "CFLAGS" == run(tools, code)
