@@ -45,9 +45,9 @@ def install(
     totals = manifest.totals
     with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
-        environment.bind(staged, python)
+        libraries = environment.bind(staged, python, manifest.needs)
         with report.phase("check", unit="steps"):
-            environment.check(staged, python)
+            environment.check(staged, python, libraries)
         state.write(staged)
         return target.swap(staged, backup=backup)
 
@@ -67,10 +67,9 @@ def install_file(
         raise UsageError(f"{path} cannot be read: {reason(error)}", hint="name an archive, a .tar.zst file") from None
     with file:
         manifest = find_manifest(read_file(file), os.fstat(file.fileno()).st_size)
-        if lack := Host.here().lacks(manifest.needs):
-            raise HostError(f"{path} needs {lack}", hint="unpack it on a host that offers that")
         python = python or fitting(manifest)
         require_fit(manifest, python)
+        _require_host(path, manifest, python)
         state = State(
             key=manifest.key,
             archive=hashlib.file_digest(file, "sha256").hexdigest(),
@@ -107,12 +106,13 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
     before = State.read(target.path)
     python = python or fitting(manifest, before)
     require_fit(manifest, python)
+    _require_host(target.path, manifest, python)
     with target.locked(report, wait=wait), target.writing():
         kept = originals.read_originals(target.path, manifest)
         there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
         originals.write_relocated(target.path, manifest, there, target.path, report)
-        environment.bind(target.path, python)
-        environment.check(target.path, python)
+        libraries = environment.bind(target.path, python, manifest.needs)
+        environment.check(target.path, python, libraries)
         here = Fingerprint.of(python.executable)
         state = (
             replace(before, prefix=target.path, interpreter=here)
@@ -153,6 +153,15 @@ def require_fit(manifest: Manifest, python: Interpreter) -> None:
             f"not for {python.executable}, {python.version_text} ({python.soabi})",
             hint="choose a fitting interpreter with --python",
         )
+
+
+def _require_host(path: str, manifest: Manifest, python: Interpreter) -> None:
+    """Refuse a host on which compiled files of the environment would not run.
+
+    :raises HostError: when it lacks something; all of that is named
+    """
+    if lack := Host.here().lacks(manifest.needs, python.base_prefix):
+        raise HostError(f"{path} needs {lack}", hint="install what is missing, or use a host that offers it")
 
 
 def cores() -> int:

@@ -17,7 +17,7 @@ ROWS = (
     ("archive", "store"),
     ("key", "pointer"),
     ("requirements", "interpreter", "host", "room"),
-    ("atomic", "report", "errors"),
+    ("atomic", "report", "errors", "loader", "processor"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

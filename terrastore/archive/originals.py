@@ -1,7 +1,8 @@
 """The files of an environment that hold paths: their canonical form, and the form they have where they stand.
 
 The canonical form is kept in the environment, so that moving it never has to find an old path in a file: the
-same rewriting starts from the same bytes, as often as one likes.
+same rewriting starts from the same bytes, as often as one likes. That of a compiled file is not kept, for it
+is the file itself with the placeholder at the manifest's offsets.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import record, relocate, ustar
+from terrastore.archive import record, relocate, slots, ustar
 from terrastore.archive.manifest import Manifest, ManifestError
 from terrastore.errors import ArchiveRefusedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from terrastore.report import Report
 
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
+_LISTED: Final = 12
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
 
 
@@ -43,9 +47,12 @@ def write_relocated(
 ) -> None:
     """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
 
-    :raises UsageError: when a file's syntax cannot take ``prefix``
+    A compiled file that was changed since stays as it is, with a warning.
+
+    :raises UsageError: when a file's syntax cannot take ``prefix``, or a compiled one has no room for it
     :raises ArchiveRefusedError: when a RECORD cannot be read
     """
+    refuse_too_long(manifest, prefix)
     kinds = {entry.path: entry.kind for entry in manifest.relocations}
     contents = {}
     if relocate.needs_quoting(prefix) and (plain := [path for path, kind in kinds.items() if kind == "text"]):
@@ -62,7 +69,23 @@ def write_relocated(
     # Written once all can be: a file that refuses the prefix leaves the others as they were.
     for path, content in contents.items():
         _write(_inside(root, path), content, modes[path])
-    for path in (path for path, kind in kinds.items() if kind == relocate.RECORD_KIND):
+    _write_records(root, manifest, {**contents, **_refill(root, manifest, prefix, report)})
+
+
+def _refill(root: str, manifest: Manifest, prefix: str, report: Report) -> dict[str, record.Content]:
+    """Write ``prefix`` into the compiled files, and return what they are then."""
+    contents = {}
+    for entry in manifest.relocations:
+        if entry.kind == relocate.BINARY_KIND and os.path.lexists(f"{root}/{entry.path}"):
+            try:
+                contents[entry.path] = slots.refill(_inside(root, entry.path), entry, prefix)
+            except slots.ChangedError as error:
+                report.warn(f"{root}/{entry.path} is left as it is: {error}")
+    return contents
+
+
+def _write_records(root: str, manifest: Manifest, contents: Mapping[str, bytes | record.Content]) -> None:
+    for path in (entry.path for entry in manifest.relocations if entry.kind == relocate.RECORD_KIND):
         place = _inside(root, path)
         try:
             with open(place, "rb") as file:
@@ -72,6 +95,23 @@ def write_relocated(
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
         _write(place, record.write(record.updated(rows, path, contents)), 0o644)
+
+
+def refuse_too_long(manifest: Manifest, prefix: str) -> None:
+    """Refuse a prefix for which the compiled files have no room.
+
+    :raises UsageError: when there is such a file; they are named
+    """
+    limiting = slots.limiting(manifest)
+    try:
+        slots.filled(prefix)
+    except relocate.NotRelocatableError as error:
+        if limiting:
+            more = f" and {len(limiting) - _LISTED} more" if len(limiting) > _LISTED else ""
+            raise UsageError(
+                f"{', '.join(limiting[:_LISTED])}{more} cannot be made to work at {prefix}: {error}",
+                hint=f"choose a target of at most {slots.SIZE} bytes",
+            ) from None
 
 
 def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
@@ -88,7 +128,7 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
         originals = {}
         for entry in manifest.relocations:
             place = _inside(root, entry.path)
-            if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
+            if entry.kind not in relocate.NOT_KEPT and os.path.isfile(place):
                 with open(place, "rb") as file:
                     data = file.read()
                 mode = 0o755 if os.access(place, os.X_OK) else 0o644

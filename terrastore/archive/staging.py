@@ -18,14 +18,15 @@ from terrastore.archive.relocate import (
     PLAIN_SHEBANG,
     SH_SHEBANG,
     SPELLINGS,
-    NotRelocatableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from mmap import mmap
 
 PREFIX_SIZE: Final = len(PLACEHOLDER)
 _HEX_SIZE: Final = 32
+_PATH_LIMIT: Final = 4096  # PATH_MAX
 ROOT_LIMIT: Final = PREFIX_SIZE - len(PLACEHOLDER_NAME) - 1
 """Longest directory, in bytes, that can hold a staging prefix."""
 
@@ -97,16 +98,34 @@ def canonicalise(data: bytes, prefix: StagingPrefix) -> Canonical:
     return Canonical(canonical, hits, tuple(sorted(strangers)))
 
 
+def wide_spelling(data: bytes | mmap) -> str | None:
+    """Return the encoding in which ``data`` names a staging prefix by two or four bytes a character; None for neither.
+
+    Found whatever the byte order: all but the last zero bytes stand between the characters.
+    """
+    for encoding, gap in (("UTF-16", b"\0"), ("UTF-32", b"\0\0\0")):
+        if data.find(gap.join(MARKER[at : at + 1] for at in range(len(MARKER)))) >= 0:
+            return encoding
+    return None
+
+
+def strangers(content: mmap, prefix: StagingPrefix) -> tuple[str, ...]:
+    """Return the other paths that bear the marker in a file that is not text."""
+    found, position = set(), -1
+    while (position := content.find(MARKER, position + 1)) >= 0:
+        window = content[max(0, position - _PATH_LIMIT) : position + _PATH_LIMIT]
+        without_ours = prefix.spellings().sub(lambda match: bytes(len(match.group())), window)
+        found |= {match.group().decode() for match in _STRANGER.finditer(without_ours)}
+    return tuple(sorted(found))
+
+
 def classify(path: str, canonical: bytes) -> str:
     """Return the relocation kind of a file that holds the placeholder.
 
     ``path`` is relative to the environment. The kind names the syntax that decides how a path is quoted.
 
-    :raises NotRelocatableError: when the file is binary
+    A file that is not text has another kind; see :mod:`terrastore.archive.binaries`.
     """
-    if b"\0" in canonical:
-        reason = "it is a binary file"
-        raise NotRelocatableError(reason)
     name = path.rpartition("/")[2]
     if PLAIN_SHEBANG.match(canonical) or SH_SHEBANG.match(canonical):
         return "script"

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from terrastore.archive import relocate, ustar
+from terrastore.archive import relocate, slots, ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.manifest import (
     FRAME_LIMIT,
@@ -23,7 +23,7 @@ from terrastore.archive.manifest import (
     UnknownFeatureError,
     UnknownSchemaError,
 )
-from terrastore.archive.originals import MANIFEST_PATH, write_originals, write_relocated
+from terrastore.archive.originals import MANIFEST_PATH, refuse_too_long, write_originals, write_relocated
 from terrastore.archive.survey import INTERPRETERS
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
@@ -92,6 +92,7 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
             hint=_UPGRADE,
             later=True,
         )
+    refuse_too_long(manifest, prefix)
     try:
         with ExitStack() as stack:
             fetch = stack.enter_context(report.phase("fetch", total=manifest.totals.packed))
@@ -207,7 +208,7 @@ class _Writer:
         for member, offset, content, last in self._reader.feed(raw):
             if not offset:
                 self._enter(member)
-            if member.path in self._kinds:
+            if self._kinds.get(member.path, relocate.BINARY_KIND) != relocate.BINARY_KIND:
                 self._keep(member, content)
             elif member.type == ustar.SYMLINK:
                 self._links.append(member)
@@ -245,6 +246,7 @@ class _Writer:
             else:
                 originals[member] = bytes(data)
         write_originals(self._staged, originals)
+        self._verify_slots()
         write_relocated(self._staged, self._manifest, originals, prefix, report)
         # Last, so that nothing was written through a link.
         for link in self._links:
@@ -253,6 +255,13 @@ class _Writer:
                 os.symlink(link.target, self._place(link.path))
         document = self._manifest.to_json()
         self._write_file(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)), document)
+
+    def _verify_slots(self) -> None:
+        """Refuse a compiled file that does not hold the placeholder where the manifest says."""
+        for entry in self._manifest.relocations:
+            if entry.kind == relocate.BINARY_KIND and not slots.is_canonical(self._place(entry.path), entry):
+                msg = f"{entry.path} does not hold the placeholder where the manifest says"
+                raise ustar.MalformedError(msg)
 
     def _enter(self, member: ustar.Member) -> None:
         # What is made here, not unpacked, is taken, on filesystems that fold case too.

@@ -1,0 +1,75 @@
+"""The compiled files of a built environment, looked at together: bound to no interpreter's place, and their needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from terrastore import processor
+from terrastore.archive import elf, needs, record
+from terrastore.archive.installed import libc_needed
+from terrastore.loader import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from terrastore.archive.elf import Elf
+    from terrastore.archive.layers import Distribution, LayerPlan
+    from terrastore.archive.pack import Origin
+    from terrastore.archive.survey import Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """ELF files for this machine by path, and compilers' options for the processor by package."""
+
+    programs: Mapping[str, Elf]
+    flags: Mapping[str, tuple[str, ...]]
+
+    def needs(
+        self, tree: str, distributions: Iterable[Distribution], plans: Iterable[LayerPlan], origin: Origin
+    ) -> dict[str, Any]:
+        """Return what a host must offer, as the manifest has it."""
+        owners = {path: plan.name for plan in plans if plan.version is not None for path in plan.paths}
+        loader = Loader.here()
+        symbols = needs.glibc_needed(self.programs.values())
+        found = {
+            "libc": libc_needed(tree, distributions, origin.libc, symbols),
+            "libraries": needs.libraries_needed(
+                self.programs, owners, base=origin.base_prefix, tree=tree, loader=loader
+            ),
+            "processor": needs.processor_needed(self.flags, self.programs, owners, processor.features()),
+        }
+        return {name: value for name, value in found.items() if value or name == "libc"}
+
+
+def look(tree: str, found: Survey, distributions: Sequence[Distribution], origin: Origin) -> Compiled:
+    """Take the base interpreter's place out of what was compiled here, and return what there is.
+
+    What wheels bring along is left as it is: a search path in them that looks like the interpreter's is another's.
+    """
+    machine, bits = origin.host.get("machine", ""), origin.interpreter.get("pointer_bits", 0)
+    programs = needs.native(found.programs, machine=machine, bits=bits)
+    flags = {name: set(options) for name, options in origin.flags.items() if name in origin.compiled}
+    for path, name in _made_here(distributions, origin.compiled).items():
+        if (program := programs.get(path)) is None:
+            continue
+        with open(f"{tree}/{path}", "rb") as file:
+            flags.setdefault(name, set()).update(elf.flags(file))
+        if origin.base_prefix:
+            patches, problem = needs.bound_to_base(path, program, base=origin.base_prefix, loader=Loader.here())
+            if problem:
+                found.problems[path] = problem
+            if patches:
+                found.patches[path] = tuple(sorted((*found.patches.get(path, ()), *patches)))
+    return Compiled(programs, {name: tuple(sorted(options)) for name, options in flags.items() if options})
+
+
+def _made_here(distributions: Sequence[Distribution], compiled: Collection[str]) -> dict[str, str]:
+    """Return the names of the packages that were made from source, by the paths of their files."""
+    return {
+        record.location(each.record, row): each.name
+        for each in distributions
+        if each.name in compiled
+        for row in each.rows
+    }
