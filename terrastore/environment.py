@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore import __version__
 from terrastore.errors import HostError
+from terrastore.host import REMEDY
 from terrastore.interpreter import Fingerprint
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def check(path: str, interpreter: Interpreter, libraries: Sequence[str] = ()) ->
     if missing:
         raise HostError(
             f"the new environment needs shared libraries that cannot be loaded here: {'; '.join(missing)}",
-            hint="install the packages of this system that they are in",
+            hint=REMEDY,
         )
     first = next((number for number, line in enumerate(lines) if line == expected[0]), 0)
     found = lines[first : first + _FACTS]

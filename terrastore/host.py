@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+REMEDY = "install what is missing: apt-file search, or dnf provides, names the package that a library is in"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """Facts of this machine.

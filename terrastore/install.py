@@ -12,7 +12,7 @@ from terrastore.archive import originals
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
 from terrastore.errors import HostError, UsageError, reason
-from terrastore.host import Host
+from terrastore.host import REMEDY, Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
 from terrastore.room import Files
@@ -161,7 +161,7 @@ def _require_host(path: str, manifest: Manifest, python: Interpreter) -> None:
     :raises HostError: when it lacks something; all of that is named
     """
     if lack := Host.here().lacks(manifest.needs, python.base_prefix):
-        raise HostError(f"{path} needs {lack}", hint="install what is missing, or use a host that offers it")
+        raise HostError(f"{path} needs {lack}", hint=REMEDY)
 
 
 def cores() -> int:

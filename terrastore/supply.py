@@ -16,6 +16,7 @@ from terrastore.errors import (
     StoreUnreachableError,
     TerrastoreError,
 )
+from terrastore.host import REMEDY
 from terrastore.publish import Publication, filling
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ class Supply:
         if self._misfit:
             raise HostError(
                 self._misfit,
-                hint="install what is missing, build it on the oldest system of the fleet, "
-                "or run without --no-build on this one",
+                hint=f"{REMEDY}; or build on the oldest system of the fleet, or without --no-build on this one",
             )
         raise NotInStoreError(
             f"{self._store} has no {self._key.short}, and building is off",

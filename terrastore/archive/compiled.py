@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import processor
 from terrastore.archive import elf, needs, record
-from terrastore.archive.installed import libc_needed
+from terrastore.archive.installed import libc_needed, read
 from terrastore.loader import Loader
 
 if TYPE_CHECKING:
@@ -19,12 +21,19 @@ if TYPE_CHECKING:
     from terrastore.archive.survey import Survey
 
 
+_EVERYWHERE: Final = ("", "/usr", "/usr/local")
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """ELF files for this machine by path, and compilers' options for the processor by package."""
+    """ELF files for this machine by path, and compilers' options for the processor by package.
+
+    ``naming_base`` are texts that came of compiling and name the interpreter's directory on this machine.
+    """
 
     programs: Mapping[str, Elf]
     flags: Mapping[str, tuple[str, ...]]
+    naming_base: tuple[str, ...]
 
     def needs(
         self, tree: str, distributions: Iterable[Distribution], plans: Iterable[LayerPlan], origin: Origin
@@ -50,9 +59,12 @@ def look(tree: str, found: Survey, distributions: Sequence[Distribution], origin
     """
     machine, bits = origin.host.get("machine", ""), origin.interpreter.get("pointer_bits", 0)
     programs = needs.native(found.programs, machine=machine, bits=bits)
+    naming_base = []
     flags = {name: set(options) for name, options in origin.flags.items() if name in origin.compiled}
     for path, name in _made_here(distributions, origin.compiled).items():
         if (program := programs.get(path)) is None:
+            if path in found.members and _names(tree, path, origin.base_prefix):
+                naming_base.append(path)
             continue
         with open(f"{tree}/{path}", "rb") as file:
             flags.setdefault(name, set()).update(elf.flags(file))
@@ -62,7 +74,16 @@ def look(tree: str, found: Survey, distributions: Sequence[Distribution], origin
                 found.problems[path] = problem
             if patches:
                 found.patches[path] = tuple(sorted((*found.patches.get(path, ()), *patches)))
-    return Compiled(programs, {name: tuple(sorted(options)) for name, options in flags.items() if options})
+    known = {name: tuple(sorted(options)) for name, options in flags.items() if options}
+    return Compiled(programs, known, tuple(sorted(naming_base)))
+
+
+def _names(tree: str, path: str, base: str) -> bool:
+    """Whether a text names the directory ``base``, which is not one that every system has."""
+    if base in _EVERYWHERE or ".dist-info/" in path:
+        return False
+    data = read(tree, path)
+    return b"\0" not in data and re.search(re.escape(os.fsencode(base)) + rb"(?![\w.-])", data) is not None
 
 
 def _made_here(distributions: Sequence[Distribution], compiled: Collection[str]) -> dict[str, str]:

@@ -97,6 +97,10 @@ def pack(
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
     programs = compiled.look(tree, found, distributions, origin)
     _refuse_problems(found.problems)
+    if programs.naming_base:
+        report.warn(
+            f"other machines may not have {origin.base_prefix}, which is named by {_listed(programs.naming_base)}"
+        )
     if found.offsets:
         report.warn(
             f"a target may have at most {slots.SIZE} bytes, for compiled files hold the path: {_listed(found.offsets)}"

@@ -68,6 +68,7 @@ def build_wheel(folder, *_):
         info = zipfile.ZipInfo("embedding-1.0.data/scripts/tool")
         info.external_attr = 0o100755 << 16
         wheel.writestr(info, open("tool", "rb").read())
+        wheel.writestr("embedding-1.0.data/data/etc/embedding.mk", "LIBDIR = %s\\n" % base)
         wheel.writestr("embedding-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: embedding\\nVersion: 1.0\\n")
         wheel.writestr("embedding-1.0.dist-info/WHEEL",
                        "Wheel-Version: 1.0\\nRoot-Is-Purelib: false\\nTag: py3-none-linux_x86_64\\n")
@@ -119,6 +120,8 @@ def case(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[tup
         told = cli.ok("ensure", "--target", "first")
         assert "a target may have at most 96 bytes" in told.err
         assert "rooted.cpython" in told.err
+        named = f"other machines may not have {sys.base_prefix}, which is named by etc/embedding.mk"
+        assert (is_shared() and sys.base_prefix != "/usr/local") == (named in told.err)
         yield cli, cli.cwd / "first"
 
 

@@ -6,12 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import command_line
 from tests.end_to_end.examine import examine, files_that_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.network
 
@@ -37,7 +40,7 @@ def digests(environment: Path, pattern: str) -> dict[str, str]:
 
 
 def test_packages_from_sdists(tmp_path: Path, wheels: Path) -> None:
-    """uwsgi, which embeds the interpreter, and extensions run where they are fetched to; numpy's files are as they were."""
+    """uwsgi, which embeds the interpreter, and extensions run where they are fetched to; wheels' files stay."""
     with command_line(tmp_path / "home", wheels) as cli:
         del cli.env["PIP_NO_INDEX"], cli.env["PIP_FIND_LINKS"]
         cli.write("requirements.txt", f"--no-binary {NAMES}\nnumpy\n" + "".join(f"{each}\n" for each in SDISTS))
