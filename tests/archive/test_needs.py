@@ -10,6 +10,8 @@ import pytest
 
 from terrastore.archive import elf, needs
 from terrastore.archive.elf import Elf
+from terrastore.archive.installed import libc_needed
+from terrastore.archive.layers import Distribution
 from terrastore.loader import Loader
 from tests.archive.compiling import compiled, library
 
@@ -219,3 +221,28 @@ def test_a_directory_of_the_system_stays(tmp_path: Path) -> None:
     place = library(tmp_path / "x.so", "int x;", "-Wl,-rpath,/usr/local/lib")
     found = needs.bound_to_base("x.so", read(place), base="/usr/local", loader=Loader(("/usr/local/lib",)))
     assert ([], "") == found
+
+
+TAGGED = {
+    "pure": ("py3-none-any", None, None),
+    "pure, with a program": ("py3-none-any", (2, 5), "2.5"),
+    "tagged": ("cp311-cp311-manylinux_2_17_x86_64", None, "2.17"),
+    "tagged, and needs less": ("cp311-cp311-manylinux_2_17_x86_64", (2, 5), "2.17"),
+    "tagged, and needs more": ("cp311-cp311-manylinux_2_17_x86_64", (2, 34), "2.34"),
+    "made here": ("cp311-cp311-linux_x86_64", (2, 14), "2.14"),
+    "made here, and says nothing": ("cp311-cp311-linux_x86_64", None, "2.36"),
+}
+
+
+@pytest.mark.parametrize(("tag", "symbols", "expected"), TAGGED.values(), ids=TAGGED.keys())
+def test_the_libc_needed(tmp_path: Path, tag: str, symbols: tuple[int, int] | None, expected: str | None) -> None:
+    """What was made here needs what its symbols say, a wheel what its tag says, or more; musl has tags alone."""
+    info = tmp_path / "thing-1.0.dist-info"
+    info.mkdir()
+    (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n")
+    distribution = Distribution(info=info.name, name="thing", version="1.0", rows=())
+    needed = libc_needed(str(tmp_path), [distribution], ("glibc", (2, 36)), symbols)
+    assert expected == (needed and needed["version"])
+    if "linux_x86_64" in tag and "many" not in tag:
+        musl = libc_needed(str(tmp_path), [distribution], ("musl", (1, 2)), symbols)
+        assert {"family": "musl", "version": "1.2"} == musl

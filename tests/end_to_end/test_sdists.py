@@ -53,8 +53,8 @@ def test_packages_from_sdists(tmp_path: Path, wheels: Path) -> None:
         python = place / "bin/python"
         code = "import greenlet._greenlet, markupsafe._speedups, yaml, numpy; print(numpy.arange(3).sum())"
         assert "3\n" == said_by(python, "-c", code)
-        script = cli.write("app.py", "import sys\nprint('in', sys.prefix, flush=True)\n")
-        ran = said_by(place / "bin/uwsgi", "--need-app", "--no-server", "-H", place, "--pyrun", script)
+        script = cli.write("app.py", "import os, sys\nprint('in', sys.prefix, flush=True)\nos._exit(0)\n")
+        ran = said_by(place / "bin/uwsgi", "-H", place, "--http-socket", "127.0.0.1:0", "--wsgi-file", script)
         assert f"in {place}\n" in ran
         found = examine(place)
         assert ([], "ok") == (found["untrue"], found["modules"]["greenlet"])
