@@ -16,12 +16,9 @@ from terrastore.archive.manifest import Manifest, ManifestError
 from terrastore.errors import ArchiveRefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from terrastore.report import Report
 
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
-_LISTED: Final = 12
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
 
 
@@ -47,12 +44,10 @@ def write_relocated(
 ) -> None:
     """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
 
-    A compiled file that was changed since stays as it is, with a warning.
-
     :raises UsageError: when a file's syntax cannot take ``prefix``, or a compiled one has no room for it
     :raises ArchiveRefusedError: when a RECORD cannot be read
     """
-    refuse_too_long(manifest, prefix)
+    slots.refuse_too_long(manifest, prefix)
     kinds = {entry.path: entry.kind for entry in manifest.relocations}
     contents = {}
     if relocate.needs_quoting(prefix) and (plain := [path for path, kind in kinds.items() if kind == "text"]):
@@ -69,23 +64,11 @@ def write_relocated(
     # Written once all can be: a file that refuses the prefix leaves the others as they were.
     for path, content in contents.items():
         _write(_inside(root, path), content, modes[path])
-    _write_records(root, manifest, {**contents, **_refill(root, manifest, prefix, report)})
-
-
-def _refill(root: str, manifest: Manifest, prefix: str, report: Report) -> dict[str, record.Content]:
-    """Write ``prefix`` into the compiled files, and return what they are then."""
-    contents = {}
-    for entry in manifest.relocations:
-        if entry.kind == relocate.BINARY_KIND and os.path.lexists(f"{root}/{entry.path}"):
-            try:
-                contents[entry.path] = slots.refill(_inside(root, entry.path), entry, prefix)
-            except slots.ChangedError as error:
-                report.warn(f"{root}/{entry.path} is left as it is: {error}")
-    return contents
-
-
-def _write_records(root: str, manifest: Manifest, contents: Mapping[str, bytes | record.Content]) -> None:
-    for path in (entry.path for entry in manifest.relocations if entry.kind == relocate.RECORD_KIND):
+    changed: dict[str, bytes | record.Content] = {
+        **contents,
+        **slots.refill_all(lambda path: _inside(root, path), manifest, prefix, report),
+    }
+    for path in (path for path, kind in kinds.items() if kind == relocate.RECORD_KIND):
         place = _inside(root, path)
         try:
             with open(place, "rb") as file:
@@ -94,24 +77,7 @@ def _write_records(root: str, manifest: Manifest, contents: Mapping[str, bytes |
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        _write(place, record.write(record.updated(rows, path, contents)), 0o644)
-
-
-def refuse_too_long(manifest: Manifest, prefix: str) -> None:
-    """Refuse a prefix for which the compiled files have no room.
-
-    :raises UsageError: when there is such a file; they are named
-    """
-    limiting = slots.limiting(manifest)
-    try:
-        slots.filled(prefix)
-    except relocate.NotRelocatableError as error:
-        if limiting:
-            more = f" and {len(limiting) - _LISTED} more" if len(limiting) > _LISTED else ""
-            raise UsageError(
-                f"{', '.join(limiting[:_LISTED])}{more} cannot be made to work at {prefix}: {error}",
-                hint=f"choose a target of at most {slots.SIZE} bytes",
-            ) from None
+        _write(place, record.write(record.updated(rows, path, changed)), 0o644)
 
 
 def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore.archive.record import Content
 from terrastore.archive.relocate import BINARY_KIND, PLACEHOLDER, NotRelocatableError
+from terrastore.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from terrastore.archive.manifest import Manifest, Relocation
+    from terrastore.report import Report
 
 SIZE: Final = len(PLACEHOLDER)
 """Bytes that every place has: the longest prefix."""
+_LISTED: Final = 12
 _PIECE: Final = 1024 * 1024
 
 
@@ -45,6 +48,39 @@ def filled(prefix: str) -> bytes:
 def limiting(manifest: Manifest) -> tuple[str, ...]:
     """Return the files because of which a prefix may have no more than 96 bytes."""
     return tuple(entry.path for entry in manifest.relocations if entry.kind == BINARY_KIND)
+
+
+def refuse_too_long(manifest: Manifest, prefix: str) -> None:
+    """Refuse a prefix for which the compiled files have no room.
+
+    :raises UsageError: when there is such a file; they are named
+    """
+    found = limiting(manifest)
+    try:
+        filled(prefix)
+    except NotRelocatableError as error:
+        if found:
+            more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            raise UsageError(
+                f"{', '.join(found[:_LISTED])}{more} cannot be made to work at {prefix}: {error}",
+                hint=f"choose a target of at most {SIZE} bytes",
+            ) from None
+
+
+def refill_all(place_of: Callable[[str], str], manifest: Manifest, prefix: str, report: Report) -> dict[str, Content]:
+    """Write ``prefix`` into the compiled files of an environment; return by path what a RECORD says of them then.
+
+    ``place_of`` returns where a file of the environment is, and refuses one that lies elsewhere. A file that was
+    changed since stays as it is, with a warning, and one that is gone stays away.
+    """
+    contents = {}
+    for entry in manifest.relocations:
+        if entry.kind == BINARY_KIND and os.path.lexists(place := place_of(entry.path)):
+            try:
+                contents[entry.path] = refill(place, entry, prefix)
+            except ChangedError as error:
+                report.warn(f"{place} is left as it is: {error}")
+    return contents
 
 
 def is_canonical(place: str, entry: Relocation) -> bool:

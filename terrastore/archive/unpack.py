@@ -23,7 +23,7 @@ from terrastore.archive.manifest import (
     UnknownFeatureError,
     UnknownSchemaError,
 )
-from terrastore.archive.originals import MANIFEST_PATH, refuse_too_long, write_originals, write_relocated
+from terrastore.archive.originals import MANIFEST_PATH, write_originals, write_relocated
 from terrastore.archive.survey import INTERPRETERS
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
@@ -92,7 +92,7 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
             hint=_UPGRADE,
             later=True,
         )
-    refuse_too_long(manifest, prefix)
+    slots.refuse_too_long(manifest, prefix)
     try:
         with ExitStack() as stack:
             fetch = stack.enter_context(report.phase("fetch", total=manifest.totals.packed))

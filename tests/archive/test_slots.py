@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from terrastore.archive.originals import refuse_too_long
+from terrastore.archive.slots import refuse_too_long
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.report import Report
