@@ -372,3 +372,20 @@ def test_a_processor_that_lacks_something(case: tuple[CommandLine, Path], tmp_pa
     assert (9, False) == (failed.code, (cli.cwd / "elsewhere").exists())
     assert f"needs a processor with {lacking} (for rooted)" in failed.err
     cli.ok("unpack", str(archive), "--target", "elsewhere")
+
+
+def test_built_by_uv(case: tuple[CommandLine, Path], tmp_path: Path) -> None:
+    """How uv's compilers were called is known; uv builds elsewhere, and what has that place compiled in is named."""
+    cli, _ = case
+    store = str(tmp_path / "by-uv")
+    shutil.rmtree(cli.cwd / "rooted/build", ignore_errors=True)
+    cli.write("rooted.txt", "./rooted\n")
+    arguments = ("--installer", "uv", "-r", "rooted.txt", "--store", store)
+    told = cli.ok("build", *arguments, TUNED="1")
+    assert re.search(r"rooted\.cpython\S+ names a directory of a build, which will not be there", told.err)
+    manifest = manifest_in(Path(store))
+    assert [("-march=native",)] == [package.flags for package in manifest.packages if package.name == "rooted"]
+    place = cli.cwd / ("x" * 100)
+    cli.ok("ensure", *arguments, "--no-build", "--target", str(place))
+    assert re.fullmatch(r"[0-9.]+", run(place / "bin/python", "-c", "import rooted; print(rooted.zlib())"))
+    assert [] == examine(place)["untrue"]
