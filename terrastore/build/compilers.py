@@ -24,6 +24,7 @@ _ASSEMBLER: Final = """\
 #!/bin/sh
 printf '%s\\n' "$COLLECT_GCC_OPTIONS" >>"${0%/*}/called"
 unset COMPILER_PATH
+[ -n "$COLLECT_GCC" ] || exec as "$@"
 exec "$("$COLLECT_GCC" -print-prog-name=as)" "$@"
 """
 _VARIABLE: Final = "COMPILER_PATH"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from terrastore.archive import elf, needs
 from terrastore.archive.elf import Elf
@@ -56,6 +58,26 @@ def test_an_elf_file_is_read_as_readelf_reads_it(tmp_path: Path) -> None:
     assert b"/opt/a:$ORIGIN/b" == path.text
     assert (tmp_path / "libouter.so").read_bytes()[path.offset :].startswith(path.text + b"\0")
     assert [(path.offset, b"/opt/a"), (path.offset + 7, b"$ORIGIN/b")] == list(path.entries())
+
+
+def test_a_weak_reference_is_no_need(tmp_path: Path) -> None:
+    """A version that is marked weak is not needed: the loader goes on without it."""
+    script = tmp_path / "map"
+    script.write_text("THING_1.0 { global: one; };\nOTHER_2.0 { global: two; };\n")
+    options = (f"-Wl,--version-script={script}", "-Wl,-soname,libthing.so")
+    thing = library(tmp_path / "libthing.so", "int one(void) { return 1; } int two(void) { return 2; }", *options)
+    code = "int one(void); int two(void); int f(void) { return one() + two(); }"
+    user = library(tmp_path / "libuser.so", code, str(thing), "-nostdlib")
+    before = set(read(user).versions["libthing.so"])
+    with user.open("r+b") as file:
+        section = ELFFile(file).get_section_by_name(".gnu.version_r")
+        assert section is not None
+        start = section["sh_offset"]
+        file.seek(start + 8)  # vn_aux of the first library
+        (entry,) = struct.unpack("<I", file.read(4))
+        file.seek(start + entry + 4)
+        file.write(struct.pack("<H", 2))  # vna_flags: VER_FLG_WEAK
+    assert ({"THING_1.0", "OTHER_2.0"}, 1) == (before, len(before - set(read(user).versions["libthing.so"])))
 
 
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3", "x86-64-v4", ""])

@@ -94,3 +94,11 @@ def test_who_leads_compilers_elsewhere_is_left_alone(tmp_path: Path, monkeypatch
     monkeypatch.delenv("COMPILER_PATH")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert {} == compilers.variables()
+
+
+def test_an_assembler_that_no_gcc_called(tmp_path: Path) -> None:
+    """Other compilers look there too, and get the assembler of this machine."""
+    folder = Compilers(tmp_path / "cache", str(tmp_path / "work")).variables()["COMPILER_PATH"]
+    variables = {name: value for name, value in os.environ.items() if name != "COLLECT_GCC"}
+    said = subprocess.run([f"{folder}/as", "--version"], env=variables, capture_output=True, check=True, text=True)
+    assert said.stdout == subprocess.run(["as", "--version"], capture_output=True, check=True, text=True).stdout
