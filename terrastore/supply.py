@@ -110,7 +110,7 @@ class Supply:
         if lack := self._host.lacks(found.pointer.needs):
             return None, lack
         with catalogue.naming(found):
-            manifest = found.manifest()
+            found, manifest = found.with_manifest()
         lack = self._host.lacks(manifest.needs, python.base_prefix)
         return (None if lack else (found, manifest)), lack
 
