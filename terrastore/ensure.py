@@ -187,8 +187,8 @@ class Run:
         if supply is None or self._policy.rebuild:
             return None
         with supply.passing_over(supply.origin, last=True, build=True):
-            if (found := supply.find(supply.origin)) is not None:
-                return self._outcome(KEPT, found.manifest(), None, found, None)
+            if (found := supply.find(supply.origin, self._request.interpreter)) is not None:
+                return self._outcome(KEPT, found[1], None, found[0], None)
         return None
 
     def fetched(self, target: Target) -> Outcome | None:
@@ -199,9 +199,9 @@ class Run:
         for layer in supply.layers:
             last = layer is supply.layers[-1]
             with supply.passing_over(layer, last=last, build=policy.build, build_blindly=policy.build_blindly):
-                if (found := supply.find(layer)) is not None:
+                if (offer := supply.find(layer, self._request.interpreter)) is not None:
+                    found, manifest = offer
                     with supply.filling(layer, found, publish=policy.publish) as read:
-                        manifest = read.manifest()
                         retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
@@ -310,6 +310,8 @@ class Run:
                 libc=request.host.libc,
                 compiled=made.compiled,
                 downloads=made.downloads,
+                base_prefix=request.interpreter.base_prefix,
+                flags=made.flags,
             )
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))

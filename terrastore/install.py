@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from terrastore import environment
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
-from terrastore.errors import HostError, UsageError, reason
-from terrastore.host import Host
+from terrastore.errors import UsageError, reason
 from terrastore.interpreter import Fingerprint
-from terrastore.relocation import compile_rewritten, fitting, require_fit
+from terrastore.relocation import compile_rewritten, fitting, require_fit, require_host
 from terrastore.room import Files
 
 if TYPE_CHECKING:
@@ -45,9 +44,9 @@ def install(
     totals = manifest.totals
     with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
-        environment.bind(staged, python)
+        libraries = environment.bind(staged, python, manifest.needs)
         with report.phase("check", unit="steps"):
-            environment.check(staged, python)
+            environment.check(staged, python, libraries)
         compile_rewritten(staged, manifest, report)
         state.write(staged)
         return target.swap(staged, backup=backup)
@@ -68,10 +67,9 @@ def install_file(
         raise UsageError(f"{path} cannot be read: {reason(error)}", hint="name an archive, a .tar.zst file") from None
     with file:
         manifest = find_manifest(read_file(file), os.fstat(file.fileno()).st_size)
-        if lack := Host.here().lacks(manifest.needs):
-            raise HostError(f"{path} needs {lack}", hint="unpack it on a host that offers that")
         python = python or fitting(manifest)
         require_fit(manifest, python)
+        require_host(path, manifest, python)
         state = State(
             key=manifest.key,
             archive=hashlib.file_digest(file, "sha256").hexdigest(),

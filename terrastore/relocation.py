@@ -12,7 +12,7 @@ from terrastore import environment, interpreter
 from terrastore.archive import bytecode, originals
 from terrastore.environment import State
 from terrastore.errors import BuildError, HostError
-from terrastore.host import Host
+from terrastore.host import REMEDY, Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
 
@@ -36,11 +36,10 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
     target.check_usable()
     manifest = originals.read_environment_manifest(target.path)
     originals.check_kinds(manifest)
-    if lack := Host.here().lacks(manifest.needs):
-        raise HostError(f"{target.path} needs {lack}", hint="use it on a host that offers that")
     before = State.read(target.path)
     python = python or fitting(manifest, before)
     require_fit(manifest, python)
+    require_host(target.path, manifest, python)
     with target.locked(report, wait=wait), target.writing():
         kept = originals.read_originals(target.path, manifest)
         there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
@@ -60,9 +59,9 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
                 _tell_strays(target.path, manifest, before.prefix, report)
             # Not even at the place it had before is it whole again until the end.
             replace(before, prefix="").write(target.path)
-        originals.write_relocated(target.path, manifest, there, contents)
-        environment.bind(target.path, python)
-        environment.check(target.path, python)
+        originals.write_relocated(target.path, manifest, there, contents, target.path, report)
+        libraries = environment.bind(target.path, python, manifest.needs)
+        environment.check(target.path, python, libraries)
         compile_rewritten(target.path, manifest, report)
         state.write(target.path)
     return state, len(there)
@@ -102,6 +101,15 @@ def require_fit(manifest: Manifest, python: Interpreter) -> None:
             f"not for {python.executable}, {python.version_text} ({python.soabi})",
             hint="choose a fitting interpreter with --python",
         )
+
+
+def require_host(path: str, manifest: Manifest, python: Interpreter) -> None:
+    """Refuse a host on which compiled files of the environment or archive at ``path`` would not run.
+
+    :raises HostError: when it lacks something; all of that is named
+    """
+    if lack := Host.here().lacks(manifest.needs, python.base_prefix):
+        raise HostError(f"{path} needs {lack}", hint=REMEDY)
 
 
 def fits(wanted: Any, python: Interpreter) -> bool:

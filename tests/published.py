@@ -111,7 +111,8 @@ def publish_once(store: Path, locks: Path, key: EnvKey, *, overwrite: bool = Fal
 
 def leave_lease(store: Path, locks: Path, key: EnvKey) -> None:
     """Begin a build and end at once, as if killed."""
-    with Flight(DirectoryStore(str(store)), key, locks=locks, patience=Patience(0), required=True, report=Report()).turn():
+    patience = Patience(0)
+    with Flight(DirectoryStore(str(store)), key, locks=locks, patience=patience, required=True, report=Report()).turn():
         os._exit(9)
 
 

@@ -1,6 +1,7 @@
 """The folder list is the architecture: imports go one way."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ ROWS = (
     ("key", "pointer"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "patience", "report", "errors"),
+    ("atomic", "patience", "report", "errors", "loader", "processor"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}
@@ -93,3 +94,20 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert unit_of(path) in {"cli", "standalone", "messages", "__main__"} or not calls & {"print", "exit", "input"}
+
+
+def test_only_builds_read_elf_files_by_a_library() -> None:
+    """Who fetches imports nothing of pyelftools: it is named in one module, inside of functions alone."""
+    users = {path.name: path for path in MODULES if any(name.startswith("elftools") for name in imports(path))}
+    assert {"elf.py"} == users.keys()
+    top = [
+        node for node in ast.parse(users["elf.py"].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not any("elftools" in ast.dump(node) for node in top)
+
+
+@pytest.mark.parametrize("name", ["slots", "relocate", "originals", "record", "manifest", "ustar"])
+def test_what_moves_an_environment_needs_the_standard_library_alone(name: str) -> None:
+    """Moving needs no package that is installed."""
+    used = {each.split(".")[0] for each in imports(PACKAGE / "archive" / f"{name}.py")}
+    assert used <= {*sys.stdlib_module_names, "terrastore"}

@@ -12,10 +12,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import originals, record, relocate, ustar
+from terrastore.archive import originals, record, relocate, slots, ustar
 from terrastore.archive.changes import ADDED, EDITED, MISSING, Drift, Package
 from terrastore.archive.installed import installed
-from terrastore.archive.inventory import LINK, Entry, checksum, read_inventory, walk
+from terrastore.archive.inventory import LINK, Entry, checksum, members, read_inventory
 from terrastore.archive.layers import source_of
 from terrastore.errors import UsageError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.archive.layers import Distribution
-    from terrastore.archive.manifest import Layer, Manifest
+    from terrastore.archive.manifest import Layer, Manifest, Relocation
     from terrastore.report import Phase, Report
 
 _READ_SIZE: Final = 1024 * 1024
@@ -39,7 +39,7 @@ def find_drift(root: str, *, prefix: str, workers: int, report: Report) -> Drift
     """
     manifest = originals.read_environment_manifest(root)
     made = read_inventory(root, manifest)
-    there = dict(walk(root))
+    there = dict(members(root, manifest))
     with report.phase("verify", total=sum(entry.size for entry in there.values())) as phase:
         examiner = _Examiner(root, prefix, manifest, there, phase)
         # The largest first, so that no core waits for the other at the end.
@@ -67,6 +67,18 @@ class _Examiner:
             kept = {}  # then none of the files is what it should be
         self._canonical = {member.path: data for member, data in kept.items()}
         self._relocated = {path: content for path, content in self._all_relocated() if content is not None}
+        self._compiled = {entry.path: entry for entry in manifest.relocations if entry.kind == relocate.BINARY_KIND}
+        self._sound = {entry.path: content for entry in self._compiled.values() if (content := self._as_made(entry))}
+        # What RECORDs say of all of them, where they stand and in the archive.
+        self._relocated_facts: dict[str, bytes | record.Content] = {**self._relocated, **self._sound}
+        self._canonical_facts: dict[str, bytes | record.Content] = {
+            **self._canonical,
+            **{
+                path: record.Content(bytes.fromhex(entry.sha256 or ""), there[path].size)
+                for path, entry in self._compiled.items()
+                if path in there
+            },
+        }
 
     def layer(self, layer: Layer, made: Sequence[Entry]) -> dict[str, str] | None:
         """Return which paths of a layer are edited or missing; None when something is, and it cannot be told what."""
@@ -93,6 +105,14 @@ class _Examiner:
             except relocate.NotRelocatableError:
                 yield path, None
 
+    def _as_made(self, entry: Relocation) -> record.Content | None:
+        """Return what a RECORD says of a compiled file where that is what relocation makes of it, else None."""
+        try:
+            with open(os.path.join(self._root, entry.path), "rb") as file:
+                return slots.as_made(file.fileno(), entry, self._prefix)
+        except (OSError, slots.ChangedError, relocate.NotRelocatableError):
+            return None
+
     def _visible(self, entry: Entry) -> str:
         """Return what the directory tells of a member already, "" when nothing."""
         found = self._there.get(entry.path)
@@ -111,22 +131,19 @@ class _Examiner:
             size = self._there[entry.path].size if content is None and entry.kind not in {LINK, "d"} else 0
             size = len(content) if content is not None else size
             digest.update(ustar.header(entry._replace(size=size).member()))
-            if content is not None:
-                digest.update(content)
-            elif size:
-                for piece in self._pieces(entry.path):
-                    digest.update(piece)
+            for piece in self._packed_pieces(entry, content) if size else ():
+                digest.update(piece)
             digest.update(bytes(ustar.padding(size)))
             self._phase.advance(size)
         return digest.hexdigest()
 
     def _as_packed(self, entry: Entry) -> bytes | None:
-        """Return the canonical content of a file that holds paths, or of a RECORD that states its digest.
+        """Return the canonical content of a text that holds paths, or of a RECORD that states its digest.
 
         What is on disk instead when that is not what relocation makes of it; None for every other member.
         """
-        kind = self._kinds.get(entry.path)
-        if kind is None:
+        kind = self._kinds.get(entry.path, relocate.BINARY_KIND)
+        if kind == relocate.BINARY_KIND:
             return None
         found = b"".join(self._pieces(entry.path))
         if kind != relocate.RECORD_KIND:
@@ -136,8 +153,9 @@ class _Examiner:
             rows = record.parse(found)
         except ValueError:
             return found
-        expected = record.write(record.updated(rows, entry.path, self._relocated))
-        return record.write(record.updated(rows, entry.path, self._canonical)) if found == expected else found
+        if found != record.write(record.updated(rows, entry.path, self._relocated_facts)):
+            return found
+        return record.write(record.updated(rows, entry.path, self._canonical_facts))
 
     def _differs(self, entry: Entry) -> bool:
         """Whether the inventory says of a file that it had other bytes."""
@@ -145,7 +163,7 @@ class _Examiner:
             return False
         content = self._as_packed(entry)
         found = 0
-        for piece in self._pieces(entry.path) if content is None else (content,):
+        for piece in self._packed_pieces(entry, content):
             found = checksum(piece, found)
         return found != entry.crc
 
@@ -166,6 +184,16 @@ class _Examiner:
                     with open(os.path.join(self._root, place), "rb") as file:
                         if record.digest_of(file.read()) != row.digest:
                             yield place
+
+    def _packed_pieces(self, entry: Entry, content: bytes | None) -> Iterator[bytes]:
+        """Yield a file as it was packed, where it is what relocation makes of it; ``content`` if that is known."""
+        if content is not None:
+            yield content
+        elif entry.path in self._sound:
+            with open(os.path.join(self._root, entry.path), "rb") as file:
+                yield from slots.canonical(file.fileno(), self._compiled[entry.path])
+        else:
+            yield from self._pieces(entry.path)
 
     def _pieces(self, path: str) -> Iterator[bytes]:
         with open(os.path.join(self._root, path), "rb", buffering=0) as file:

@@ -76,11 +76,15 @@ _LEGACY_MANYLINUX: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "man
 
 
 def libc_needed(
-    tree: str, distributions: Iterable[Distribution], libc: tuple[str, tuple[int, int]] | None
+    tree: str,
+    distributions: Iterable[Distribution],
+    libc: tuple[str, tuple[int, int]] | None,
+    symbols: tuple[int, int] | None = None,
 ) -> dict[str, Any] | None:
     """Return the oldest libc that every wheel's tags allow (PEP 600, PEP 656), None when nothing is compiled.
 
-    A wheel without such a tag was made here and gets the builder's.
+    ``symbols`` is the oldest glibc that has every symbol that compiled files need. A wheel without such a tag was made
+    here: with glibc its symbols tell, else it needs the builder's libc.
     """
     if libc is None:
         return None
@@ -90,7 +94,10 @@ def libc_needed(
         tags = header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
         platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
         if platforms - {"any"}:
-            floors.append(min(filter(None, map(_libc_of, platforms)), default=version))
+            untagged = (symbols or version) if family == "glibc" else version
+            floors.append(min(filter(None, map(_libc_of, platforms)), default=untagged))
+    if symbols is not None and family == "glibc":
+        floors.append(symbols)
     return {"family": family, "version": ".".join(map(str, max(floors)))} if floors else None
 
 

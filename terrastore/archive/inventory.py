@@ -90,7 +90,7 @@ def derived(root: str, manifest: Manifest) -> list[list[Entry]]:
     listed = {record.location(each.record, row) for each in distributions for row in each.rows if row.digest}
     there = {
         path: entry
-        for path, entry in walk(root)
+        for path, entry in members(root, manifest)
         if entry.kind in _KINDS and (path in listed or not layers.source_of(path) or _is_packed(root, path))
     }
     skeleton = {path for path in there if _SKELETON.fullmatch(path)}
@@ -108,6 +108,13 @@ def _is_packed(root: str, path: str) -> bool:
     with open(os.path.join(root, path), "rb") as file:
         flags = file.read(8)[4:]
     return flags == _CHECKED_HASH
+
+
+def members(root: str, manifest: Manifest) -> Iterable[tuple[str, Entry]]:
+    """Yield what :func:`walk` does, but for the links that lead to the interpreter's own libraries."""
+    libraries = manifest.needs.get("libraries") or ()
+    bound = {f"lib/{library['name']}" for library in libraries if library.get("base")}
+    return ((path, entry) for path, entry in walk(root) if entry.kind != LINK or path not in bound)
 
 
 def walk(root: str, folder: str = "") -> Iterable[tuple[str, Entry]]:

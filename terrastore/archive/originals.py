@@ -1,7 +1,8 @@
 """The files of an environment that hold paths: their canonical form, and the form they have where they stand.
 
 The canonical form is kept in the environment, so that moving it never has to find an old path in a file: the
-same rewriting starts from the same bytes, as often as one likes.
+same rewriting starts from the same bytes, as often as one likes. That of a compiled file is not kept, for it
+is the file itself with the placeholder at the manifest's offsets.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import record, relocate, ustar
+from terrastore.archive import record, relocate, slots, ustar
 from terrastore.archive.manifest import Manifest, ManifestError
 from terrastore.errors import ArchiveRefusedError, UsageError
 
@@ -61,8 +62,9 @@ def relocated(
 ) -> dict[str, bytes]:
     """Return the files that hold paths, but RECORDs, by path, as they must be at ``prefix``.
 
-    :raises UsageError: when a file's syntax cannot take ``prefix``
+    :raises UsageError: when a file's syntax cannot take ``prefix``, or a compiled one has no room for it
     """
+    slots.refuse_too_long(manifest, prefix)
     kinds = _kinds(manifest)
     contents = {}
     doubts: dict[str, list[str]] = {}
@@ -83,9 +85,14 @@ def relocated(
 
 
 def write_relocated(
-    root: str, manifest: Manifest, originals: Mapping[ustar.Member, bytes], contents: Mapping[str, bytes]
+    root: str,
+    manifest: Manifest,
+    originals: Mapping[ustar.Member, bytes],
+    contents: Mapping[str, bytes],
+    prefix: str,
+    report: Report,
 ) -> None:
-    """Write what :func:`relocated` returned, then its lines in every RECORD.
+    """Write what :func:`relocated` returned for ``prefix``, compiled files too, then their lines in every RECORD.
 
     What Python compiled of a module that is written goes: in the same second, and of the same size, it would pass for
     current.
@@ -98,6 +105,10 @@ def write_relocated(
         _write(_inside(root, path), content, modes[path])
         if path.endswith(".py"):
             _drop_bytecode(*os.path.split(os.path.join(root, path)))
+    changed: dict[str, bytes | record.Content] = {
+        **contents,
+        **slots.refill_all(lambda path: _inside(root, path), manifest, prefix, report),
+    }
     for path in (path for path, kind in _kinds(manifest).items() if kind == relocate.RECORD_KIND):
         place = _inside(root, path)
         try:
@@ -107,7 +118,7 @@ def write_relocated(
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        _write(place, record.write(record.updated(rows, path, contents)), 0o644)
+        _write(place, record.write(record.updated(rows, path, changed)), 0o644)
 
 
 def keep_edited(
@@ -167,7 +178,7 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
     originals = {}
     for entry in manifest.relocations:
         place = _inside(root, entry.path)
-        if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
+        if entry.kind not in relocate.NOT_KEPT and os.path.isfile(place):
             with open(place, "rb") as file:
                 data = file.read()
             if relocate.PLACEHOLDER_NAME not in data:

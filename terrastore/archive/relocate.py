@@ -124,4 +124,10 @@ _REWRITERS: Final[Mapping[str, Callable[[bytes, str], bytes]]] = {
 RECORD_KIND: Final = "record"
 """The kind of a RECORD (recording installed projects, PyPA), whose lines follow the files that were rewritten."""
 
-KINDS: Final = frozenset(_REWRITERS) | {RECORD_KIND}
+BINARY_KIND: Final = "binary"
+"""The kind of a compiled file, which is never taken into memory; see :mod:`terrastore.archive.slots`."""
+
+NOT_KEPT: Final = frozenset({RECORD_KIND, BINARY_KIND})
+"""Kinds of files whose canonical form is derived from what is there."""
+
+KINDS: Final = frozenset(_REWRITERS) | NOT_KEPT

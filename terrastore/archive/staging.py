@@ -18,7 +18,6 @@ from terrastore.archive.relocate import (
     PLAIN_SHEBANG,
     SH_SHEBANG,
     SPELLINGS,
-    NotRelocatableError,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 PREFIX_SIZE: Final = len(PLACEHOLDER)
 _HEX_SIZE: Final = 32
+_PATH_LIMIT: Final = 4096  # PATH_MAX
 ROOT_LIMIT: Final = PREFIX_SIZE - len(PLACEHOLDER_NAME) - 1
 """Longest directory, in bytes, that can hold a staging prefix."""
 
@@ -109,19 +109,23 @@ def wide_spelling(data: bytes | mmap) -> str | None:
     return None
 
 
+def strangers(content: mmap, prefix: StagingPrefix) -> tuple[str, ...]:
+    """Return the other paths that bear the marker in a file that is not text."""
+    found, position = set(), -1
+    while (position := content.find(MARKER, position + 1)) >= 0:
+        window = content[max(0, position - _PATH_LIMIT) : position + _PATH_LIMIT]
+        without_ours = prefix.spellings().sub(lambda match: bytes(len(match.group())), window)
+        found |= {match.group().decode() for match in _STRANGER.finditer(without_ours)}
+    return tuple(sorted(found))
+
+
 def classify(path: str, canonical: bytes) -> str:
     """Return the relocation kind of a file that holds the placeholder.
 
     ``path`` is relative to the environment. The kind names the syntax that decides how a path is quoted.
 
-    :raises NotRelocatableError: when the file is binary
+    A file that is not text has another kind; see :mod:`terrastore.archive.binaries`.
     """
-    if path.endswith((".pyc", ".pyo")):
-        reason = "it is bytecode, in which no path can be changed"
-        raise NotRelocatableError(reason)
-    if b"\0" in canonical:
-        reason = "it is a binary file"
-        raise NotRelocatableError(reason)
     name = path.rpartition("/")[2]
     if PLAIN_SHEBANG.match(canonical) or SH_SHEBANG.match(canonical):
         return "script"

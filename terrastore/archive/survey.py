@@ -9,14 +9,15 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore.archive import relocate, staging, ustar
+from terrastore.archive import binaries, elf, relocate, slots, staging, ustar
 from terrastore.archive.layers import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from terrastore.archive import record
     from terrastore.report import Phase
 
 _MAP_FROM: Final = 1024 * 1024
@@ -32,13 +33,18 @@ _LEFTOVERS: Final = re.compile(
 class Survey:
     """What an environment under a staging prefix consists of. Paths are relative, with ``/``.
 
-    ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``kinds`` of their relocations;
-    ``strangers``: files that name a path of another build, with the paths; ``problems``: what cannot be packed, why.
+    ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``patches`` (offset, bytes) of those
+    that are not text; ``kinds`` of their relocations; ``offsets`` where those that are not text hold the placeholder;
+    ``programs``: ELF files, but for damaged ones; ``strangers``: files that name a path of another build, with the
+    paths; ``problems``: what cannot be packed, why.
     """
 
     members: dict[str, ustar.Member] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
+    patches: dict[str, tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    programs: dict[str, elf.Elf] = field(default_factory=dict)
     strangers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -58,8 +64,8 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
             elif stat.S_ISREG(facts.st_mode):
                 mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
                 member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
-                if _within(entry.path, facts.st_size, _holds_marker):
-                    member = _canonicalise(entry.path, member, prefix, found)
+                if facts.st_size:
+                    member = _look(entry.path, member, prefix, found)
             else:
                 found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
                 continue
@@ -118,20 +124,48 @@ def _within(path: str, size: int, look: Callable[[bytes | mmap.mmap], bool]) -> 
             return look(content)
 
 
-def _holds_marker(content: bytes | mmap.mmap) -> bool:
-    """Whether a file holds the marker.
-
-    :raises NotRelocatableError: when it does so in UTF-16 or UTF-32
-    """
-    if content.find(b"\0") >= 0 and (encoding := staging.wide_spelling(content)):
-        reason = f"it names the environment in {encoding}, which cannot be changed"
-        raise relocate.NotRelocatableError(reason)
-    return content.find(relocate.MARKER) >= 0
-
-
-def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+    """Look at a file that is not empty; return its member once it is canonical."""
     with open(place, "rb") as file:
-        canonical = staging.canonicalise(file.read(), prefix)
+        content = file.read() if member.size < _MAP_FROM else mapped(file)
+        if content[:4] == elf.MAGIC and (program := elf.read(file)) is not None:
+            found.programs[member.path] = program
+        is_text = content.find(b"\0") < 0
+        if not is_text and (encoding := staging.wide_spelling(content)):
+            reason = f"it names the environment in {encoding}, which cannot be changed"
+            raise relocate.NotRelocatableError(reason)
+        if content.find(relocate.MARKER) < 0:
+            return member
+        if member.path.endswith((".pyc", ".pyo")):
+            reason = "it is bytecode, in which no path can be changed"
+            raise relocate.NotRelocatableError(reason)
+        if is_text:
+            return _canonicalise(content[:], member, prefix, found)
+        changed = binaries.canonicalise(member.path, mapped(file), prefix)
+    if changed.strangers:
+        found.strangers[member.path] = changed.strangers
+    if changed.patches:
+        found.patches[member.path] = changed.patches
+    if changed.offsets:
+        found.kinds[member.path] = relocate.BINARY_KIND
+        found.offsets[member.path] = changed.offsets
+    return member
+
+
+def mapped(file: BinaryIO) -> mmap.mmap:
+    """Return a file's content without reading it whole."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def content_of(tree: str, path: str, found: Survey) -> record.Content:
+    """Return size and digest of a patched file in the archive."""
+    size = found.members[path].size
+    with open(f"{tree}/{path}", "rb") as file:
+        return slots.content(file.fileno(), size, found.patches[path])
+
+
+def _canonicalise(data: bytes, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+    canonical = staging.canonicalise(data, prefix)
     if canonical.strangers:
         found.strangers[member.path] = canonical.strangers
     if not canonical.hits:

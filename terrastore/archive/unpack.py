@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from terrastore.archive import inventory, originals, relocate, ustar
+from terrastore.archive import inventory, originals, relocate, slots, ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.manifest import (
     FRAME_LIMIT,
@@ -86,6 +86,7 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
     :raises UsageError: when a file's syntax cannot take ``prefix``; the file is named
     """
     originals.check_kinds(manifest)
+    slots.refuse_too_long(manifest, prefix)
     try:
         with ExitStack() as stack:
             fetch = stack.enter_context(report.phase("fetch", total=manifest.totals.packed))
@@ -204,7 +205,7 @@ class _Writer:
             if not offset:
                 self._enter(member)
                 self._entries[-1].append(inventory.Entry.of(member))
-            if member.path in self._kinds:
+            if self._kinds.get(member.path, relocate.BINARY_KIND) != relocate.BINARY_KIND:
                 self._keep(member, content)
             elif member.type == ustar.SYMLINK:
                 self._links.append(member)
@@ -244,7 +245,8 @@ class _Writer:
                 kept[member] = bytes(data)
         contents = originals.relocated(self._manifest, kept, prefix, report)
         originals.write_originals(self._staged, kept)
-        originals.write_relocated(self._staged, self._manifest, kept, contents)
+        self._verify_slots()
+        originals.write_relocated(self._staged, self._manifest, kept, contents, prefix, report)
         # Last, so that nothing was written through a link.
         for link in self._links:
             self._make_folder(link.path.rpartition("/")[0])
@@ -252,6 +254,13 @@ class _Writer:
                 os.symlink(link.target, self._place(link.path))
         self._write_document(inventory.INVENTORY_PATH, inventory.to_json(self._entries[:-1], self._checksums))
         self._write_document(MANIFEST_PATH, self._manifest.to_json())
+
+    def _verify_slots(self) -> None:
+        """Refuse a compiled file that does not hold the placeholder where the manifest says."""
+        for entry in self._manifest.relocations:
+            if entry.kind == relocate.BINARY_KIND and not slots.is_canonical(self._place(entry.path), entry):
+                msg = f"{entry.path} does not hold the placeholder where the manifest says"
+                raise ustar.MalformedError(msg)
 
     def _enter(self, member: ustar.Member) -> None:
         # What is made here, not unpacked, is taken, on filesystems that fold case too.

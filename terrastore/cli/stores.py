@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from terrastore.archive import slots
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
@@ -176,7 +177,6 @@ def _summary(pointer: Pointer | None) -> str:
 
 def _description(found: Published, manifest: Manifest) -> list[str]:
     pointer, totals = found.pointer, manifest.totals
-    libc = manifest.needs.get("libc")
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
     lines = [
@@ -185,9 +185,10 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
         f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
         f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
-        f"  needs      {libc['family']} {libc['version']} or later" if libc else "  needs      nothing of the host",
+        *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),
         f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        *_limits(manifest),
         f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
@@ -195,9 +196,30 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
     for package in manifest.packages:
         layer = layers.get(package.name)
         weight = size(layer.size) if layer else ""
-        built = "  built here" if package.built else ""
+        built = f"  built here {' '.join(package.flags)}".rstrip() if package.built else ""
         lines.append(f"    {package.name + ' ' + package.version:{width}}  {weight:>9}{built}")
     return lines
+
+
+def _needs(manifest: Manifest) -> list[str]:
+    """Return what a host must offer, a line each."""
+    libc, lines = manifest.needs.get("libc"), []
+    if libc:
+        lines.append(f"{libc['family']} {libc['version']} or later")
+    for each in manifest.needs.get("libraries") or ():
+        versions = f" with {', '.join(each['versions'])}" if each.get("versions") else ""
+        whose = " of the interpreter" if each.get("base") else ""
+        lines.append(f"{each['name']}{whose}{versions} (for {', '.join(each.get('for', ()))})")
+    if needed := manifest.needs.get("processor"):
+        features = ", ".join(needed.get("features", ()))
+        lines.append(f"a processor with {features} (for {', '.join(needed.get('for', ()))})")
+    return lines or ["nothing of the host"]
+
+
+def _limits(manifest: Manifest) -> list[str]:
+    """Return a line that says how long a target may be, when compiled files limit that."""
+    limiting = slots.limiting(manifest)
+    return [f"  takes      targets of at most {slots.SIZE} bytes: {', '.join(limiting)}"] if limiting else []
 
 
 COMMANDS = (list_, show, verify, remove)

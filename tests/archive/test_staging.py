@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from terrastore.archive.relocate import KINDS, NotRelocatableError
+from terrastore.archive.relocate import KINDS
 from terrastore.archive.staging import StagingPrefix, canonicalise, classify
 
 # FORMAT.md section 7 writes these out.
@@ -197,17 +197,3 @@ def test_the_kind_is_the_syntax(path: str, text: str, kind: str) -> None:
 def test_a_name_without_a_dot_has_no_suffix(path: str) -> None:
     """A file that is called like a language is not written in it for that."""
     assert classify(path, canonical("root <prefix>\n")) == "text"
-
-
-@pytest.mark.parametrize("path", ["lib/__pycache__/x.cpython-311.pyc", "lib/x.pyc", "lib/x.pyo"])
-def test_bytecode_is_refused(path: str) -> None:
-    """Its strings are counted, and checked by nobody: no path in it is ever changed."""
-    with pytest.raises(NotRelocatableError, match="bytecode"):
-        classify(path, b"\xa7\r\r\n" + canonical("<prefix>/lib"))
-
-
-@pytest.mark.parametrize("path", ["lib/x.so", "bin/tool", "x.py", "share/kernel.json"])
-def test_a_binary_file_is_refused(path: str) -> None:
-    """Whatever it is called, a file with NUL bytes has no syntax to quote a path in."""
-    with pytest.raises(NotRelocatableError, match="binary"):
-        classify(path, b"\x7fELF\0\0" + canonical("<prefix>/lib") + b"\0")
