@@ -13,7 +13,8 @@ from terrastore.requirements.lines import without_secrets
 
 _SETTINGS: Final = re.compile(
     r"(?!lib/[^/]+/site-packages/)(.*/)?"
-    r"(pip\.(conf|ini)|[._]netrc|\.pypirc|\.npmrc|\.git-credentials|uv\.toml|jupyter/[^/]+\.(json|py))"
+    r"(pip\.(conf|ini)|[._]netrc|\.pypirc|\.npmrc|\.git-credentials|uv\.toml)"
+    r"|etc/jupyter/[^/]+\.(json|py)"
 )
 # What is said in a variable is not in the file. A comment is no setting.
 _VARIABLE: Final = re.compile(r"\$\{\w+\}|os\.(environ|getenv)\b")

@@ -56,6 +56,7 @@ def test_what_is_no_secret(text: str) -> None:
         (".netrc", True),
         ("src/one/.pypirc", True),
         ("etc/jupyter/jupyter_server_config.json", True),
+        ("src/one/jupyter/config.py", False),
         ("etc/jupyter/nbconfig/notebook.d/x.json", False),
         ("lib/python3.11/site-packages/x/tests/pip.conf", False),
         ("etc/my-pip.conf", False),
