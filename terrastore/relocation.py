@@ -6,10 +6,11 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import environment, interpreter
 from terrastore.archive import bytecode, originals
+from terrastore.archive.strays import strays
 from terrastore.environment import State
 from terrastore.errors import BuildError, HostError
 from terrastore.host import REMEDY, Host
@@ -19,6 +20,8 @@ from terrastore.place import Target
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.report import Report
+
+_LISTED: Final = 12
 
 
 def relocate(path: str, *, python: Interpreter | None, wait: float, report: Report) -> tuple[State, int]:
@@ -118,5 +121,7 @@ def fits(wanted: Any, python: Interpreter) -> bool:
 
 
 def _tell_strays(path: str, manifest: Manifest, before: str, report: Report) -> None:
-    if before != path and (strays := originals.strays(path, manifest, before)):
-        report.warn(f"added since it was made, and still for {before}: {', '.join(strays)}; install them again")
+    if before != path and (found := strays(path, before, {entry.path for entry in manifest.relocations})):
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        named = ", ".join(found[:_LISTED]) + more
+        report.warn(f"added since it was made, and still for {before}: {named}; edit them, or install them again")

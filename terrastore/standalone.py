@@ -38,6 +38,7 @@ MODULES: Final = (
     "archive/scripts",
     "archive/shells",
     "archive/slots",
+    "archive/strays",
     "archive/ustar",
     "atomic",
     "environment",

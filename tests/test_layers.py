@@ -67,7 +67,20 @@ def test_every_module_has_a_row() -> None:
     assert {unit_of(path) for path in MODULES} - {"__main__"} == set(RANK)
 
 
-PURE = ["placeholder", "literals", "relocate", "shells", "scripts", "staging", "ustar", "manifest", "layers", "record"]
+PURE = [
+    "placeholder",
+    "credentials",
+    "editables",
+    "literals",
+    "relocate",
+    "shells",
+    "scripts",
+    "staging",
+    "ustar",
+    "manifest",
+    "layers",
+    "record",
+]
 
 
 @pytest.mark.parametrize("name", [f"{name}.py" for name in PURE])
@@ -106,7 +119,7 @@ def test_only_builds_read_elf_files_by_a_library() -> None:
     assert not any("elftools" in ast.dump(node) for node in top)
 
 
-@pytest.mark.parametrize("name", ["slots", "relocate", "originals", "record", "manifest", "ustar"])
+@pytest.mark.parametrize("name", ["slots", "relocate", "originals", "record", "manifest", "strays", "ustar"])
 def test_what_moves_an_environment_needs_the_standard_library_alone(name: str) -> None:
     """Moving needs no package that is installed."""
     used = {each.split(".")[0] for each in imports(PACKAGE / "archive" / f"{name}.py")}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.archive import layers, record, ustar
 from terrastore.archive.installed import installed, read
+from terrastore.archive.originals import INVENTORY_PATH
 from terrastore.archive.survey import INTERPRETERS
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from terrastore.archive.manifest import Manifest
 
-INVENTORY_PATH: Final = ".terrastore/inventory.json"
 _SCHEMA: Final = 1
 _MEMBER_OF: Final = {"-": (ustar.REGULAR, 0o644), "x": (ustar.REGULAR, 0o755), "d": (ustar.DIRECTORY, 0o755)}
 LINK: Final = "l"

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
-_EDITED: Final = ".edited"
-_HEAD_SIZE: Final = 4096
+INVENTORY_PATH: Final = ".terrastore/inventory.json"
+EDITED: Final = ".edited"
+"""How the name of what somebody edited ends, when it was set aside."""
 
 
 def read_environment_manifest(root: str) -> Manifest:
@@ -147,22 +148,8 @@ def keep_edited(
         except relocate.NotRelocatableError:
             continue
         if found != made:
-            _write(place + _EDITED, found, member.mode)
-            report.warn(f"{member.path} was edited since it was made; that form of it is now {member.path}{_EDITED}")
-
-
-def strays(root: str, manifest: Manifest, before: str) -> list[str]:
-    """Return the scripts that were added to ``bin`` since, and begin with ``before``, the prefix it had."""
-    kinds, found = _kinds(manifest), []
-    with suppress(FileNotFoundError), os.scandir(os.path.join(root, "bin")) as entries:
-        for entry in entries:
-            path = f"bin/{entry.name}"
-            if path in kinds or path.endswith(_EDITED) or not entry.is_file(follow_symlinks=False):
-                continue
-            with open(entry.path, "rb") as file:
-                if f"{before}/".encode() in file.read(_HEAD_SIZE):
-                    found.append(path)
-    return sorted(found)
+            _write(place + EDITED, found, member.mode)
+            report.warn(f"{member.path} was edited since it was made; that form of it is now {member.path}{EDITED}")
 
 
 def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from terrastore.archive import bytecode, compiled, layers, record, relocate, slots, staging, ustar
+from terrastore.archive import bytecode, compiled, editables, layers, record, relocate, slots, staging, ustar
 from terrastore.archive.frames import compress, describe, trailer
 from terrastore.archive.installed import installed, read
 from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
@@ -77,6 +77,8 @@ def pack(
         report.warn(f"{path} names a directory of a build, which will not be there: {strangers[0]}")
     if plain := sorted(path for path, kind in found.kinds.items() if kind == "text"):
         report.warn(f"paths in these are replaced without quotes, whatever the target: {', '.join(plain)}")
+    if found.settings:
+        report.warn(f"settings in these go along, to be in effect wherever this is used: {_listed(found.settings)}")
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
     programs = compiled.look(tree, found, distributions, origin)
     _refuse_problems(found.problems)
@@ -290,10 +292,10 @@ def _refuse_problems(problems: Mapping[str, str]) -> None:
         return
     shown = "; ".join(f"{path}: {reason}" for path, reason in sorted(problems.items())[:_LISTED])
     more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    raise BuildError(
-        f"the environment cannot be moved: {shown}{more}",
-        hint="such a package cannot be kept in a store; install it from a wheel, or leave it out",
-    )
+    hint = "such a package cannot be kept in a store; install it from a wheel, or leave it out"
+    if any(map(editables.is_part, problems)):
+        hint = editables.HINT
+    raise BuildError(f"the environment cannot be moved: {shown}{more}", hint=hint)
 
 
 def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]) -> Package:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore.archive import binaries, elf, relocate, slots, staging, ustar
+from terrastore.archive import binaries, credentials, editables, elf, relocate, slots, staging, ustar
 from terrastore.archive.layers import source_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
 """Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
 _LEFTOVERS: Final = re.compile(
     r"pyvenv\.cfg|\.lock|CACHEDIR\.TAG|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
-    r"|.*/__pycache__/[^/]*\.nb[ci]|.*/plugins/dropin\.cache"
+    r"|\.project|pipx_metadata\.json|uv-receipt\.toml|.*/__pycache__/[^/]*\.nb[ci]|.*/plugins/dropin\.cache"
 )
 
 
@@ -36,7 +36,7 @@ class Survey:
     ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``patches`` (offset, bytes) of those
     that are not text; ``kinds`` of their relocations; ``offsets`` where those that are not text hold the placeholder;
     ``programs``: ELF files, but for damaged ones; ``strangers``: files that name a path of another build, with the
-    paths; ``problems``: what cannot be packed, why.
+    paths; ``settings``: files of settings of known tools; ``problems``: what cannot be packed, why.
     """
 
     members: dict[str, ustar.Member] = field(default_factory=dict)
@@ -46,6 +46,7 @@ class Survey:
     offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     programs: dict[str, elf.Elf] = field(default_factory=dict)
     strangers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
 
@@ -131,6 +132,8 @@ def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found
         if content[:4] == elf.MAGIC and (program := elf.read(file)) is not None:
             found.programs[member.path] = program
         is_text = content.find(b"\0") < 0
+        if credentials.is_settings(member.path):
+            _note_settings(content[:], member.path, found)
         if not is_text and (encoding := staging.wide_spelling(content)):
             reason = f"it names the environment in {encoding}, which cannot be changed"
             raise relocate.NotRelocatableError(reason)
@@ -152,6 +155,13 @@ def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found
     return member
 
 
+def _note_settings(data: bytes, path: str, found: Survey) -> None:
+    if credentials.holds_secret(data):
+        reason = "it holds a password or a token, which whoever reads the store would get"
+        raise relocate.NotRelocatableError(reason)
+    found.settings.append(path)
+
+
 def mapped(file: BinaryIO) -> mmap.mmap:
     """Return a file's content without reading it whole."""
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -165,6 +175,8 @@ def content_of(tree: str, path: str, found: Survey) -> record.Content:
 
 
 def _canonicalise(data: bytes, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+    if reason := editables.refusal(member.path, data):
+        raise relocate.NotRelocatableError(reason)
     canonical = staging.canonicalise(data, prefix)
     if canonical.strangers:
         found.strangers[member.path] = canonical.strangers

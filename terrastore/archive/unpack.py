@@ -252,7 +252,7 @@ class _Writer:
             self._make_folder(link.path.rpartition("/")[0])
             with _refusing_existing(link.path):
                 os.symlink(link.target, self._place(link.path))
-        self._write_document(inventory.INVENTORY_PATH, inventory.to_json(self._entries[:-1], self._checksums))
+        self._write_document(originals.INVENTORY_PATH, inventory.to_json(self._entries[:-1], self._checksums))
         self._write_document(MANIFEST_PATH, self._manifest.to_json())
 
     def _verify_slots(self) -> None:

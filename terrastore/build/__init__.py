@@ -14,7 +14,7 @@ from terrastore.archive.installed import installed
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
-from terrastore.build.provenance import redact_direct_urls
+from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.build.uv import Uv
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         compiled, downloads = installer.origins(prefix.path)
         versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
         redact_direct_urls(prefix.path, installer.tools.redacted)
+        redact_checkouts(prefix.path, installer.tools.redacted)
         yield Built(
             prefix=prefix,
             python=python,

@@ -1,18 +1,26 @@
-"""Where installed packages say that they came from (``direct_url.json``, PEP 610), without secrets."""
+"""Where installed packages and checkouts say that they came from, without secrets."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record
+
+_CHECKOUTS: Final = (
+    "src/*/.git/**/config",
+    "src/*/.git/**/FETCH_HEAD",
+    "src/*/.hg/hgrc",
+    "src/*/.bzr/branch/branch.conf",
+)
+"""Files in which a checkout keeps the URL it was made from."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def redact_direct_urls(tree: str, redacted: Callable[[str], str]) -> None:
-    """Take secrets out of every ``direct_url.json`` below ``tree``: installers leave tokens in queries and paths."""
+    """Take secrets out of every ``direct_url.json`` (PEP 610) below ``tree``: installers leave tokens in them."""
     for place in Path(tree).glob("lib/*/site-packages/*.dist-info/direct_url.json"):
         before = place.read_text()
         if (after := redacted(before)) == before:
@@ -22,3 +30,12 @@ def redact_direct_urls(tree: str, redacted: Callable[[str], str]) -> None:
         changed = {place.relative_to(tree).as_posix(): after.encode()}
         rows = record.parse(listing.read_bytes())
         listing.write_bytes(record.write(record.updated(rows, listing.relative_to(tree).as_posix(), changed)))
+
+
+def redact_checkouts(tree: str, redacted: Callable[[str], str]) -> None:
+    """Take secrets out of checkouts of editable installs below ``tree``, which note their URL as it was said."""
+    for pattern in _CHECKOUTS:
+        for place in Path(tree).glob(pattern):
+            before = place.read_text(encoding="utf-8", errors="surrogateescape")
+            if (after := redacted(before)) != before:
+                place.write_text(after, encoding="utf-8", errors="surrogateescape")

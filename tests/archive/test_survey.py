@@ -66,6 +66,33 @@ def test_what_programs_leave_when_they_run_is_no_member(tmp_path: Path) -> None:
     assert kept == found(tmp_path)
 
 
+def test_notes_of_other_tools_are_no_members(tmp_path: Path) -> None:
+    """What pipenv, pipx and uv note at the top of an environment of theirs is about the builder's machine."""
+    for name in (".project", "pipx_metadata.json", "uv-receipt.toml"):
+        write(tmp_path, name, f"{PREFIX.path} /home/somebody/project")
+        write(tmp_path, f"share/x/{name}", "a file of a package")
+    assert {"share/x/.project", "share/x/pipx_metadata.json", "share/x/uv-receipt.toml"} == found(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["pip.conf", "etc/pip.conf", ".pypirc", "src/x/.netrc", "etc/jupyter/jupyter_config.json"]
+)
+def test_settings_with_a_secret_are_refused(path: str, tmp_path: Path) -> None:
+    """By name, and without the secret; those of packages themselves are no settings that anybody reads."""
+    text = "[global]\nindex-url = https://user:hunter2@a.example/simple\n"
+    write(tmp_path, path, text)
+    write(tmp_path, f"lib/python3.11/site-packages/x/tests/{path}", text)
+    result = surveyed(tmp_path)
+    assert {path: "it holds a password or a token, which whoever reads the store would get"} == result.problems
+
+
+def test_settings_without_a_secret_are_named(tmp_path: Path) -> None:
+    """They go along, for a package may be there for nothing else; but they are in effect where nobody put them."""
+    write(tmp_path, "pip.conf", f"[global]\nfind-links = {PREFIX.path}/share/wheels\n")
+    result = surveyed(tmp_path)
+    assert (["pip.conf"], {"pip.conf": "text"}, {}) == (result.settings, result.kinds, result.problems)
+
+
 LINKS = {
     "absolute, inside": ("lib/link", f"{PREFIX.path}/lib/there", "there"),
     "absolute, inside, from below": ("lib/a/link", f"{PREFIX.path}/bin/tool", "../../bin/tool"),

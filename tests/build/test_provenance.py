@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from terrastore.archive import record
-from terrastore.build.provenance import redact_direct_urls
+from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.requirements.lines import without_secrets
 
 if TYPE_CHECKING:
@@ -29,3 +31,15 @@ def test_secrets_are_taken_out(tmp_path: Path) -> None:
     expected = record.Row("one-1.dist-info/direct_url.json", record.digest_of(text.encode()), str(len(text)))
     assert expected == record.parse((one / "RECORD").read_bytes())[0]
     assert "two-1.dist-info/direct_url.json,sha256=x,1\ntwo-1.dist-info/RECORD,,\n" == (two / "RECORD").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", [".git/config", ".git/modules/below/config", ".git/FETCH_HEAD", ".hg/hgrc", ".bzr/branch/branch.conf"]
+)
+def test_checkouts_keep_no_secret(path: str, tmp_path: Path) -> None:
+    """Of editable installs; what is no URL is as it was, in whatever encoding."""
+    place = tmp_path / "src/one" / path
+    place.parent.mkdir(parents=True)
+    place.write_bytes(f"name = \xff\n\turl = {URL}\n".encode("latin-1"))
+    redact_checkouts(str(tmp_path), without_secrets)
+    assert b"name = \xff\n\turl = https://a.example/one.whl?token=****&x=1\n" == place.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -211,14 +212,19 @@ def test_an_edit_is_not_lost(relocate: Relocate, stored: CommandLine) -> None:
 
 
 def test_what_pip_added_is_told(relocate: Relocate, stored: CommandLine, tmp_path: Path) -> None:
-    """A script that was installed since still names the old place, which is said."""
+    """What was installed or written since still names the old place, which is said."""
     stored.ok("ensure")
     wheel = make_wheel(tmp_path, "gamma", "1.0", {"gamma.py": "def main(): ...\n"}, scripts={"gamma": "gamma:main"})
     run(stored.cwd / ".venv/bin/python", "-m", "pip", "install", "-q", "--no-index", wheel)
-    (stored.cwd / ".venv").rename(stored.cwd / "moved")
-    result = relocate("moved")
     old = stored.cwd / ".venv"
-    assert f"warning: added since it was made, and still for {old}: bin/gamma; install them again\n" in result.err
+    (old / "pip.conf").write_text(f"[global]\nfind-links = {old}/wheels\n")
+    (old / "etc/jupyter").mkdir(parents=True)
+    (old / "etc/jupyter/jupyter_config.json").write_text(json.dumps({"root": str(old)}))
+    (old / "etc/jupyter/other.json").write_text(json.dumps({"root": f"{old}2"}))
+    old.rename(stored.cwd / "moved")
+    result = relocate("moved")
+    named = "bin/gamma, etc/jupyter/jupyter_config.json, pip.conf"
+    assert f"added since it was made, and still for {old}: {named}; edit them, or install them again\n" in result.err
     assert "alpha 1.0" == run(stored.cwd / "moved/bin/alpha")
 
 
@@ -328,8 +334,8 @@ return 'stamped-1.0-py3-none-any.whl'
 """
 
 
-def test_bytecode_of_what_is_rewritten_goes(cli: CommandLine) -> None:
-    """A module that holds the path has no bytecode that could be taken for current at the next place."""
+def test_bytecode_of_what_is_rewritten_is_made_anew(cli: CommandLine) -> None:
+    """A module that holds the path has bytecode of where it stands: not that of the place before, and valid."""
     make_project(cli.cwd / "stamped", STAMPED)
     cli.write("requirements.txt", "./stamped\n")
     cli.ok("ensure", "--target", "one")
@@ -341,7 +347,11 @@ def test_bytecode_of_what_is_rewritten_goes(cli: CommandLine) -> None:
         (bytecode,) = module.parent.glob("__pycache__/stamped.*.pyc")
         (cli.cwd / before).rename(cli.cwd / now)
         cli.ok("relocate", now)
-        assert not (cli.cwd / now / bytecode.relative_to(cli.cwd / before)).exists()
+        fresh = (cli.cwd / now / bytecode.relative_to(cli.cwd / before)).read_bytes()
+        assert (True, False) == (os.fsencode(cli.cwd / now) in fresh, os.fsencode(cli.cwd / before) in fresh)
+        source = (cli.cwd / now / module.relative_to(cli.cwd / before)).read_bytes()
+        # PEP 552: to be checked against the source, by the hash that it has now.
+        assert b"\3\0\0\0" + importlib.util.source_hash(source) == fresh[4:16]
         program = "import stamped; print(stamped.PREFIX)"
         assert str(cli.cwd / now) == run(cli.cwd / now / "bin/python", "-B", "-c", program)
         cli.ok("verify", now)

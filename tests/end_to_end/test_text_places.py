@@ -291,3 +291,23 @@ def test_what_cannot_move_is_told_when_it_is_built(cli: CommandLine) -> None:
         assert re.search(rf"{re.escape(name)}: [^;]*{re.escape(reason)}", failed.err)
     assert not (cli.cwd / "stuck-env").exists()
     assert before == set(cli.store.glob("v1/[ap]*/**/*"))
+
+
+def test_settings_with_a_secret_reach_no_store(cli: CommandLine) -> None:
+    """pip.conf in the environment: with a token it is refused by name, without one it goes along and is told."""
+    wheel = make_wheel(cli.home, "settled", "1.0", {"settled.py": ""})
+    for name, url in (("secret", "https://user:hunter2@a.example/simple"), ("plain", "https://a.example/simple")):
+        program = f"import shutil, sys\nopen(sys.prefix + '/pip.conf', 'w').write('[global]\\nindex-url = {url}\\n')\n"
+        project = make_project(
+            cli.cwd / name, f"{program}shutil.copy({str(wheel)!r}, folder)\nreturn {wheel.name!r}"
+        ).name
+        cli.write(f"{name}.txt", f"./{project}\n")
+    before = set(cli.store.glob("v1/[ap]*/**/*"))
+    failed = cli("ensure", "-r", "secret.txt", "--target", "settled")
+    assert (5, False) == (failed.code, (cli.cwd / "settled").exists())
+    assert "pip.conf: it holds a password or a token" in failed.err
+    assert "hunter2" not in failed.err + failed.out
+    assert before == set(cli.store.glob("v1/[ap]*/**/*"))
+    told = cli.ok("ensure", "-r", "plain.txt", "--target", "settled")
+    assert "settings in these go along, to be in effect wherever this is used: pip.conf\n" in told.err
+    assert "index-url = https://a.example/simple" in (cli.cwd / "settled/pip.conf").read_text()
