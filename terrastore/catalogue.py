@@ -6,7 +6,7 @@ Finding believes nothing: the pointer must be for the key, the manifest's bytes 
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -30,18 +30,25 @@ _END_LIMIT: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """An environment in a store, its pointer read and verified; ``envelope`` is the pointer as it is stored."""
+    """An environment in a store, its pointer read and verified; ``envelope`` is the pointer as it is stored.
+
+    ``end`` is what was read of the archive's end, and is not read again.
+    """
 
     store: Store
     key: EnvKey
     pointer: Pointer
     envelope: bytes
+    end: bytes = field(default=b"", repr=False, compare=False)
 
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes of the archive.
 
         :raises ArchiveRefusedError: when the archive is gone or ends before
         """
+        position = offset - (self.pointer.archive.size - len(self.end))
+        if position >= 0 and position + size <= len(self.end):
+            return self.end[position : position + size]
         name = layout.archive(self.key.text, self.pointer.archive.name)
         data = self.store.read_range(name, offset, size)
         if data is None:
@@ -59,7 +66,11 @@ class Published:
         return data
 
     def manifest(self) -> Manifest:
-        """Return the archive's manifest; reads the archive's end, so that one that is cut off is found out.
+        """Return the archive's manifest; see :meth:`with_manifest`."""
+        return self.with_manifest()[1]
+
+    def with_manifest(self) -> tuple[Published, Manifest]:
+        """Return this, with the archive's end, and the archive's manifest; one that is cut off is found out.
 
         :raises ArchiveRefusedError: when it is not the one that the pointer names, or is for another key
         """
@@ -73,7 +84,7 @@ class Published:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} has gaps", hint=HEAL)
         if manifest.key != self.key.text:
             raise ArchiveRefusedError(f"the archive of {self.key.short} in {self.store} is for another key", hint=HEAL)
-        return manifest
+        return replace(self, end=end), manifest
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from terrastore.errors import (
 from terrastore.host import Host
 from terrastore.place import Target
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore, WritableStore
+from terrastore.store.protocol import ListableStore, MultipartStore, WritableStore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
@@ -234,6 +234,21 @@ def _writing(store: WritableStore, name: str, pointers: Sequence[str]) -> Iterat
     yield from _clock(store, name, now)
     if isinstance(store, ListableStore):
         yield from _removing(store, name)
+    if isinstance(store, MultipartStore):
+        yield _uploads(store)
+
+
+def _uploads(store: MultipartStore) -> Finding:
+    """See whether a publication could discard what builders that were killed left."""
+    try:
+        count = len(store.unfinished(layout.ARCHIVES))
+    except TerrastoreError as error:
+        return _warning(
+            "store",
+            f"{error.message}; parts of what killed builders uploaded stay there",
+            "allow s3:ListBucketMultipartUploads on the bucket, or let a rule discard them; docs/iam has both",
+        )
+    return _ok("store", f"{store} tells of unfinished uploads, which the next publication discards; now: {count}")
 
 
 def _reading(store: Store, name: str, expected: Collection[bytes] | None) -> Finding:

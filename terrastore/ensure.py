@@ -14,6 +14,7 @@ from terrastore.errors import (
     RequirementsError,
     StoreRefusedError,
     StoreUnreachableError,
+    UsageError,
 )
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
@@ -38,17 +39,19 @@ if TYPE_CHECKING:
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
 BUILT: Final = "built"
+_TOLD: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What ``ensure`` may do, and what it must.
 
-    ``wait`` is the most seconds to wait for other runs, all together; ``build_blindly`` whether to build when the store
-    does not answer.
+    ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
+    other runs, all together; ``build_blindly`` whether to build when the store does not answer.
     """
 
     build: bool = True
+    verify: bool = False
     rebuild: bool = False
     publish: bool = True
     require_publish: bool = False
@@ -129,6 +132,7 @@ class Run:
         self._policy = policy
         self._report = report
         self._request = inputs.request()
+        self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
         self.patience = Patience(policy.wait)
 
@@ -154,9 +158,28 @@ class Run:
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
         state = None if self._policy.rebuild else environment.holds(target.path, self.key)
-        if state is None:
+        if state is None or (self._policy.verify and self._has_drifted(target)):
             return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
+
+    def _has_drifted(self, target: Target) -> bool:
+        """Whether the environment at ``target`` is not as it was made; what differs is told once."""
+        from terrastore.archive.drift import find_drift  # noqa: PLC0415 -- see _supply
+        from terrastore.install import cores  # noqa: PLC0415
+        from terrastore.messages import near  # noqa: PLC0415
+
+        inode = os.stat(target.path).st_ino
+        if inode != self._drifted:
+            try:
+                phrases = find_drift(target.path, prefix=target.path, workers=cores(), report=self._report).phrases()
+            except UsageError as error:
+                phrases = [error.message]
+            if not phrases:
+                return False
+            self._drifted = inode
+            more = f"; and {len(phrases) - _TOLD} more" if len(phrases) > _TOLD else ""
+            self._report.remark(f"drift  {near(target.path)}: {'; '.join(phrases[:_TOLD])}{more}")
+        return True
 
     def in_store(self) -> Outcome | None:
         """Return the outcome when the store has what was asked for; None when it has not, or nothing sound."""
@@ -164,8 +187,8 @@ class Run:
         if supply is None or self._policy.rebuild:
             return None
         with supply.passing_over(supply.origin, last=True, build=True):
-            if (found := supply.find(supply.origin)) is not None:
-                return self._outcome(KEPT, found.manifest(), None, found, None)
+            if (found := supply.find(supply.origin, self._request.interpreter)) is not None:
+                return self._outcome(KEPT, found[1], None, found[0], None)
         return None
 
     def fetched(self, target: Target) -> Outcome | None:
@@ -176,9 +199,9 @@ class Run:
         for layer in supply.layers:
             last = layer is supply.layers[-1]
             with supply.passing_over(layer, last=last, build=policy.build, build_blindly=policy.build_blindly):
-                if (found := supply.find(layer)) is not None:
+                if (offer := supply.find(layer, self._request.interpreter)) is not None:
+                    found, manifest = offer
                     with supply.filling(layer, found, publish=policy.publish) as read:
-                        manifest = read.manifest()
                         retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
@@ -273,15 +296,22 @@ class Run:
         destinations = self._destinations(name)
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
+            if request.any_patch:
+                from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
+
+                asked = (*request.requirements.requirements, *request.requirements.constraints)
+                refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
             origin = Origin(
                 key=self._publish_as.text,
-                interpreter=request.interpreter.identity(),
+                interpreter=request.interpreter.identity(any_patch=request.any_patch),
                 host=request.host.facts(),
                 installer=made.installer,
                 request=request.canonical(),
                 libc=request.host.libc,
                 compiled=made.compiled,
                 downloads=made.downloads,
+                base_prefix=request.interpreter.base_prefix,
+                flags=made.flags,
             )
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
@@ -297,8 +327,7 @@ class Run:
                 )
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)
-                published = [each.end(envelope) for each in publications]
-                yield packed, archive, next(filter(None, published), None)
+                yield packed, archive, publish.end(publications, envelope)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore import __version__
 from terrastore.errors import HostError
+from terrastore.host import REMEDY
 from terrastore.interpreter import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from terrastore.interpreter import Interpreter
     from terrastore.key import EnvKey
@@ -24,7 +25,22 @@ if TYPE_CHECKING:
 STATE_PATH: Final = ".terrastore/state.json"
 _SCHEMA: Final = 1
 _CHECK_TIMEOUT: Final = 30
-_PROBE: Final = "import sys; print(sys.version_info[:3], sys.prefix, sys.base_prefix, sep='\\n')"
+_MISSING: Final = "missing: "
+# Facts first: a library may refuse to be loaded alone, and end the process. Only what says that something is not
+# there counts.
+_PROBE: Final = f"""
+import sys
+print(sys.version_info[:3], sys.prefix, sys.base_prefix, sep="\\n", flush=True)
+if sys.argv[1:]:
+    import ctypes
+    for name in sys.argv[1:]:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            if "cannot open shared object" in str(error) or "not found" in str(error):
+                print({_MISSING!r} + str(error), flush=True)
+"""
+_FACTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +113,12 @@ def holds(path: str, key: EnvKey) -> State | None:
         return None
 
 
-def bind(path: str, interpreter: Interpreter) -> None:
-    """Write ``pyvenv.cfg`` and ``bin/python*`` for the interpreter found here (PEP 405)."""
+def bind(path: str, interpreter: Interpreter, needs: Mapping[str, Any] | None = None) -> list[str]:
+    """Write ``pyvenv.cfg`` and ``bin/python*`` for the interpreter found here (PEP 405).
+
+    Of the libraries in ``needs``, as in a manifest, the interpreter's own get links in ``lib``, where programs that
+    were linked with them look. Return all as they are to be loaded, by name or by the path of such a link.
+    """
     names = interpreter.names
     os.makedirs(path, exist_ok=True)
     # Without packages they are no members.
@@ -120,25 +140,57 @@ def bind(path: str, interpreter: Interpreter) -> None:
         "terrastore": __version__,
     }
     _write(Path(path, "pyvenv.cfg"), "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    return [_linked(path, interpreter, each) for each in (needs or {}).get("libraries") or ()]
 
 
-def check(path: str, interpreter: Interpreter) -> None:
+def _linked(path: str, interpreter: Interpreter, library: Mapping[str, Any]) -> str:
+    """Return how a library is to be loaded, once a link leads to it if it is the interpreter's own."""
+    name = str(library["name"])
+    link, target = f"{path}/lib/{name}", f"{interpreter.base_prefix}/lib/{name}"
+    if not library.get("base"):
+        return f"{library['directory']}/{name}" if library.get("directory") else name
+    if os.path.islink(link):
+        os.unlink(link)  # to the interpreter of before
+    if not os.path.exists(target):
+        return name  # where the system has it, the loader finds it
+    if not os.path.lexists(link):
+        os.symlink(target, link)
+    return link
+
+
+def check(path: str, interpreter: Interpreter, libraries: Sequence[str] = ()) -> None:
     """Run the interpreter of the environment at ``path`` once: version, prefix and base prefix must be as they should.
 
-    :raises HostError: when they are not, or it does not run within 30 s
+    It loads ``libraries``, names or paths, as dlopen(3) does.
+
+    :raises HostError: when they are not, a library is not found, or it does not run within 30 s
     """
     python = os.path.join(path, "bin", "python")
     try:
         result = subprocess.run(
-            [python, "-I", "-c", _PROBE], capture_output=True, check=True, timeout=_CHECK_TIMEOUT, text=True
+            [python, "-I", "-c", _PROBE, *libraries],
+            capture_output=True,
+            check=False,
+            timeout=_CHECK_TIMEOUT,
+            text=True,
         )
+        lines = result.stdout.splitlines()
+        if len(lines) < _FACTS:
+            result.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         reason = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise HostError(
             f"the new environment's interpreter does not run: {reason}", hint="choose another with --python"
         ) from None
     expected = [str(interpreter.version[:3]), path, interpreter.base_prefix]
-    found = result.stdout.splitlines()[-3:]
+    missing = [line.removeprefix(_MISSING) for line in lines if line.startswith(_MISSING)]
+    if missing:
+        raise HostError(
+            f"the new environment needs shared libraries that cannot be loaded here: {'; '.join(missing)}",
+            hint=REMEDY,
+        )
+    first = next((number for number, line in enumerate(lines) if line == expected[0]), 0)
+    found = lines[first : first + _FACTS]
     # Below 3.13 prefixes come out as they were written, links and all.
     if found[:1] != expected[:1] or any(
         os.path.realpath(one) != os.path.realpath(other) for one, other in zip(found[1:], expected[1:], strict=True)

@@ -10,8 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from terrastore.loader import Loader, offers
+from terrastore.processor import features
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+REMEDY = "install what is missing: apt-file search, or dnf provides, names the package that a library is in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +58,17 @@ class Host:
         libc = {"family": self.libc[0], "version": ".".join(map(str, self.libc[1]))} if self.libc else None
         return asdict(self) | {"libc": libc}
 
-    def lacks(self, needs: Mapping[str, Any]) -> str:
+    def lacks(self, needs: Mapping[str, Any], base_prefix: str = "") -> str:
         """Return in words what an environment that ``needs`` this would miss here, "" when nothing.
 
-        ``needs`` as in a pointer: ``{"libc": {"family", "version"} | None}``.
+        ``needs`` as in a pointer, or all of a manifest's; ``base_prefix`` is that of the interpreter that it is for.
+        Nothing is run or loaded.
         """
+        if lack := self._lacks_libc(needs):
+            return lack
+        return "; ".join(filter(None, (_lacks_libraries(needs, base_prefix), _lacks_features(needs))))
+
+    def _lacks_libc(self, needs: Mapping[str, Any]) -> str:
         libc = needs.get("libc")
         if not isinstance(libc, dict):
             return ""
@@ -68,6 +80,41 @@ class Host:
             have = f"{self.libc[0]} {'.'.join(map(str, self.libc[1]))}" if self.libc else "neither glibc nor musl"
             return f"{family} {version} or later; this host has {have}"
         return ""
+
+
+def _lacks_libraries(needs: Mapping[str, Any], base_prefix: str) -> str:
+    found, old = [], []
+    for each in needs.get("libraries") or ():
+        name, versions = each["name"], each.get("versions", ())
+        place = Loader.here().find(name, _directories(each, base_prefix))
+        wanted_by = f" (for {', '.join(each['for'])})" if each.get("for") else ""
+        if place is None:
+            found.append(name + wanted_by)
+        elif not offers(place, versions):
+            old.append(f"{name} with {', '.join(versions)}{wanted_by}")
+    return "; ".join(
+        filter(
+            None,
+            (
+                f"the shared libraries {', '.join(found)}, which this host does not have" if found else "",
+                f"later ones than this host's of the shared libraries {', '.join(old)}" if old else "",
+            ),
+        )
+    )
+
+
+def _directories(library: Mapping[str, Any], base_prefix: str) -> list[str]:
+    """Return where a library is looked for before the loader's own directories."""
+    own = [f"{base_prefix}/lib"] if library.get("base") and base_prefix else []
+    return [*own, *filter(None, (library.get("directory"),))]
+
+
+def _lacks_features(needs: Mapping[str, Any]) -> str:
+    wanted = needs.get("processor") or {}
+    missing = sorted(set(wanted.get("features", ())) - (features() if wanted else set()))
+    if not missing:
+        return ""
+    return f"a processor with {', '.join(missing)} (for {', '.join(wanted.get('for', ()))})"
 
 
 def _glibc() -> tuple[str, tuple[int, int]] | None:

@@ -10,7 +10,7 @@ from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError, reason
 from terrastore.host import Host
 from terrastore.key import Request
-from terrastore.requirements import Disk, read_requirements
+from terrastore.requirements import Disk, RequirementSet, read_requirements
 from terrastore.requirements.files import as_path
 from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
 from terrastore.requirements.pip import configuration_files, pip_settings
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from terrastore.build import Recipe
+    from terrastore.interpreter import Interpreter
     from terrastore.requirements.uv_lines import ForUv
 
 DEFAULT_FILE: Final = "requirements.txt"
@@ -45,6 +46,7 @@ class Inputs:
     salt: str = ""
     key_env: tuple[str, ...] = ()
     seed: bool = True
+    any_patch: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -81,11 +83,13 @@ class Inputs:
             hear = said.hear
         else:
             machine = pip_settings(os.environ, configuration_files(os.environ), reader=reader)
+        requirements = read_requirements(self.files, self.constraints, reader=reader, variables=os.environ, hear=hear)
+        python = interpreter.find(self.python)
+        if self.any_patch:
+            self._refuse_patch_dependent(requirements, python)
         return Request(
-            requirements=read_requirements(
-                self.files, self.constraints, reader=reader, variables=os.environ, hear=hear
-            ),
-            interpreter=interpreter.find(self.python),
+            requirements=requirements,
+            interpreter=python,
             host=Host.here(),
             options=tuple(self._canonical_options()),
             machine=machine,
@@ -93,6 +97,7 @@ class Inputs:
             installer=self.installer,
             seed=self.seed,
             salt=self.salt,
+            any_patch=self.any_patch,
         )
 
     def recipe(self, request: Request) -> Recipe:
@@ -108,6 +113,16 @@ class Inputs:
             secrets=tuple(filter(None, map(os.environ.get, sorted(request.requirements.url_variables)))),
             seed=self.seed,
         )
+
+    def _refuse_patch_dependent(self, requirements: RequirementSet, python: Interpreter) -> None:
+        from terrastore.requirements.patches import dependent_lines  # noqa: PLC0415 -- few ask for it
+
+        lines, series = (*requirements.requirements, *requirements.constraints), python.version[:2]
+        if found := list(dependent_lines(lines, series)):
+            raise RequirementsError(
+                f"not every patch version of Python {'.'.join(map(str, series))} reads this alike: {found[0]}",
+                hint="leave --any-patch out, or write the marker with python_version",
+            )
 
     def _say_options(self, uv: ForUv) -> None:
         for line in self._options():

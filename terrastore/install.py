@@ -1,25 +1,24 @@
-"""From an archive to a working environment in its place; and making one work again that was moved."""
+"""From an archive to a working environment in its place."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from terrastore import environment, interpreter
-from terrastore.archive import originals
+from terrastore import environment
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
-from terrastore.errors import HostError, UsageError, reason
-from terrastore.host import Host
-from terrastore.interpreter import Fingerprint, Interpreter
-from terrastore.place import Target
+from terrastore.errors import UsageError, reason
+from terrastore.interpreter import Fingerprint
+from terrastore.relocation import compile_rewritten, fitting, require_fit, require_host
 from terrastore.room import Files
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.unpack import ReadRange
+    from terrastore.interpreter import Interpreter
+    from terrastore.place import Target
     from terrastore.report import Report
 
 
@@ -45,9 +44,10 @@ def install(
     totals = manifest.totals
     with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
         unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
-        environment.bind(staged, python)
+        libraries = environment.bind(staged, python, manifest.needs)
         with report.phase("check", unit="steps"):
-            environment.check(staged, python)
+            environment.check(staged, python, libraries)
+        compile_rewritten(staged, manifest, report)
         state.write(staged)
         return target.swap(staged, backup=backup)
 
@@ -67,10 +67,9 @@ def install_file(
         raise UsageError(f"{path} cannot be read: {reason(error)}", hint="name an archive, a .tar.zst file") from None
     with file:
         manifest = find_manifest(read_file(file), os.fstat(file.fileno()).st_size)
-        if lack := Host.here().lacks(manifest.needs):
-            raise HostError(f"{path} needs {lack}", hint="unpack it on a host that offers that")
         python = python or fitting(manifest)
         require_fit(manifest, python)
+        require_host(path, manifest, python)
         state = State(
             key=manifest.key,
             archive=hashlib.file_digest(file, "sha256").hexdigest(),
@@ -92,73 +91,6 @@ def read_file(file: BinaryIO) -> ReadRange:
     return lambda offset, size: os.pread(fd, size, offset)
 
 
-def relocate(path: str, *, python: Interpreter | None, wait: float, report: Report) -> tuple[State, int]:
-    """Make the environment at ``path`` work where it stands; return its new state and how many files were rewritten.
-
-    It may have been moved, copied, or unpacked by plain tar. Without ``python`` it is bound to the interpreter it
-    had, or to another of the same version.
-
-    :raises UsageError: when terrastore did not make it, or a file cannot take its path
-    :raises HostError: when no interpreter of its version is here
-    """
-    target = Target.at(path)
-    target.check_usable()
-    manifest = originals.read_environment_manifest(target.path)
-    before = State.read(target.path)
-    python = python or fitting(manifest, before)
-    require_fit(manifest, python)
-    with target.locked(report, wait=wait), target.writing():
-        kept = originals.read_originals(target.path, manifest)
-        there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
-        originals.write_relocated(target.path, manifest, there, target.path, report)
-        environment.bind(target.path, python)
-        environment.check(target.path, python)
-        here = Fingerprint.of(python.executable)
-        state = (
-            replace(before, prefix=target.path, interpreter=here)
-            if before is not None
-            else State(
-                key=manifest.key,
-                archive="",
-                prefix=target.path,
-                packages=len(manifest.packages),
-                inputs=(),
-                interpreter=here,
-            )
-        )
-        state.write(target.path)
-    return state, len(there)
-
-
-def fitting(manifest: Manifest, state: State | None = None) -> Interpreter:
-    """Return the interpreter that an environment had, else one of its version.
-
-    :raises HostError: when there is none
-    """
-    if state is not None and os.path.exists(state.interpreter.path):
-        return interpreter.probe(state.interpreter.path)
-    own = interpreter.find(None)
-    return own if _fits(manifest.interpreter, own) else interpreter.find(str(manifest.interpreter.get("version")))
-
-
-def require_fit(manifest: Manifest, python: Interpreter) -> None:
-    """Refuse an interpreter that compiled code of the environment would not work with.
-
-    :raises HostError: when version or ABI differ
-    """
-    wanted = manifest.interpreter
-    if not _fits(wanted, python):
-        raise HostError(
-            f"the environment is for Python {wanted.get('version')} ({wanted.get('soabi')}), "
-            f"not for {python.executable}, {python.version_text} ({python.soabi})",
-            hint="choose a fitting interpreter with --python",
-        )
-
-
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _fits(wanted: Any, python: Interpreter) -> bool:
-    return bool(wanted == python.identity())

@@ -1,11 +1,14 @@
-"""The Python that an environment is made for: found by python-discovery, asked once, kept as values."""
+"""The Python that an environment is made for: found by python-discovery where that is, asked once, kept as values."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +20,13 @@ _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
 
 # Runs on every Python 3; the interpreter of a virtual environment tells its base here.
 _PROBE: Final = """
-import json, os, struct, sys, sysconfig
+import importlib.util, json, os, struct, sys, sysconfig
 base = getattr(sys, "_base_executable", None) or sys.executable
+# Whose directory an environment names as its home must have the library beside it, or another's may be taken.
+home, real = os.path.join(sys.base_prefix, "bin"), os.path.realpath(base)
+if os.path.isdir(home) and not os.path.samefile(os.path.dirname(base), home):
+    if os.path.samefile(os.path.dirname(real), home):
+        base = real
 versioned = os.path.join(os.path.dirname(base), "python%d.%d" % sys.version_info[:2])
 if os.path.exists(versioned) and os.path.samefile(versioned, base):
     base = versioned
@@ -31,6 +39,7 @@ print(json.dumps({
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "debug": hasattr(sys, "gettotalrefcount"),
     "pointer_bits": struct.calcsize("P") * 8,
+    "magic": int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little"),
 }))
 """
 
@@ -39,8 +48,9 @@ print(json.dumps({
 class Interpreter:
     """Facts of one interpreter.
 
-    ``executable`` is the base interpreter's path even when it was found in a virtual environment, by its versioned
-    name where there is one. ``version`` as ``sys.version_info``.
+    ``executable`` is the base interpreter's path even when it was found in a virtual environment or by a link from
+    elsewhere, by its versioned name where there is one. ``version`` as ``sys.version_info``; ``magic`` is the number
+    that bytecode begins with.
     """
 
     executable: str
@@ -51,6 +61,7 @@ class Interpreter:
     free_threaded: bool
     debug: bool
     pointer_bits: int
+    magic: int = 0
 
     @property
     def version_text(self) -> str:
@@ -71,11 +82,19 @@ class Interpreter:
         major, minor = self.version[:2]
         return "python", f"python{major}", f"python{major}.{minor}{'t' if self.free_threaded else ''}"
 
-    def identity(self) -> dict[str, Any]:
-        """Return what a key says of it: everything that can change what is resolved or compiled."""
+    def identity(self, *, any_patch: bool = False) -> dict[str, Any]:
+        """Return what a key says of it: everything that can change what is resolved or compiled.
+
+        With ``any_patch`` without the patch version, and with what bytecode depends on instead. Only final releases
+        have the ABI and the bytecode of their series.
+        """
         facts = asdict(self)
         del facts["executable"], facts["base_prefix"]
         facts["version"] = self.version_text
+        if any_patch and self.version[3] == "final":
+            facts["version"] = ".".join(map(str, self.version[:2]))
+        else:
+            del facts["magic"]
         return facts
 
 
@@ -145,12 +164,44 @@ def _discover(request: str) -> str:
         if not Path(request).exists():
             raise HostError(f"there is no {request}", hint="give --python an interpreter's path, or a version")
         return str(Path(request).absolute())
-    from python_discovery import get_interpreter  # noqa: PLC0415 -- 90 ms that most runs do not need
-
+    try:
+        from python_discovery import get_interpreter  # noqa: PLC0415 -- 90 ms that most runs do not need
+    except ImportError:
+        return _on_path(request)
     found = get_interpreter(request.replace("@", ""))
     if found is None:
-        raise HostError(
-            f"no interpreter on this machine fits --python {request}",
-            hint="install one, or name another version or an interpreter's path",
-        )
+        raise _none_fits(request)
     return str(found.system_executable or found.executable)
+
+
+def _on_path(request: str) -> str:
+    """Return the first interpreter on ``PATH`` that is of the version ``request``, or has that name.
+
+    For where the standard library must do.
+
+    :raises HostError: when there is none
+    """
+    match = re.fullmatch(r"(?:cpython@?|python@?)?(\d+)(\.\d+)?((?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)", request)
+    if match is None:
+        if (command := shutil.which(request)) is not None:
+            return command
+        raise _none_fits(request)
+    major, minor, rest = match[1], match[2] or "", match[3]
+    wanted = major + minor + rest.removesuffix("t")
+    for folder in os.get_exec_path():
+        for name in dict.fromkeys(
+            (f"python{major}{minor}{'t' if rest.endswith('t') else ''}", f"python{major}", "python")
+        ):
+            if (found := shutil.which(name, path=folder)) is None:
+                continue
+            with suppress(HostError):
+                if f"{probe(found).version_text}.".startswith(f"{wanted}."):
+                    return found
+    raise _none_fits(request)
+
+
+def _none_fits(request: str) -> HostError:
+    return HostError(
+        f"no interpreter on this machine fits --python {request}",
+        hint="install one, or name another version or an interpreter's path",
+    )

@@ -30,7 +30,8 @@ class Request:
     """Everything that decides what an environment will hold.
 
     ``options`` are resolution options of the command line, canonical and without credentials; ``machine`` the
-    installer's own settings on this machine; ``variables`` those that ``--key-env`` names (None: not set).
+    installer's own settings on this machine; ``variables`` those that ``--key-env`` names (None: not set);
+    ``any_patch`` whether every patch version of the interpreter will do.
     """
 
     requirements: RequirementSet
@@ -42,6 +43,7 @@ class Request:
     installer: str = "pip"
     seed: bool = True
     salt: str = ""
+    any_patch: bool = False
 
     def canonical(self) -> dict[str, Any]:
         """Return the JSON object that the key is the digest of.
@@ -52,7 +54,7 @@ class Request:
             "schema": SCHEMA,
             "layout": LAYOUT,
             "salt": self.salt,
-            "interpreter": self.interpreter.identity(),
+            "interpreter": self.interpreter.identity(any_patch=self.any_patch),
             "host": self.host.identity(),
             "installer": self.installer,
             "seed": self.seed,

@@ -5,12 +5,9 @@ The archive goes under a name of its own first and the pointer after it, so whoe
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import socket
-import threading
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,19 +16,18 @@ from terrastore.catalogue import Published
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore
+from terrastore.store.protocol import ListableStore, MultipartStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
     from types import TracebackType
 
     from terrastore.archive.pack import Packed
     from terrastore.key import EnvKey
     from terrastore.report import Report
-    from terrastore.store.protocol import Object, Store, Upload
+    from terrastore.store.protocol import Object, Store, Unfinished, Upload
 
 _TRIES: Final = 5
-_COPY_SIZE: Final = 8 * 1024 * 1024
 
 
 class Publication:
@@ -70,6 +66,8 @@ class Publication:
         self._begun = False
         self._upload: Upload | None = None
         self._there: Published | None = None
+        self._version: str | None = None
+        self._abandoned: Collection[Unfinished] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +95,20 @@ class Publication:
                 except StoreRefusedError:
                     self._take_back(envelope)
                     raise
+                if self._there.envelope == envelope:
+                    self._discard_abandoned()
         return self._there
 
     def abandon(self, error: TerrastoreError) -> None:
         """Discard what was written, unless the store has the environment, or had trouble of its own before."""
         if self._upload is not None or not self._begun:
             self._give_up(error)
+
+    def withdraw(self) -> None:
+        """Discard what was written: another archive was first where that is decided."""
+        self._upload = None
+        error = StoreRefusedError(f"another archive of {self._key.short} was first")
+        self._stack.__exit__(type(error), error, None)
 
     def _give_up(self, error: TerrastoreError) -> None:
         self._upload = None
@@ -125,8 +131,13 @@ class Publication:
         """Start the upload, unless it is not needed any more: not before there is something to upload."""
         self._begun = True
         store = catalogue.writable(self._store)
-        _, self._there = self._look()
+        current, self._there = self._look()
         if self._there is None:
+            self._version = current.version if current is not None else None
+            # What was begun before ours is known by being there; no clock is needed.
+            if isinstance(store, MultipartStore):
+                with suppress(TerrastoreError):
+                    self._abandoned = store.unfinished(layout.archives(self._key.text))
             if self._name == self._refused and isinstance(store, ListableStore):
                 # Where removing is not allowed, as to who only builds in S3, uploading may well be.
                 with suppress(StoreRefusedError):
@@ -138,9 +149,32 @@ class Publication:
         try:
             yield
         except TerrastoreError as error:
+            if isinstance(error, StoreRefusedError) and (winner := self._overtaken()) is not None:
+                self._upload, self._there = None, winner
+                self._stack.__exit__(type(error), error, error.__traceback__)
+                return
             if self._required:
                 raise
             self._give_up(error)
+
+    def _overtaken(self) -> Published | None:
+        """Return what somebody published since our upload began, who may have discarded it."""
+        if self._upload is not None:
+            with suppress(TerrastoreError):
+                current = self._store.read(layout.pointer(self._key.text))
+                if current is not None and current.version != self._version:
+                    return self._sound(current)
+        return None
+
+    def _discard_abandoned(self) -> None:
+        """Discard uploads that were begun before ours: once our pointer is up, who makes them is dead or too late.
+
+        Who may not, or whose store does not know of it, leaves them to the store's own rules.
+        """
+        if isinstance(self._store, MultipartStore):
+            with suppress(TerrastoreError):
+                for upload in self._abandoned:
+                    self._store.discard(upload)
 
     def _look(self) -> tuple[Object | None, Published | None]:
         """Return the pointer that is there, and what it stands for unless that is to be replaced.
@@ -148,8 +182,9 @@ class Publication:
         :raises StoreRefusedError: for one of a later version; it is sound for those who can read it
         """
         current = self._store.read(layout.pointer(self._key.text))
-        if current is None or self._replace:
-            return current, None
+        return current, None if current is None or self._replace else self._sound(current)
+
+    def _sound(self, current: Object) -> Published | None:
         try:
             pointer = Pointer.from_envelope(current.data, key=self._key.text)
         except UnknownSchemaError as error:
@@ -157,10 +192,10 @@ class Publication:
                 f"{self._store} has {self._key.short}, but {error}", hint="upgrade terrastore here"
             ) from None
         except PointerError:
-            return current, None
+            return None
         if pointer.archive.name == self._refused or pointer.expired(datetime.now(UTC)):
-            return current, None
-        return current, Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data)
+            return None
+        return Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data)
 
     def _point(self, envelope: bytes) -> Published:
         store, place = catalogue.writable(self._store), layout.pointer(self._key.text)
@@ -195,78 +230,21 @@ def envelope(packed: Packed, key: EnvKey, name: str) -> bytes:
         python=str(packed.manifest.interpreter["version"]),
         packages=len(packed.manifest.packages),
         builder=f"terrastore {__version__} on {socket.gethostname()}",
-        needs=packed.manifest.needs,
+        needs={"libc": packed.manifest.needs.get("libc")},  # what else is needed has no room here
     ).to_envelope()
 
 
-@contextmanager
-def filling(found: Published, nearer: Sequence[Publication]) -> Iterator[Published]:
-    """Yield ``found`` so that whatever the body reads of it goes to ``nearer`` too, which then have it as well.
+def end(publications: Iterable[Publication], envelope: bytes) -> Published | None:
+    """Point the key to a new archive in one store after another; return what the first of them has then.
 
-    What the body did not read is read afterwards.
+    Where another archive was first, the others get none: who takes that one fills them with it. None when nothing
+    could be published anywhere.
     """
-    if not nearer:
-        yield found
-        return
-    with ExitStack() as stack:
-        for publication in nearer:
-            stack.enter_context(publication)
-        relay = _Relay(found, nearer)
-        yield replace(found, store=relay)
-        try:
-            relay.finish()
-        except TerrastoreError as error:
-            for publication in nearer:
-                publication.abandon(error)
+    there: Published | None = None
+    for publication in publications:
+        if there is not None and there.envelope != envelope:
+            publication.withdraw()
         else:
-            for publication in nearer:
-                publication.end(found.envelope)
-
-
-class _Relay:
-    """A store that is read through: ranges come in any order and again, and each byte goes on once, in order."""
-
-    def __init__(self, found: Published, sinks: Sequence[Publication]) -> None:
-        self._found = found
-        self._sinks = sinks
-        self._lock = threading.Lock()
-        self._waiting: dict[int, bytes] = {}
-        self._position = 0
-        self._digest = hashlib.sha256()
-
-    def __str__(self) -> str:
-        return str(self._found.store)
-
-    def read(self, name: str) -> Object | None:
-        return self._found.store.read(name)
-
-    def read_range(self, name: str, offset: int, size: int) -> bytes | None:
-        data = self._found.store.read_range(name, offset, size)
-        if data:
-            with self._lock:
-                self._waiting[offset] = data
-                self._hand_on()
-        return data
-
-    def finish(self) -> None:
-        """Read what nobody read yet.
-
-        :raises TerrastoreError: when it cannot be read, or the whole is not what the pointer says
-        """
-        archive = self._found.pointer.archive
-        while self._position < archive.size:
-            gap_end = min(self._waiting, default=archive.size)
-            self._waiting[self._position] = self._found.read(self._position, min(gap_end - self._position, _COPY_SIZE))
-            self._hand_on()
-        if self._digest.hexdigest() != archive.sha256:
-            raise StoreUnreachableError(
-                f"the archive of {self._found.key.short} in {self} is not what its pointer says", hint=""
-            )
-
-    def _hand_on(self) -> None:
-        while self._waiting and (start := min(self._waiting)) <= self._position:
-            data = self._waiting.pop(start)[self._position - start :]
-            for sink in self._sinks:
-                sink.write(data)
-            self._digest.update(data)
-            self._position += len(data)
+            ended = publication.end(envelope)
+            there = there or ended
+    return there

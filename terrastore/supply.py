@@ -16,13 +16,17 @@ from terrastore.errors import (
     StoreUnreachableError,
     TerrastoreError,
 )
-from terrastore.publish import Publication, filling
+from terrastore.filling import filling
+from terrastore.host import REMEDY
+from terrastore.publish import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from terrastore.archive.manifest import Manifest
     from terrastore.catalogue import Published
     from terrastore.host import Host
+    from terrastore.interpreter import Interpreter
     from terrastore.key import EnvKey
     from terrastore.report import Report
     from terrastore.store.protocol import Store, WritableStore
@@ -82,20 +86,34 @@ class Supply:
         is_there = catalogue.is_writable(origin.store) and not origin.is_out_of_reach
         return catalogue.writable(origin.store) if is_there else None
 
-    def find(self, layer: Layer) -> Published | None:
+    def find(self, layer: Layer, python: Interpreter) -> tuple[Published, Manifest] | None:
         """Return what a store has that fits this host: under the key, else under the key for its distribution.
 
-        :raises TerrastoreError: when it cannot be asked, or its pointer is unsound
+        Nothing but pointer and manifest is read.
+
+        :raises TerrastoreError: when it cannot be asked, or its pointer or manifest is unsound
         """
-        found = self._look_up(layer, self._key)
-        if found is None or not (lack := self._host.lacks(found.pointer.needs)):
+        found, lack = self._judged(layer, self._key, python)
+        if not lack:
             return found
         self.publish_as = self._key.for_distribution(self._host.distribution)
-        special = self._look_up(layer, self.publish_as)
-        if special is not None and not self._host.lacks(special.pointer.needs):
+        special, _ = self._judged(layer, self.publish_as, python)
+        if special is not None:
             return special
         self._misfit = f"{self._key.short} in {layer.store} needs {lack}"
         return None
+
+    def _judged(self, layer: Layer, key: EnvKey, python: Interpreter) -> tuple[tuple[Published, Manifest] | None, str]:
+        """Return what a store has under ``key``, None when nothing fits, and what this host lacks for it."""
+        found = self._look_up(layer, key)
+        if found is None:
+            return None, ""
+        if lack := self._host.lacks(found.pointer.needs):
+            return None, lack
+        with catalogue.naming(found):
+            found, manifest = found.with_manifest()
+        lack = self._host.lacks(manifest.needs, python.base_prefix)
+        return (None if lack else (found, manifest)), lack
 
     @contextmanager
     def filling(self, layer: Layer, found: Published, *, publish: bool) -> Iterator[Published]:
@@ -150,7 +168,7 @@ class Supply:
         if self._misfit:
             raise HostError(
                 self._misfit,
-                hint="build it on the oldest system of the fleet, or run without --no-build on this one",
+                hint=f"{REMEDY}; or build on the oldest system of the fleet, or without --no-build on this one",
             )
         raise NotInStoreError(
             f"{self._store} has no {self._key.short}, and building is off",

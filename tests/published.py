@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 from base64 import b64encode
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from terrastore.archive.pack import Origin, Packed, Sink, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError
+from terrastore.filling import filling
 from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
@@ -96,7 +98,7 @@ def publish(
     return published
 
 
-def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
+def publish_once(store: Path, locks: Path, key: EnvKey, *, overwrite: bool = False, refused: str | None = None) -> None:
     """Publish an environment as a build does: it takes the lock and the lease, uploads and points."""
     report = Report()
     with TemporaryDirectory() as folder:
@@ -104,7 +106,25 @@ def publish_once(store: Path, locks: Path, key: EnvKey) -> None:
     flight = Flight(DirectoryStore(str(store)), key, locks=locks, patience=Patience(0), required=True, report=report)
     with flight.turn() as ours:
         assert ours
-        publish(DirectoryStore(str(store)), archive, key, report=report)
+        publish(DirectoryStore(str(store)), archive, key, overwrite=overwrite, refused=refused, report=report)
+
+
+def leave_lease(store: Path, locks: Path, key: EnvKey) -> None:
+    """Begin a build and end at once, as if killed."""
+    patience = Patience(0)
+    with Flight(DirectoryStore(str(store)), key, locks=locks, patience=patience, required=True, report=Report()).turn():
+        os._exit(9)
+
+
+def fill_once(near: Path, far: Path, key: EnvKey) -> None:
+    """Fill a nearer store with what a farther one has, as a fetch does."""
+    report = Report()
+    published = find(DirectoryStore(str(far)), key, report)
+    assert published is not None
+    name = published.pointer.archive.name
+    publication = Publication(DirectoryStore(str(near)), key, name, required=True, report=report)
+    with filling(published, [publication]) as read:
+        read.manifest()
 
 
 def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None) -> Pointer:

@@ -18,7 +18,7 @@ from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
-from terrastore.store.protocol import Listed, Object, Store
+from terrastore.store.protocol import Listed, Object, Store, Unfinished
 
 Look = Callable[..., list[Finding]]
 
@@ -216,6 +216,36 @@ def test_who_builds_need_not_remove(look: Look) -> None:
     assert [] == wrong(found)
     ((name, data),) = store._objects.items()
     assert f"{name} stays there, {len(data)} bytes" in found[-1].message
+
+
+class InParts(MemoryStore):
+    """A store that keeps the parts of uploads, and may not tell of them."""
+
+    def __init__(self, *, tells: bool) -> None:
+        super().__init__()
+        self.tells = tells
+
+    def unfinished(self, prefix: str) -> list[Unfinished]:
+        if not self.tells:
+            raise StoreRefusedError("memory: refuses to list unfinished uploads")
+        return [Unfinished(f"{prefix}key/archive", "1")]
+
+    def discard(self, upload: Unfinished) -> None:
+        raise AssertionError(upload)
+
+
+def test_unfinished_uploads_are_counted(look: Look) -> None:
+    """They may be of builders that are at work: none is touched."""
+    found = look(InParts(tells=True))
+    assert [] == wrong(found)
+    assert found[-1].message.endswith("tells of unfinished uploads, which the next publication discards; now: 1")
+
+
+def test_that_unfinished_uploads_are_not_told_is_a_warning(look: Look) -> None:
+    """What it means, and both ways out."""
+    warning = the_one(look(InParts(tells=False)), WARNING, "store")
+    assert "parts of what killed builders uploaded stay there" in warning.message
+    assert "allow s3:ListBucketMultipartUploads on the bucket, or let a rule discard them" in warning.hint
 
 
 class Clock(MemoryStore):

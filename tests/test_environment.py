@@ -17,6 +17,7 @@ from terrastore.errors import HostError
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.key import EnvKey
 from terrastore.requirements.files import Source
+from tests.archive.compiling import library
 
 KEY = EnvKey(f"cp311-linux_x86_64-{'0' * 40}")
 OTHER_KEY = EnvKey(f"cp311-linux_x86_64-{'1' * 40}")
@@ -322,3 +323,57 @@ def test_check_ignores_the_callers_python_variables(
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     bind(str(tmp_path), python)
     check(str(tmp_path), python)
+
+
+def own(name: str) -> dict[str, object]:
+    """Return needs of one library of the interpreter."""
+    return {"libraries": [{"name": name, "base": True}, {"name": "libz.so.1"}, {"name": "libx.so", "directory": "/o"}]}
+
+
+def test_binding_links_the_interpreters_libraries(python: Interpreter, tmp_path: Path) -> None:
+    """Programs that were linked with the interpreter find its library in lib, and that of the next one afterwards."""
+    bases = [tmp_path / "one", tmp_path / "two"]
+    for base in bases:
+        (base / "lib").mkdir(parents=True)
+        (base / "lib/libpython9.so").touch()
+    link = tmp_path / "env/lib/libpython9.so"
+    for base in bases:
+        moved = replace(python, base_prefix=str(base))
+        assert [str(link), "libz.so.1", "/o/libx.so"] == bind(str(tmp_path / "env"), moved, own("libpython9.so"))
+        assert str(base / "lib/libpython9.so") == os.readlink(link)
+    elsewhere = replace(python, base_prefix=str(tmp_path / "three"))
+    assert "libpython9.so" == bind(str(tmp_path / "env"), elsewhere, own("libpython9.so"))[0]
+    assert not os.path.lexists(link)
+
+
+def test_binding_leaves_a_file_of_the_environment(python: Interpreter, tmp_path: Path) -> None:
+    """A file of that name which is no link belongs to a package."""
+    (tmp_path / "base/lib").mkdir(parents=True)
+    (tmp_path / "base/lib/libx.so").touch()
+    (tmp_path / "env/lib").mkdir(parents=True)
+    (tmp_path / "env/lib/libx.so").write_text("a package's")
+    bind(str(tmp_path / "env"), replace(python, base_prefix=str(tmp_path / "base")), own("libx.so"))
+    assert "a package's" == (tmp_path / "env/lib/libx.so").read_text()
+
+
+def test_check_loads_libraries(python: Interpreter, tmp_path: Path) -> None:
+    """Libraries that are there are loaded; one that is not, or lacks another, is named."""
+    env = str(tmp_path / "env")
+    bind(env, python)
+    good = library(tmp_path / "libgood.so")
+    inner = library(tmp_path / "libinner.so", "int inner(void) { return 1; }")
+    broken = library(tmp_path / "libbroken.so", "int inner(void); int f(void) { return inner(); }", str(inner))
+    check(env, python, [str(good), "libc.so.6"])
+    inner.unlink()
+    with pytest.raises(HostError, match=r"cannot be loaded here: .*libinner\.so: cannot open shared object file"):
+        check(env, python, [str(good), str(broken)])
+    with pytest.raises(HostError, match=r"libnone\.so\.9: cannot open shared object file"):
+        check(env, python, ["libnone.so.9"])
+
+
+def test_a_library_that_ends_the_process_is_no_proof(python: Interpreter, tmp_path: Path) -> None:
+    """Some libraries refuse to be loaded by others than the programs they are for."""
+    env = str(tmp_path / "env")
+    bind(env, python)
+    code = "#include <stdlib.h>\n__attribute__((constructor)) static void begin(void) { _Exit(3); }"
+    check(env, python, [str(library(tmp_path / "libsulky.so", code))])

@@ -14,7 +14,8 @@ import pytest
 
 from terrastore.catalogue import Published
 from terrastore.errors import ArchiveRefusedError, StoreUnreachableError
-from terrastore.publish import Publication, filling
+from terrastore.filling import filling
+from terrastore.publish import Publication
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore

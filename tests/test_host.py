@@ -6,11 +6,15 @@ import json
 import platform
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from terrastore.host import Host
+from tests.archive.compiling import library
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEBIAN = Host(system="linux", machine="x86_64", libc=("glibc", (2, 36)), distribution="debian-12")
 ALPINE = Host(system="linux", machine="aarch64", libc=("musl", (1, 2)), distribution="alpine-3.20.1")
@@ -115,3 +119,55 @@ def test_lacks(host: Host, wanted: dict[str, Any], expected: str) -> None:
 def test_a_need_without_a_family_never_fits() -> None:
     """A libc that is not named cannot be compared."""
     assert DEBIAN.lacks({"libc": {"version": "2.17"}}) != ""
+
+
+def library_need(name: str, **more: object) -> dict[str, Any]:
+    return {"libc": None, "libraries": [{"name": name, "for": ["thing"], **more}]}
+
+
+ABSENT = "the shared libraries libnone.so.9 (for thing), which this host does not have"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        pytest.param(library_need("libc.so.6"), "", id="there"),
+        pytest.param(library_need("libc.so.6", versions=["GLIBC_2.2.5"]), "", id="there, with a version"),
+        pytest.param(library_need("libnone.so.9"), ABSENT, id="not there"),
+        pytest.param(library_need("libnone.so.9", directory="/none"), ABSENT, id="not in its directory"),
+        pytest.param(
+            library_need("libc.so.6", versions=["GLIBC_9.9"]),
+            "later ones than this host's of the shared libraries libc.so.6 with GLIBC_9.9 (for thing)",
+            id="too old",
+        ),
+        pytest.param({"libc": None, "processor": {"features": [], "for": []}}, "", id="any processor"),
+        pytest.param(
+            {"libc": None, "processor": {"features": ["telepathy", "fpu"], "for": ["thing"]}},
+            "a processor with telepathy (for thing)",
+            id="a feature that none has",
+        ),
+        pytest.param(
+            library_need("libnone.so.9") | {"processor": {"features": ["telepathy"], "for": ["thing"]}},
+            f"{ABSENT}; a processor with telepathy (for thing)",
+            id="both",
+        ),
+        pytest.param(
+            library_need("libnone.so.9") | needs("glibc", "2.99"),
+            "glibc 2.99 or later; this host has glibc 2.36",
+            id="the libc first",
+        ),
+    ],
+)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names are those of another machine")
+def test_lacks_libraries_and_features(wanted: dict[str, Any], expected: str) -> None:
+    """Libraries are looked for on this machine, and named with who needs them."""
+    assert expected == DEBIAN.lacks(wanted)
+
+
+def test_a_library_of_the_interpreter_is_looked_for_beside_it(tmp_path: Path) -> None:
+    """The interpreter's own library may stand in its lib directory alone."""
+    library(tmp_path / "lib/libpython9.so")
+    wanted = library_need("libpython9.so", base=True)
+    assert "" == DEBIAN.lacks(wanted, str(tmp_path))
+    assert "libpython9.so" in DEBIAN.lacks(wanted, "/usr")
+    assert "libpython9.so" in DEBIAN.lacks(library_need("libpython9.so"), str(tmp_path))

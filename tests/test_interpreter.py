@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -68,16 +69,25 @@ def test_a_path() -> None:
     assert find(None) == find(find(None).executable)
 
 
-def test_the_versioned_name_is_preferred(tmp_path: Path) -> None:
+def test_the_versioned_name_is_preferred() -> None:
     """An interpreter goes by its versioned name where that is the same: a plain one may lead elsewhere tomorrow."""
-    plain, versioned = tmp_path / "python3", tmp_path / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    plain.symlink_to(find(None).executable)
-    alone = find(str(plain)).executable
-    versioned.write_text("another")
-    beside_another = find(str(plain)).executable
-    versioned.unlink()
-    versioned.symlink_to(plain)
-    assert (str(plain), str(plain), str(versioned)) == (alone, beside_another, find(str(plain)).executable)
+    own = find(None)
+    plain, versioned = (f"{own.base_prefix}/bin/{name}" for name in own.names[1:])
+    assert os.path.samefile(plain, versioned)
+    assert versioned == find(plain).executable
+
+
+def test_a_link_from_elsewhere_is_followed(tmp_path: Path) -> None:
+    """To where the library is, which an environment finds from there; not from a directory that is a link itself."""
+    own = find(None)
+    home = os.path.dirname(own.executable)
+    (tmp_path / "python3").symlink_to(own.executable)
+    (tmp_path / own.names[-1]).symlink_to(own.executable)
+    assert os.path.samefile(home, os.path.dirname(find(str(tmp_path / "python3")).executable))
+    (tmp_path / "opt").symlink_to(own.base_prefix)
+    (tmp_path / "bin").symlink_to(home)
+    linked = str(tmp_path / "opt/bin" / own.names[-1])
+    assert linked == find(linked).executable
 
 
 def test_an_environments_python_leads_to_its_base(environment: Path) -> None:
@@ -280,3 +290,53 @@ def test_fingerprint_of_nothing(tmp_path: Path) -> None:
     """An interpreter that is gone has no fingerprint."""
     with pytest.raises(FileNotFoundError):
         Fingerprint.of(str(tmp_path / "python"))
+
+
+def test_any_patch_of_a_release() -> None:
+    """Patch versions of one series are one where that is asked for, unless their bytecode differs."""
+    python = replace(CPYTHON, magic=3495)
+    newer = replace(python, version=(3, 11, 9, "final", 0))
+    assert python.identity() != newer.identity()
+    assert python.identity(any_patch=True) == newer.identity(any_patch=True)
+    assert "3.11" == python.identity(any_patch=True)["version"]
+    for other in (
+        replace(newer, magic=3494),
+        replace(newer, soabi="x"),
+        replace(newer, version=(3, 12, 1, "final", 0)),
+    ):
+        assert python.identity(any_patch=True) != other.identity(any_patch=True)
+    assert "magic" not in python.identity()
+
+
+@pytest.mark.parametrize("level", ["alpha", "beta", "candidate"])
+def test_a_pre_release_is_for_itself(level: str) -> None:
+    """Neither ABI nor bytecode hold from one pre-release to the next."""
+    python = replace(CPYTHON, version=(3, 15, 0, level, 1))
+    assert python.identity() == python.identity(any_patch=True)
+
+
+def test_bytecode_begins_with_the_magic_number() -> None:
+    """It is asked of the interpreter."""
+    assert int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little") == find(None).magic
+
+
+REQUESTS = ["{0}.{1}", "{0}.{1}.{2}", "python{0}.{1}", "cpython@{0}.{1}", "{0}"]
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_found_on_the_path_alone(request_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where python-discovery is not, PATH is searched for the version or the command, past what does not run."""
+    broken, folder = tmp_path / "broken", tmp_path / "bin"
+    name = "python{}.{}".format(*sys.version_info)
+    for each in (broken, folder):
+        each.mkdir()
+    program(broken / name, "exit 3")
+    (folder / name).symlink_to(find(None).executable)
+    (folder / "python3").symlink_to(name)
+    monkeypatch.setitem(sys.modules, "python_discovery", None)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'absent'}:{folder}" if "python" in request_ else f"{broken}:{folder}")
+    found = find(request_.format(*sys.version_info))
+    assert os.path.samefile(found.executable, folder / name)
+    for absent in ("3.99", "{}.{}.99".format(*sys.version_info), "no-such-python", ">=3.9"):
+        with pytest.raises(HostError, match="no interpreter on this machine fits"):
+            find(absent)

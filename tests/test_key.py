@@ -272,3 +272,12 @@ def test_for_distribution(distribution: str, expected: str) -> None:
 def test_short(text: str, expected: str) -> None:
     """Eight digits are enough for a person; a distribution stays."""
     assert expected == EnvKey(text).short
+
+
+def test_any_patch_is_a_key_of_its_own() -> None:
+    """Patch versions of one series have one key then, and who does not ask for it has the key of before."""
+    newer = with_interpreter(version=(3, 11, 9, "final", 0))
+    keys = {EnvKey.of(replace(request, any_patch=True)) for request in (REQUEST, newer)}
+    assert 1 == len(keys)
+    assert not keys & {EnvKey.of(REQUEST), EnvKey.of(newer)}
+    assert EnvKey.of(REQUEST) == EnvKey.of(with_interpreter(magic=1))

@@ -1,6 +1,7 @@
 """The folder list is the architecture: imports go one way."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,18 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 # A unit may import those in lower rows, and itself.
 ROWS = (
     ("cli",),
+    ("standalone",),
     ("ensure", "doctor", "settings"),
     ("supply", "flight"),
+    ("filling",),
     ("inputs", "install", "publish"),
+    ("relocation",),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer"),
     ("requirements", "interpreter", "host", "room"),
-    ("atomic", "patience", "report", "errors"),
+    ("messages",),
+    ("atomic", "patience", "report", "errors", "loader", "processor"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}
@@ -62,7 +67,10 @@ def test_every_module_has_a_row() -> None:
     assert {unit_of(path) for path in MODULES} - {"__main__"} == set(RANK)
 
 
-@pytest.mark.parametrize("name", ["relocate.py", "staging.py", "ustar.py", "manifest.py", "layers.py", "record.py"])
+PURE = ["placeholder", "literals", "relocate", "shells", "scripts", "staging", "ustar", "manifest", "layers", "record"]
+
+
+@pytest.mark.parametrize("name", [f"{name}.py" for name in PURE])
 def test_the_pure_modules_touch_nothing(name: str) -> None:
     """The modules that decide have no disk, process, network or clock."""
     forbidden = {"os", "subprocess", "socket", "time", "pathlib", "shutil", "threading", "random", "secrets"}
@@ -79,10 +87,27 @@ def test_only_locations_knows_the_kinds_of_store(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_command_line_prints_or_exits(path: Path) -> None:
-    """Everything below the command line returns or raises."""
+    """Everything below the command lines returns or raises."""
     calls = {
         node.func.id
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert unit_of(path) in {"cli", "__main__"} or not calls & {"print", "exit", "input"}
+    assert unit_of(path) in {"cli", "standalone", "messages", "__main__"} or not calls & {"print", "exit", "input"}
+
+
+def test_only_builds_read_elf_files_by_a_library() -> None:
+    """Who fetches imports nothing of pyelftools: it is named in one module, inside of functions alone."""
+    users = {path.name: path for path in MODULES if any(name.startswith("elftools") for name in imports(path))}
+    assert {"elf.py"} == users.keys()
+    top = [
+        node for node in ast.parse(users["elf.py"].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not any("elftools" in ast.dump(node) for node in top)
+
+
+@pytest.mark.parametrize("name", ["slots", "relocate", "originals", "record", "manifest", "ustar"])
+def test_what_moves_an_environment_needs_the_standard_library_alone(name: str) -> None:
+    """Moving needs no package that is installed."""
+    used = {each.split(".")[0] for each in imports(PACKAGE / "archive" / f"{name}.py")}
+    assert used <= {*sys.stdlib_module_names, "terrastore"}

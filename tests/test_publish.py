@@ -20,12 +20,12 @@ from terrastore.errors import (
     StoreUnreachableError,
     TerrastoreError,
 )
-from terrastore.publish import Publication, archive_name
+from terrastore.publish import Publication, archive_name, end
 from terrastore.publish import envelope as pointer_to
 from terrastore.report import Phase, Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
-from terrastore.store.protocol import Object, Upload
+from terrastore.store.protocol import Object, Unfinished, Upload
 from tests.published import (
     KEY,
     OTHER_KEY,
@@ -239,6 +239,112 @@ def test_a_pointer_that_changes_all_the_time_is_given_up(archive: Archive) -> No
     assert caught.value.hint
 
 
+class PartStore(MemoryStore):
+    """A store that keeps unfinished uploads; one that is discarded is refused from then on."""
+
+    def __init__(self, *, tells: bool = True) -> None:
+        super().__init__()
+        self.tells = tells
+        self.uploads: list[Unfinished] = []
+
+    @contextmanager
+    def upload(self, name: str) -> Iterator[Upload]:
+        own = self.begin(name)
+        try:
+            with super().upload(name) as upload:
+                yield Parts(self, own, upload)
+                self.check(own)
+        finally:
+            self.discard(own)
+
+    def begin(self, name: str) -> Unfinished:
+        self.uploads.append(Unfinished(name, f"upload {len(self.uploads)}"))
+        return self.uploads[-1]
+
+    def check(self, upload: Unfinished) -> None:
+        if upload not in self.uploads:
+            raise StoreRefusedError("there is no such upload")
+
+    def unfinished(self, prefix: str) -> list[Unfinished]:
+        if not self.tells:
+            raise StoreRefusedError("not for you")
+        return [upload for upload in self.uploads if upload.name.startswith(prefix)]
+
+    def discard(self, upload: Unfinished) -> None:
+        if upload in self.uploads:
+            self.uploads.remove(upload)
+
+
+class Parts:
+    def __init__(self, store: PartStore, own: Unfinished, upload: Upload) -> None:
+        self.store = store
+        self.own = own
+        self.upload = upload
+
+    def write(self, data: bytes, /) -> None:
+        self.store.check(self.own)
+        self.upload.write(data)
+
+
+def test_what_killed_builders_left_is_discarded(archive: Archive) -> None:
+    """Unfinished uploads of the key that were there before; those of other keys are somebody else's."""
+    store = PartStore()
+    store.begin(layout.archive(KEY.text, archive_name()))
+    other = store.begin(layout.archive(OTHER_KEY.text, archive_name()))
+    published = publish(store, archive)
+    assert ([other], published) == (store.uploads, found(store))
+
+
+def test_who_may_not_tell_of_uploads_publishes_all_the_same(archive: Archive) -> None:
+    """In silence: a rule of the bucket does it then."""
+    store, report = PartStore(tells=False), Report()
+    left = store.begin(layout.archive(KEY.text, archive_name()))
+    assert publish(store, archive, report=report) == found(store)
+    assert ([left], []) == (store.uploads, report.warnings)
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["first", "rebuild"])
+@pytest.mark.parametrize("required", [False, True], ids=["", "required"])
+def test_who_is_slower_takes_what_was_published(archive: Archive, overwrite: bool, required: bool) -> None:
+    """An upload that the quicker one discarded is no trouble, and nothing is left of it."""
+    store, report = PartStore(), Report()
+    if overwrite:
+        publish(store, archive)
+    slow = Publication(store, KEY, archive_name(), replace=overwrite, required=required, report=report)
+    with slow:
+        slow.write(archive[1][:100])
+        quicker = publish(store, archive, overwrite=overwrite)
+        slow.write(archive[1][100:])
+        assert quicker == slow.end(pointer_for(archive[1]).to_envelope())
+    assert (quicker, [], []) == (found(store), store.uploads, report.warnings)
+    assert place(quicker) in contents(store)
+
+
+def test_who_began_later_is_left_alone(archive: Archive) -> None:
+    """What is uploaded to replace the pointer that comes up meanwhile is not discarded with the dead ones."""
+    store = PartStore()
+    with Publication(store, KEY, "first", required=True, report=Report()) as first:
+        first.write(archive[1])
+        packed, data = archive
+        name = archive_name()
+        with Publication(store, KEY, name, replace=True, required=True, report=Report()) as later:
+            later.write(data)
+            first.end(pointer_to(packed, KEY, "f" * 32 + ".tar.zst"))
+            assert later.end(pointer_to(packed, KEY, name)) == found(store)
+    assert [] == store.uploads
+
+
+def test_a_discarded_upload_that_nobody_replaced_is_trouble(archive: Archive) -> None:
+    """Such as by a rule of the bucket: it is told."""
+    store, report = PartStore(), Report()
+    with Publication(store, KEY, archive_name(), report=report) as publication:
+        publication.write(archive[1][:100])
+        store.uploads.clear()
+        publication.write(archive[1][100:])
+        assert publication.end(b"pointer") is None
+    assert (["not published: there is no such upload"], {}) == (report.warnings, contents(store))
+
+
 def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool, own: bool = True) -> Published | None:
     """Publish three pieces."""
     data = b"one, two, three"
@@ -410,6 +516,30 @@ class Meddling:
         self.taken += 1
         if self.taken == 2:
             self.meddle()
+
+
+def test_who_is_late_fills_no_nearer_store(tree: Path) -> None:
+    """Where another archive was first, the nearer stores get none of ours, and nothing unfinished, without a word."""
+    far, near, report = MemoryStore(), PartStore(), Report()
+    name = archive_name()
+    own = [Publication(store, KEY, name, report=report) for store in (far, near)]
+    winner = []
+    meddling = Meddling(lambda: winner.append(put(far, b"winner")))
+    with ExitStack() as stack:
+        entered = [stack.enter_context(each) for each in own]
+        packed = pack_tree(tree, [*entered, meddling])
+        assert winner == [end(entered, pointer_to(packed, KEY, name))]
+    assert ({}, [], []) == (contents(near), near.uploads, report.warnings)
+
+
+def test_a_nearer_store_is_filled_though_the_last_takes_nothing(tree: Path) -> None:
+    """Only another archive there speaks against it, no trouble."""
+    far, near, report = TroubledStore("upload"), MemoryStore(), Report()
+    own = publications(far, near, report=report)
+    with ExitStack() as stack:
+        packed = pack_tree(tree, [stack.enter_context(each) for each in own])
+        assert end(own, pointer_to(packed, KEY, own[0]._name)) == found(near)
+    assert ["not published: no upload here"] == report.warnings
 
 
 def test_packing_that_fails_leaves_nothing_in_the_stores(tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bytecode made at pack time, by the interpreter that will use it, on all cores."""
+"""Bytecode made before it is needed, by the interpreter that will use it, on all cores."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from terrastore import room
+from terrastore.archive import _compile
 from terrastore.errors import BuildError
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from terrastore.report import Phase
 
-_PROGRAM = Path(__file__).with_name("_compile.py")
+# The directory it is run in is on the path of a program that is given as text, and no place to import from.
+_RUN: Final = "import sys; del sys.path[0]; exec(sys.argv[1])"
+# -S, for .pth files must not run.
+_OPTIONS: Final = ("-s", "-S", "-B", "-W", "ignore", "-c", _RUN)
 
 
 def compile_modules(tree: str, modules: Sequence[str], *, python: str, workers: int, phase: Phase) -> list[str]:
@@ -28,25 +31,27 @@ def compile_modules(tree: str, modules: Sequence[str], *, python: str, workers: 
     :raises BuildError: when the interpreter itself fails
     :raises OSError: when it fails for lack of room
     """
+    import inspect  # noqa: PLC0415 -- most hits compile nothing
+
+    program = inspect.getsource(_compile)
     shares = [modules[start::workers] for start in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
-        made = pool.map(lambda share: _compile_share(tree, share, python, phase), shares)
+        made = pool.map(lambda share: _compile_share(tree, share, [python, *_OPTIONS, program], phase), shares)
         return sorted(path for share in made for path in share)
 
 
-def _compile_share(tree: str, share: Sequence[str], python: str, phase: Phase) -> list[str]:
-    # -S, for .pth files must not run; no PYTHON* variables, for PYTHONPYCACHEPREFIX and others redirect the output.
+def _compile_share(tree: str, share: Sequence[str], command: Sequence[str], phase: Phase) -> list[str]:
+    # No PYTHON* variables, for PYTHONPYCACHEPREFIX and others redirect the output.
     # A fixed hash seed makes the order of sets in bytecode the same below 3.11.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["PYTHONHASHSEED"] = "0"
-    # Beside the tree: one disk less that could be full.
-    with tempfile.TemporaryFile(dir=os.path.dirname(tree)) as names, ThreadPoolExecutor(1) as listener:
+    # In the tree: one disk less that could be full, or not be ours.
+    with tempfile.TemporaryFile(dir=tree) as names, ThreadPoolExecutor(1) as listener:
         names.write(b"".join(os.fsencode(name) + b"\n" for name in share))
         names.seek(0)
-        command = [python, "-s", "-S", "-B", "-W", "ignore", str(_PROGRAM)]
         made = []
         with subprocess.Popen(
-            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, cwd=tree, env=environment, stdin=names, stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=0o022
         ) as process:
             errors = listener.submit(_all, process.stderr)
             for line in process.stdout or ():
@@ -58,7 +63,7 @@ def _compile_share(tree: str, share: Sequence[str], python: str, phase: Phase) -
             room.heed(problem)
             last = problem.rpartition("\n")[2]
             raise BuildError(
-                f"{python} cannot compile bytecode: {last}", hint="choose another interpreter with --python"
+                f"{command[0]} cannot compile bytecode: {last}", hint="choose another interpreter with --python"
             )
     return made
 

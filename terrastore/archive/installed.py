@@ -14,21 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def installed(tree: str) -> Iterator[Distribution]:
+def installed(tree: str, *, tolerant: bool = False) -> Iterator[Distribution]:
     """Yield the distributions installed below ``tree``.
 
-    :raises BuildError: when a RECORD cannot be read
+    :raises BuildError: when a RECORD cannot be read; where one is ``tolerant`` it counts as empty
     """
     for folder in _site_packages(tree):
         for name in sorted(os.listdir(os.path.join(tree, folder))):
             if not name.endswith(".dist-info"):
                 continue
             info = f"{folder}/{name}"
-            metadata = _header_fields(read(tree, f"{info}/METADATA"))
+            metadata = header_fields(read(tree, f"{info}/METADATA"))
             try:
                 rows = record.parse(read(tree, f"{info}/RECORD"))
             except ValueError as error:
-                raise BuildError(f"{info}/RECORD cannot be read: {error}", hint="install that package again") from None
+                if not tolerant:
+                    hint = "install that package again"
+                    raise BuildError(f"{info}/RECORD cannot be read: {error}", hint=hint) from None
+                rows = ()
             project, version = name.removesuffix(".dist-info").rpartition("-")[::2]
             yield Distribution(
                 info=info,
@@ -39,7 +42,11 @@ def installed(tree: str) -> Iterator[Distribution]:
 
 
 def _site_packages(tree: str) -> Iterator[str]:
-    for folder in sorted(os.listdir(os.path.join(tree, "lib"))):
+    try:
+        folders = sorted(os.listdir(os.path.join(tree, "lib")))
+    except FileNotFoundError:
+        return
+    for folder in folders:
         if os.path.isdir(os.path.join(tree, "lib", folder, "site-packages")):
             yield f"lib/{folder}/site-packages"
 
@@ -53,7 +60,7 @@ def read(tree: str, path: str) -> bytes:
         return b""
 
 
-def _header_fields(data: bytes) -> dict[str, list[str]]:
+def header_fields(data: bytes) -> dict[str, list[str]]:
     """Return the header fields of METADATA or WHEEL, an email message (core metadata specification)."""
     fields: dict[str, list[str]] = {}
     for line in data.decode(errors="replace").splitlines():
@@ -69,21 +76,28 @@ _LEGACY_MANYLINUX: Final = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "man
 
 
 def libc_needed(
-    tree: str, distributions: Iterable[Distribution], libc: tuple[str, tuple[int, int]] | None
+    tree: str,
+    distributions: Iterable[Distribution],
+    libc: tuple[str, tuple[int, int]] | None,
+    symbols: tuple[int, int] | None = None,
 ) -> dict[str, Any] | None:
     """Return the oldest libc that every wheel's tags allow (PEP 600, PEP 656), None when nothing is compiled.
 
-    A wheel without such a tag was made here and gets the builder's.
+    ``symbols`` is the oldest glibc that has every symbol that compiled files need. A wheel without such a tag was made
+    here: with glibc its symbols tell, else it needs the builder's libc.
     """
     if libc is None:
         return None
     family, version = libc
     floors = []
     for each in distributions:
-        tags = _header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
+        tags = header_fields(read(tree, f"{each.info}/WHEEL")).get("tag", [])
         platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
         if platforms - {"any"}:
-            floors.append(min(filter(None, map(_libc_of, platforms)), default=version))
+            untagged = (symbols or version) if family == "glibc" else version
+            floors.append(min(filter(None, map(_libc_of, platforms)), default=untagged))
+    if symbols is not None and family == "glibc":
+        floors.append(symbols)
     return {"family": family, "version": ".".join(map(str, max(floors)))} if floors else None
 
 

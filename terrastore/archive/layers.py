@@ -102,12 +102,12 @@ def plan(
 
 
 def canonical_record(
-    distribution: Distribution, present: Collection[str], contents: Mapping[str, bytes]
+    distribution: Distribution, present: Collection[str], contents: Mapping[str, bytes | records.Content]
 ) -> tuple[records.Row, ...]:
     """Return the rows that do not depend on how and where the distribution was installed.
 
     Sorted; nothing for absent files, directories and unhashed bytecode; REQUESTED always there; digests of the
-    canonical ``contents`` (path → bytes) where the installed file held the prefix.
+    canonical ``contents`` (path → bytes, or what a RECORD says of them) where the installed file held the prefix.
     """
     rows = {
         row

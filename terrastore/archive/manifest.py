@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore.archive.layers import BASE, REST
-from terrastore.archive.relocate import PLACEHOLDER
+from terrastore.archive.relocate import BINARY_KIND, PLACEHOLDER
 from terrastore.archive.ustar import REGULAR, MalformedError, Member, check_member
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ SIZE_LIMIT: Final = 4 * 1024 * 1024
 """Most bytes a manifest may have before compression."""
 FRAME_LIMIT: Final = 8 * 1024 * 1024
 """Most bytes a frame may have before compression."""
+_OFFSET_LIMIT: Final = 8 * 1024**3
 _PACKED_LIMIT: Final = FRAME_LIMIT + FRAME_LIMIT // 128
+_LIBRARY: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,20 +68,30 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relocation:
-    """A member that holds the placeholder, and the syntax it is to be quoted for."""
+    """A member that holds the placeholder, and the syntax it is to be quoted for.
+
+    Of a compiled file also where the placeholder stands that is to be replaced, ``offsets`` in bytes, and the SHA-256
+    of the file as it is in the archive.
+    """
 
     path: str
     kind: str
+    offsets: tuple[int, ...] = ()
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded."""
+    """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded.
+
+    ``flags`` are the compilers' options for the processor, as far as they are known.
+    """
 
     name: str
     version: str
     built: bool = False
     sha256: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +134,12 @@ class Manifest:
     def to_json(self) -> bytes:
         """Return the bytes it was read from, else the canonical ones: sorted keys, no spaces, UTF-8."""
         document = asdict(self)
+        for entry in document["relocations"]:
+            if entry["kind"] != BINARY_KIND:
+                del entry["offsets"], entry["sha256"]
+        for package in document["packages"]:
+            if not package["flags"]:
+                del package["flags"]
         made = document.pop("raw")
         return made or json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -159,7 +177,7 @@ class Manifest:
             host=_object(document, "host"),
             installer=_object(document, "installer"),
             request=_object(document, "request"),
-            needs=_object(document, "needs"),
+            needs=_needs(_object(document, "needs")),
             features=tuple(_strings(document, "features")),
             raw=data,
         )
@@ -181,6 +199,22 @@ class Manifest:
         return manifest
 
 
+def _needs(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what is needed once everything that this version judges by is of the right form."""
+    for library in _items(item, "libraries") if item.get("libraries") is not None else ():
+        if not _LIBRARY.fullmatch(_text(library, "name")):
+            msg = "the manifest's name of a library is none"
+            raise ManifestError(msg)
+        if not isinstance(library.get("directory", ""), str):
+            msg = "the manifest's directory of a library is no text"
+            raise ManifestError(msg)
+        _strings(library, "versions"), _strings(library, "for")
+    if item.get("processor") is not None:
+        processor = _object(item, "processor")
+        _strings(processor, "features"), _strings(processor, "for")
+    return item
+
+
 def _layer(item: dict[str, Any]) -> Layer:
     version = item.get("version")
     if version is not None and not isinstance(version, str):
@@ -196,7 +230,24 @@ def _relocation(item: dict[str, Any]) -> Relocation:
         check_member(Member(path, REGULAR))
     except MalformedError as error:
         raise ManifestError(str(error)) from None
-    return Relocation(path=path, kind=_text(item, "kind"))
+    kind = _text(item, "kind")
+    if kind != BINARY_KIND:
+        return Relocation(path=path, kind=kind)
+    return Relocation(path=path, kind=kind, offsets=_offsets(item), sha256=_digest(item, "sha256"))
+
+
+def _offsets(item: dict[str, Any]) -> tuple[int, ...]:
+    """Return the places in a compiled file, each behind the end of the one before."""
+    value, end = item.get("offsets"), 0
+    if not isinstance(value, list) or not value:
+        msg = "the manifest's offsets are no list of numbers"
+        raise ManifestError(msg)
+    for offset in value:
+        if not isinstance(offset, int) or isinstance(offset, bool) or not end <= offset <= _OFFSET_LIMIT:
+            msg = "the manifest's offsets are not in order"
+            raise ManifestError(msg)
+        end = offset + len(PLACEHOLDER)
+    return tuple(value)
 
 
 def _frame(item: dict[str, Any]) -> Frame:
@@ -214,7 +265,8 @@ def _package(item: dict[str, Any]) -> Package:
         raise ManifestError(msg)
     if sha256 is not None:
         sha256 = _digest(item, "sha256")
-    return Package(name=_text(item, "name"), version=_text(item, "version"), built=built, sha256=sha256)
+    name, version, flags = _text(item, "name"), _text(item, "version"), tuple(_strings(item, "flags"))
+    return Package(name=name, version=version, built=built, sha256=sha256, flags=flags)
 
 
 def _totals(item: dict[str, Any]) -> Totals:

@@ -1,7 +1,8 @@
 """The files of an environment that hold paths: their canonical form, and the form they have where they stand.
 
 The canonical form is kept in the environment, so that moving it never has to find an old path in a file: the
-same rewriting starts from the same bytes, as often as one likes.
+same rewriting starts from the same bytes, as often as one likes. That of a compiled file is not kept, for it
+is the file itself with the placeholder at the manifest's offsets.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import record, relocate, ustar
+from terrastore.archive import record, relocate, slots, ustar
 from terrastore.archive.manifest import Manifest, ManifestError
 from terrastore.errors import ArchiveRefusedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from terrastore.report import Report
 
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
+_EDITED: Final = ".edited"
+_HEAD_SIZE: Final = 4096
 
 
 def read_environment_manifest(root: str) -> Manifest:
@@ -38,18 +43,36 @@ def read_environment_manifest(root: str) -> Manifest:
         raise UsageError(f"{root}/{MANIFEST_PATH}: {error}", hint="make the environment anew") from None
 
 
-def write_relocated(
-    root: str, manifest: Manifest, originals: dict[ustar.Member, bytes], prefix: str, report: Report
-) -> None:
-    """Write the files that hold paths as they must be at ``prefix``, then their lines in every RECORD.
+def check_kinds(manifest: Manifest) -> None:
+    """Refuse relocations that this version cannot do.
 
-    :raises UsageError: when a file's syntax cannot take ``prefix``
-    :raises ArchiveRefusedError: when a RECORD cannot be read
+    :raises ArchiveRefusedError: when a kind is not known; all such are named
     """
-    kinds = {entry.path: entry.kind for entry in manifest.relocations}
+    unknown = sorted({entry.kind for entry in manifest.relocations} - relocate.KINDS)
+    if unknown:
+        raise ArchiveRefusedError(
+            f"the archive has relocations of a kind this version does not know: {', '.join(unknown)}",
+            hint="upgrade terrastore on this machine",
+            later=True,
+        )
+
+
+def relocated(
+    manifest: Manifest, originals: Mapping[ustar.Member, bytes], prefix: str, report: Report
+) -> dict[str, bytes]:
+    """Return the files that hold paths, but RECORDs, by path, as they must be at ``prefix``.
+
+    :raises UsageError: when a file's syntax cannot take ``prefix``, or a compiled one has no room for it
+    """
+    slots.refuse_too_long(manifest, prefix)
+    kinds = _kinds(manifest)
     contents = {}
-    if relocate.needs_quoting(prefix) and (plain := [path for path, kind in kinds.items() if kind == "text"]):
-        report.warn(f"{prefix} needs quoting, which only a reader of these files can know: {', '.join(plain)}")
+    doubts: dict[str, list[str]] = {}
+    for path, kind in kinds.items():
+        if doubt := relocate.doubt(kind, prefix):
+            doubts.setdefault(doubt, []).append(path)
+    for doubt, paths in doubts.items():
+        report.warn(f"{prefix} {doubt}: {', '.join(paths)}")
     for member, canonical in originals.items():
         try:
             contents[member.path] = relocate.rewrite(kinds[member.path], canonical, prefix)
@@ -58,11 +81,35 @@ def write_relocated(
                 f"{member.path} cannot be made to work at {prefix}: {error}",
                 hint="choose a shorter target without special characters",
             ) from None
+    return contents
+
+
+def write_relocated(
+    root: str,
+    manifest: Manifest,
+    originals: Mapping[ustar.Member, bytes],
+    contents: Mapping[str, bytes],
+    prefix: str,
+    report: Report,
+) -> None:
+    """Write what :func:`relocated` returned for ``prefix``, compiled files too, then their lines in every RECORD.
+
+    What Python compiled of a module that is written goes: in the same second, and of the same size, it would pass for
+    current.
+
+    :raises UsageError: when a file lies behind a link
+    :raises ArchiveRefusedError: when a RECORD cannot be read
+    """
     modes = {member.path: member.mode for member in originals}
-    # Written once all can be: a file that refuses the prefix leaves the others as they were.
     for path, content in contents.items():
         _write(_inside(root, path), content, modes[path])
-    for path in (path for path, kind in kinds.items() if kind == relocate.RECORD_KIND):
+        if path.endswith(".py"):
+            _drop_bytecode(*os.path.split(os.path.join(root, path)))
+    changed: dict[str, bytes | record.Content] = {
+        **contents,
+        **slots.refill_all(lambda path: _inside(root, path), manifest, prefix, report),
+    }
+    for path in (path for path, kind in _kinds(manifest).items() if kind == relocate.RECORD_KIND):
         place = _inside(root, path)
         try:
             with open(place, "rb") as file:
@@ -71,7 +118,51 @@ def write_relocated(
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        _write(place, record.write(record.updated(rows, path, contents)), 0o644)
+        _write(place, record.write(record.updated(rows, path, changed)), 0o644)
+
+
+def keep_edited(
+    root: str,
+    manifest: Manifest,
+    originals: Mapping[ustar.Member, bytes],
+    before: str,
+    contents: Mapping[str, bytes],
+    report: Report,
+) -> None:
+    """Set aside files that are about to be written and are not as they were made for ``before``, the prefix they had.
+
+    ``contents`` is what will be written.
+
+    :raises UsageError: when a file lies behind a link
+    """
+    kinds = _kinds(manifest)
+    for member, canonical in originals.items():
+        place = _inside(root, member.path)
+        with open(place, "rb") as file:
+            found = file.read()
+        if found in {canonical, contents[member.path]}:
+            continue
+        try:
+            made = relocate.rewrite(kinds[member.path], canonical, before)
+        except relocate.NotRelocatableError:
+            continue
+        if found != made:
+            _write(place + _EDITED, found, member.mode)
+            report.warn(f"{member.path} was edited since it was made; that form of it is now {member.path}{_EDITED}")
+
+
+def strays(root: str, manifest: Manifest, before: str) -> list[str]:
+    """Return the scripts that were added to ``bin`` since, and begin with ``before``, the prefix it had."""
+    kinds, found = _kinds(manifest), []
+    with suppress(FileNotFoundError), os.scandir(os.path.join(root, "bin")) as entries:
+        for entry in entries:
+            path = f"bin/{entry.name}"
+            if path in kinds or path.endswith(_EDITED) or not entry.is_file(follow_symlinks=False):
+                continue
+            with open(entry.path, "rb") as file:
+                if f"{before}/".encode() in file.read(_HEAD_SIZE):
+                    found.append(path)
+    return sorted(found)
 
 
 def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
@@ -79,22 +170,38 @@ def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
 
     After a plain ``tar -x`` nothing is kept, and the files themselves are still canonical.
 
+    :raises UsageError: when what is kept is damaged, or is gone from an environment that was relocated before
+    """
+    kept = kept_originals(root, manifest)
+    if kept is not None:
+        return kept
+    originals = {}
+    for entry in manifest.relocations:
+        place = _inside(root, entry.path)
+        if entry.kind not in relocate.NOT_KEPT and os.path.isfile(place):
+            with open(place, "rb") as file:
+                data = file.read()
+            if relocate.PLACEHOLDER_NAME not in data:
+                raise UsageError(
+                    f"{root}/{ORIGINALS_PATH} is gone, and {entry.path} is not as it was unpacked",
+                    hint="make the environment anew",
+                )
+            mode = 0o755 if os.access(place, os.X_OK) else 0o644
+            originals[ustar.Member(entry.path, ustar.REGULAR, mode, len(data))] = data
+    write_originals(root, originals)
+    return originals
+
+
+def kept_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes] | None:
+    """Return the canonical form of the files that hold paths as it is kept; None when it is not.
+
     :raises UsageError: when what is kept is damaged
     """
     try:
         with open(os.path.join(root, ORIGINALS_PATH), "rb") as file:
             raw = file.read()
     except FileNotFoundError:
-        originals = {}
-        for entry in manifest.relocations:
-            place = _inside(root, entry.path)
-            if entry.kind != relocate.RECORD_KIND and os.path.isfile(place):
-                with open(place, "rb") as file:
-                    data = file.read()
-                mode = 0o755 if os.access(place, os.X_OK) else 0o644
-                originals[ustar.Member(entry.path, ustar.REGULAR, mode, len(data))] = data
-        write_originals(root, originals)
-        return originals
+        return None
     reader = ustar.Reader()
     try:
         pieces = list(reader.feed(raw[: -len(ustar.END)]))
@@ -111,6 +218,10 @@ def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:
     _write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
 
 
+def _kinds(manifest: Manifest) -> dict[str, str]:
+    return {entry.path: entry.kind for entry in manifest.relocations}
+
+
 def _inside(root: str, path: str) -> str:
     """Return the place of a file of the environment at ``root``, which is not reached through a link that leaves it.
 
@@ -121,6 +232,15 @@ def _inside(root: str, path: str) -> str:
     if os.path.islink(place) or not f"{real}/".startswith(f"{os.path.realpath(root)}/"):
         raise UsageError(f"{place} lies behind a link", hint="make the environment anew")
     return place
+
+
+def _drop_bytecode(folder: str, module: str) -> None:
+    """Remove the bytecode of a module (PEP 3147)."""
+    cache = os.path.join(folder, "__pycache__")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(cache):
+            if name.startswith(f"{module[:-3]}.") and name.endswith(".pyc"):
+                os.unlink(os.path.join(cache, name))
 
 
 def _write(path: str, data: bytes, mode: int) -> None:

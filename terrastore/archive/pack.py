@@ -6,15 +6,15 @@ import hashlib
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from terrastore.archive import bytecode, layers, record, relocate, staging, ustar
+from terrastore.archive import bytecode, compiled, layers, record, relocate, slots, staging, ustar
 from terrastore.archive.frames import compress, describe, trailer
-from terrastore.archive.installed import installed, libc_needed, read
+from terrastore.archive.installed import installed, read
 from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
-from terrastore.archive.survey import drop_stray_bytecode, survey
+from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
 from terrastore.errors import BuildError
 from terrastore.pointer import ArchiveSummary, ManifestLocation
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from terrastore.archive.survey import Survey
     from terrastore.report import Report
 
-_READ_SIZE: Final = 1024 * 1024
 _LISTED: Final = 12
 _AHEAD: Final = 8
 """Most frames that are compressed ahead, whatever the processors."""
@@ -39,7 +38,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the manifest says of where an environment comes from; JSON objects of FORMAT.md section 5."""
+    """What the manifest says of where an environment comes from; JSON objects of FORMAT.md section 5.
+
+    ``base_prefix`` is the base interpreter's; ``compiled`` are packages made from source, with the compilers' ``flags``
+    for the processor by package, as far as they are known.
+    """
 
     key: str
     interpreter: Mapping[str, Any]
@@ -49,6 +52,8 @@ class Origin:
     libc: tuple[str, tuple[int, int]] | None
     compiled: frozenset[str]
     downloads: Mapping[str, str]
+    base_prefix: str = ""
+    flags: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +94,21 @@ def pack(
     _refuse_problems(found.problems)
     for path, strangers in sorted(found.strangers.items()):
         report.warn(f"{path} names a directory of a build, which will not be there: {strangers[0]}")
+    if plain := sorted(path for path, kind in found.kinds.items() if kind == "text"):
+        report.warn(f"paths in these are replaced without quotes, whatever the target: {', '.join(plain)}")
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
-    plans = _divide(tree, found, distributions, skeleton, report)
+    programs = compiled.look(tree, found, distributions, origin)
+    _refuse_problems(found.problems)
+    if programs.naming_base:
+        report.warn(
+            f"other machines may not have {origin.base_prefix}, which is named by {_listed(programs.naming_base)}"
+        )
+    if found.offsets:
+        report.warn(
+            f"a target may have at most {slots.SIZE} bytes, for compiled files hold the path: {_listed(found.offsets)}"
+        )
+    changed = {path: content_of(tree, path, found) for path in found.patches}
+    plans = _divide(tree, found, changed, distributions, skeleton, report)
     _refuse_problems(found.problems)
     with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
         output = _Output(sinks)
@@ -103,8 +121,10 @@ def pack(
     manifest = Manifest(
         key=origin.key,
         layers=tuple(packed_layers),
-        relocations=tuple(Relocation(path=path, kind=kind) for path, kind in sorted(found.kinds.items())),
-        packages=tuple(_package(each, origin) for each in sorted(distributions, key=lambda each: each.name)),
+        relocations=tuple(_relocation(path, found, changed) for path in sorted(found.kinds)),
+        packages=tuple(
+            _package(each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
+        ),
         totals=Totals(
             members=len(found.members),
             size=sum(layer.size for layer in packed_layers),
@@ -115,7 +135,7 @@ def pack(
         host=origin.host,
         installer=origin.installer,
         request=origin.request,
-        needs={"libc": libc_needed(tree, distributions, origin.libc)},
+        needs=programs.needs(tree, distributions, plans, origin),
     )
     location = _finish(output, manifest)
     return Packed(size=output.size, sha256=output.digest.hexdigest(), location=location, manifest=manifest)
@@ -185,7 +205,7 @@ def _raw_layer(tree: str, paths: Iterable[str], found: Survey, advance: Any) -> 
     for path in paths:
         member = found.members[path]
         buffer += ustar.header(member)
-        for piece in _content(tree, member, found.contents.get(path)):
+        for piece in _content(tree, member, found.contents.get(path), found.patches.get(path, ())):
             buffer += piece
             while len(buffer) >= FRAME_LIMIT:
                 yield bytes(buffer[:FRAME_LIMIT])
@@ -197,7 +217,9 @@ def _raw_layer(tree: str, paths: Iterable[str], found: Survey, advance: Any) -> 
         del buffer[:FRAME_LIMIT]
 
 
-def _content(tree: str, member: ustar.Member, content: bytes | None) -> Iterator[bytes]:
+def _content(
+    tree: str, member: ustar.Member, content: bytes | None, patches: Sequence[tuple[int, bytes]]
+) -> Iterator[bytes]:
     if member.type != ustar.REGULAR:
         return
     if content is not None:
@@ -205,7 +227,7 @@ def _content(tree: str, member: ustar.Member, content: bytes | None) -> Iterator
         return
     left = member.size
     with open(os.path.join(tree, member.path), "rb", buffering=0) as file:
-        while left and (piece := file.read(min(left, _READ_SIZE))):
+        for piece in slots.patched(file.fileno(), member.size, patches):
             left -= len(piece)
             yield piece
     if left:
@@ -242,6 +264,7 @@ def _add_bytecode(tree: str, found: Survey, *, python: str, workers: int, report
 def _divide(
     tree: str,
     found: Survey,
+    changed: Mapping[str, record.Content],
     distributions: list[layers.Distribution],
     skeleton: Collection[str],
     report: Report,
@@ -252,7 +275,7 @@ def _divide(
         found.members[requested] = ustar.Member(requested, ustar.REGULAR)
         found.contents[requested] = b""
     for each in distributions:
-        rows = layers.canonical_record(each, found.members, found.contents)
+        rows = layers.canonical_record(each, found.members, {**changed, **found.contents})
         content = record.write(rows)
         found.members[each.record] = ustar.Member(each.record, ustar.REGULAR, 0o644, len(content))
         if relocate.MARKER in content:
@@ -269,6 +292,18 @@ def _divide(
     return plans
 
 
+def _relocation(path: str, found: Survey, changed: Mapping[str, record.Content]) -> Relocation:
+    if path not in found.offsets:
+        return Relocation(path=path, kind=found.kinds[path])
+    digest = changed[path].sha256.hex()
+    return Relocation(path=path, kind=found.kinds[path], offsets=found.offsets[path], sha256=digest)
+
+
+def _listed(paths: Collection[str]) -> str:
+    more = f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else ""
+    return ", ".join(sorted(paths)[:_LISTED]) + more
+
+
 def _refuse_problems(problems: Mapping[str, str]) -> None:
     if not problems:
         return
@@ -280,10 +315,11 @@ def _refuse_problems(problems: Mapping[str, str]) -> None:
     )
 
 
-def _package(distribution: layers.Distribution, origin: Origin) -> Package:
+def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]) -> Package:
     return Package(
         name=distribution.name,
         version=distribution.version,
         built=distribution.name in origin.compiled,
         sha256=origin.downloads.get(distribution.name),
+        flags=flags.get(distribution.name, ()),
     )

@@ -56,13 +56,28 @@ def location(record: str, row: Row) -> str:
 
 def digest_of(data: bytes) -> str:
     """Return ``data``'s digest in RECORD's spelling."""
-    return "sha256=" + urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return _spelled(hashlib.sha256(data).digest())
 
 
-def updated(rows: Iterable[Row], record: str, contents: Mapping[str, bytes]) -> list[Row]:
+class Content(NamedTuple):
+    """What a RECORD says of a file that is too large to be in memory: its SHA-256, and its size in bytes."""
+
+    sha256: bytes
+    size: int
+
+
+def updated(rows: Iterable[Row], record: str, contents: Mapping[str, bytes | Content]) -> list[Row]:
     """Return ``rows`` with digest and size taken anew for the files in ``contents``, by path in the environment."""
     fresh = []
     for row in rows:
         data = contents.get(location(record, row))
-        fresh.append(row if data is None or not row.digest else Row(row.path, digest_of(data), str(len(data))))
+        if data is None or not row.digest:
+            fresh.append(row)
+            continue
+        content = data if isinstance(data, Content) else Content(hashlib.sha256(data).digest(), len(data))
+        fresh.append(Row(row.path, _spelled(content.sha256), str(content.size)))
     return fresh
+
+
+def _spelled(sha256: bytes) -> str:
+    return "sha256=" + urlsafe_b64encode(sha256).rstrip(b"=").decode()

@@ -18,14 +18,15 @@ from terrastore.archive.relocate import (
     PLAIN_SHEBANG,
     SH_SHEBANG,
     SPELLINGS,
-    NotRelocatableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from mmap import mmap
 
 PREFIX_SIZE: Final = len(PLACEHOLDER)
 _HEX_SIZE: Final = 32
+_PATH_LIMIT: Final = 4096  # PATH_MAX
 ROOT_LIMIT: Final = PREFIX_SIZE - len(PLACEHOLDER_NAME) - 1
 """Longest directory, in bytes, that can hold a staging prefix."""
 
@@ -69,8 +70,8 @@ class StagingPrefix:
         padding = b"_" * (ROOT_LIMIT - len(self.root))
         component = re.escape(MARKER) + rb"[0-9a-f]{%d}" % _HEX_SIZE + padding
         root = rb"(?P<root>" + re.escape(self.root.encode()) + rb"/)"
-        # The name alone has neither another root before it nor more padding behind it.
-        return re.compile(root + component + rb"|(?<!/)" + component + rb"(?!_)")
+        # The name alone has no other root before it, written "/", "%2F" or "\u002f", and no more padding behind it.
+        return re.compile(root + component + rb"|(?<![/A-Za-z0-9])" + component + rb"(?!_)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,34 @@ def canonicalise(data: bytes, prefix: StagingPrefix) -> Canonical:
     return Canonical(canonical, hits, tuple(sorted(strangers)))
 
 
+def wide_spelling(data: bytes | mmap) -> str | None:
+    """Return the encoding in which ``data`` names a staging prefix by two or four bytes a character; None for neither.
+
+    Found whatever the byte order: all but the last zero bytes stand between the characters.
+    """
+    for encoding, gap in (("UTF-16", b"\0"), ("UTF-32", b"\0\0\0")):
+        if data.find(gap.join(MARKER[at : at + 1] for at in range(len(MARKER)))) >= 0:
+            return encoding
+    return None
+
+
+def strangers(content: mmap, prefix: StagingPrefix) -> tuple[str, ...]:
+    """Return the other paths that bear the marker in a file that is not text."""
+    found, position = set(), -1
+    while (position := content.find(MARKER, position + 1)) >= 0:
+        window = content[max(0, position - _PATH_LIMIT) : position + _PATH_LIMIT]
+        without_ours = prefix.spellings().sub(lambda match: bytes(len(match.group())), window)
+        found |= {match.group().decode() for match in _STRANGER.finditer(without_ours)}
+    return tuple(sorted(found))
+
+
 def classify(path: str, canonical: bytes) -> str:
     """Return the relocation kind of a file that holds the placeholder.
 
     ``path`` is relative to the environment. The kind names the syntax that decides how a path is quoted.
 
-    :raises NotRelocatableError: when the file is binary
+    A file that is not text has another kind; see :mod:`terrastore.archive.binaries`.
     """
-    if b"\0" in canonical:
-        reason = "it is a binary file"
-        raise NotRelocatableError(reason)
     name = path.rpartition("/")[2]
     if PLAIN_SHEBANG.match(canonical) or SH_SHEBANG.match(canonical):
         return "script"
@@ -117,11 +136,19 @@ def classify(path: str, canonical: bytes) -> str:
     _, dot, suffix = name.rpartition(".")
     if dot and suffix in _KIND_BY_SUFFIX:
         return _KIND_BY_SUFFIX[suffix]
-    if re.match(rb"#![^\n]*\b(ba|da|z|k)?sh\b", canonical):
-        return "sh"
-    return "text"
+    shebang = re.match(
+        rb"#!(?:[^\n]*[/\s])?(?P<name>(?:(?:ba|da|z|k|mk)?sh|t?csh|fish|xonsh|python[\d.]*))(?=\s)", canonical
+    )
+    return _KIND_BY_INTERPRETER.get(shebang["name"].decode().rstrip("0123456789."), "sh") if shebang else "text"
 
 
+_KIND_BY_INTERPRETER: Final[Mapping[str, str]] = {
+    "csh": "csh",
+    "tcsh": "csh",
+    "fish": "fish",
+    "xonsh": "xonsh",
+    "python": "python",
+}
 _KIND_BY_NAME: Final[Mapping[str, str]] = {"activate": "sh"}
 _KIND_BY_SUFFIX: Final[Mapping[str, str]] = {
     "sh": "sh",
@@ -131,8 +158,16 @@ _KIND_BY_SUFFIX: Final[Mapping[str, str]] = {
     "csh": "csh",
     "nu": "nu",
     "ps1": "powershell",
+    "psm1": "powershell",
+    "bat": "batch",
+    "cmd": "batch",
     "py": "python",
-    "xsh": "python",
+    "pyi": "python",
+    "pyw": "python",
+    "pyx": "python",
+    "xsh": "xonsh",
+    "pth": "path",
+    "egg-link": "path",
     "json": "json",
     "ipynb": "json",
 }

@@ -9,21 +9,23 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore.archive import relocate, staging, ustar
+from terrastore.archive import binaries, elf, relocate, slots, staging, ustar
 from terrastore.archive.layers import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from terrastore.archive import record
     from terrastore.report import Phase
 
 _MAP_FROM: Final = 1024 * 1024
 INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
 """Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
 _LEFTOVERS: Final = re.compile(
-    r"pyvenv\.cfg|\.lock|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
+    r"pyvenv\.cfg|\.lock|CACHEDIR\.TAG|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
+    r"|.*/__pycache__/[^/]*\.nb[ci]|.*/plugins/dropin\.cache"
 )
 
 
@@ -31,13 +33,18 @@ _LEFTOVERS: Final = re.compile(
 class Survey:
     """What an environment under a staging prefix consists of. Paths are relative, with ``/``.
 
-    ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``kinds`` of their relocations;
-    ``strangers``: files that name a path of another build, with the paths; ``problems``: what cannot be packed, why.
+    ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``patches`` (offset, bytes) of those
+    that are not text; ``kinds`` of their relocations; ``offsets`` where those that are not text hold the placeholder;
+    ``programs``: ELF files, but for damaged ones; ``strangers``: files that name a path of another build, with the
+    paths; ``problems``: what cannot be packed, why.
     """
 
     members: dict[str, ustar.Member] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
+    patches: dict[str, tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    programs: dict[str, elf.Elf] = field(default_factory=dict)
     strangers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -57,8 +64,8 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
             elif stat.S_ISREG(facts.st_mode):
                 mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
                 member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
-                if _holds_marker(entry.path, facts.st_size):
-                    member = _canonicalise(entry.path, member, prefix, found)
+                if facts.st_size:
+                    member = _look(entry.path, member, prefix, found)
             else:
                 found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
                 continue
@@ -73,10 +80,12 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
 def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
     """Remove every ``.pyc`` below ``__pycache__`` that is not ``listed``: somebody's run left it there.
 
-    A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
+    A listed one goes as well when it, or the module that it is made from, holds the prefix: it is compiled anew, or
+    is not true anywhere else. A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
     """
     for path, entry in list(_walk(tree, "")):
-        if source_of(path) and path not in listed:
+        source = source_of(path)
+        if source and (path not in listed or _is_bound(entry.path, os.path.join(tree, source))):
             os.unlink(entry.path)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(entry.path))
@@ -97,17 +106,66 @@ def _walk(tree: str, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 yield path, entry
 
 
-def _holds_marker(path: str, size: int) -> bool:
+def _is_bound(bytecode: str, source: str) -> bool:
+    """Whether a module that is there, or its bytecode, holds the prefix."""
+
+    def holds(content: bytes | mmap.mmap) -> bool:
+        return content.find(relocate.MARKER) >= 0
+
+    return os.path.isfile(source) and any(_within(path, os.path.getsize(path), holds) for path in (bytecode, source))
+
+
+def _within(path: str, size: int, look: Callable[[bytes | mmap.mmap], bool]) -> bool:
+    """Return what ``look`` says of a file's content."""
     with open(path, "rb") as file:
         if size < _MAP_FROM:
-            return relocate.MARKER in file.read()
+            return look(file.read())
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(relocate.MARKER) >= 0
+            return look(content)
 
 
-def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+    """Look at a file that is not empty; return its member once it is canonical."""
     with open(place, "rb") as file:
-        canonical = staging.canonicalise(file.read(), prefix)
+        content = file.read() if member.size < _MAP_FROM else mapped(file)
+        if content[:4] == elf.MAGIC and (program := elf.read(file)) is not None:
+            found.programs[member.path] = program
+        is_text = content.find(b"\0") < 0
+        if not is_text and (encoding := staging.wide_spelling(content)):
+            reason = f"it names the environment in {encoding}, which cannot be changed"
+            raise relocate.NotRelocatableError(reason)
+        if content.find(relocate.MARKER) < 0:
+            return member
+        if member.path.endswith((".pyc", ".pyo")):
+            reason = "it is bytecode, in which no path can be changed"
+            raise relocate.NotRelocatableError(reason)
+        if is_text:
+            return _canonicalise(content[:], member, prefix, found)
+        changed = binaries.canonicalise(member.path, mapped(file), prefix)
+    if changed.strangers:
+        found.strangers[member.path] = changed.strangers
+    if changed.patches:
+        found.patches[member.path] = changed.patches
+    if changed.offsets:
+        found.kinds[member.path] = relocate.BINARY_KIND
+        found.offsets[member.path] = changed.offsets
+    return member
+
+
+def mapped(file: BinaryIO) -> mmap.mmap:
+    """Return a file's content without reading it whole."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def content_of(tree: str, path: str, found: Survey) -> record.Content:
+    """Return size and digest of a patched file in the archive."""
+    size = found.members[path].size
+    with open(f"{tree}/{path}", "rb") as file:
+        return slots.content(file.fileno(), size, found.patches[path])
+
+
+def _canonicalise(data: bytes, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+    canonical = staging.canonicalise(data, prefix)
     if canonical.strangers:
         found.strangers[member.path] = canonical.strangers
     if not canonical.hits:
@@ -120,8 +178,8 @@ def _canonicalise(place: str, member: ustar.Member, prefix: staging.StagingPrefi
 def _inward(path: str, target: str, prefix: staging.StagingPrefix) -> str:
     """Return the relative form of a symbolic link's target; one that leaves stays as it is, to be refused."""
     folder = posixpath.dirname(path)
-    if target.startswith(prefix.path + "/"):
-        return posixpath.relpath(target[len(prefix.path) + 1 :], folder or ".")
+    if f"{target}/".startswith(prefix.path + "/"):
+        return posixpath.relpath(target[len(prefix.path) + 1 :] or ".", folder or ".")
     if not target.startswith("/") and ".." in target.lstrip("./").split("/"):
         return posixpath.relpath(posixpath.normpath(posixpath.join(folder, target)), folder or ".")
     return target

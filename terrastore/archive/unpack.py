@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from terrastore.archive import relocate, ustar
+from terrastore.archive import inventory, originals, relocate, slots, ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.manifest import (
     FRAME_LIMIT,
@@ -23,7 +23,7 @@ from terrastore.archive.manifest import (
     UnknownFeatureError,
     UnknownSchemaError,
 )
-from terrastore.archive.originals import MANIFEST_PATH, write_originals, write_relocated
+from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import INTERPRETERS
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
@@ -85,13 +85,8 @@ def unpack(read: ReadRange, manifest: Manifest, staged: str, *, prefix: str, wor
     :raises ArchiveRefusedError: at the first byte that is not as the manifest or the format says
     :raises UsageError: when a file's syntax cannot take ``prefix``; the file is named
     """
-    unknown = sorted({entry.kind for entry in manifest.relocations} - relocate.KINDS)
-    if unknown:
-        raise ArchiveRefusedError(
-            f"the archive has relocations of a kind this version does not know: {', '.join(unknown)}",
-            hint=_UPGRADE,
-            later=True,
-        )
+    originals.check_kinds(manifest)
+    slots.refuse_too_long(manifest, prefix)
     try:
         with ExitStack() as stack:
             fetch = stack.enter_context(report.phase("fetch", total=manifest.totals.packed))
@@ -195,6 +190,8 @@ class _Writer:
         self._kept: dict[ustar.Member, bytearray] = {}
         self._kept_size = 0
         self._links: list[ustar.Member] = []
+        self._entries: list[list[inventory.Entry]] = [[]]
+        self._checksums: dict[str, int] = {}
         self._seen: set[str] = set()
         self._folders = {""}
         self._umask = os.umask(0o022)
@@ -207,7 +204,8 @@ class _Writer:
         for member, offset, content, last in self._reader.feed(raw):
             if not offset:
                 self._enter(member)
-            if member.path in self._kinds:
+                self._entries[-1].append(inventory.Entry.of(member))
+            if self._kinds.get(member.path, relocate.BINARY_KIND) != relocate.BINARY_KIND:
                 self._keep(member, content)
             elif member.type == ustar.SYMLINK:
                 self._links.append(member)
@@ -225,6 +223,7 @@ class _Writer:
     def end_layer(self) -> None:
         """Take note that no member goes on in the next frame."""
         self._reader.finish()
+        self._entries.append([])
 
     def finish(self, prefix: str, report: Report) -> None:
         """Write what was kept back, relocated, the symbolic links, and the manifest."""
@@ -237,22 +236,31 @@ class _Writer:
             msg = f"it has {len(self._seen)} members; the manifest says {self._manifest.totals.members}"
             raise ustar.MalformedError(msg)
         self._make_folder(_DIRECTORY)
-        originals = {}
+        kept = {}
         for member, data in self._kept.items():
             self._make_folder(member.path.rpartition("/")[0])
             if self._kinds[member.path] == relocate.RECORD_KIND:
                 self._write_file(member, data)
             else:
-                originals[member] = bytes(data)
-        write_originals(self._staged, originals)
-        write_relocated(self._staged, self._manifest, originals, prefix, report)
+                kept[member] = bytes(data)
+        contents = originals.relocated(self._manifest, kept, prefix, report)
+        originals.write_originals(self._staged, kept)
+        self._verify_slots()
+        originals.write_relocated(self._staged, self._manifest, kept, contents, prefix, report)
         # Last, so that nothing was written through a link.
         for link in self._links:
             self._make_folder(link.path.rpartition("/")[0])
             with _refusing_existing(link.path):
                 os.symlink(link.target, self._place(link.path))
-        document = self._manifest.to_json()
-        self._write_file(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)), document)
+        self._write_document(inventory.INVENTORY_PATH, inventory.to_json(self._entries[:-1], self._checksums))
+        self._write_document(MANIFEST_PATH, self._manifest.to_json())
+
+    def _verify_slots(self) -> None:
+        """Refuse a compiled file that does not hold the placeholder where the manifest says."""
+        for entry in self._manifest.relocations:
+            if entry.kind == relocate.BINARY_KIND and not slots.is_canonical(self._place(entry.path), entry):
+                msg = f"{entry.path} does not hold the placeholder where the manifest says"
+                raise ustar.MalformedError(msg)
 
     def _enter(self, member: ustar.Member) -> None:
         # What is made here, not unpacked, is taken, on filesystems that fold case too.
@@ -273,6 +281,7 @@ class _Writer:
             msg = f"the files to relocate have more than {_KEPT_LIMIT} bytes"
             raise ustar.MalformedError(msg)
         self._kept.setdefault(member, bytearray()).extend(content)
+        self._checksums[member.path] = inventory.checksum(content, self._checksums.get(member.path, 0))
 
     def _place(self, path: str) -> str:
         return f"{self._staged}/{path}"
@@ -290,6 +299,7 @@ class _Writer:
     def _write_files(self, files: list[tuple[ustar.Member, memoryview]], advance: int) -> None:
         for member, content in files:
             self._write_file(member, content)
+            self._checksums[member.path] = inventory.checksum(content)
         self._progress.advance(advance)
 
     def _write_file(self, member: ustar.Member, content: bytes | bytearray | memoryview) -> None:
@@ -303,11 +313,15 @@ class _Writer:
         finally:
             os.close(fd)
 
+    def _write_document(self, path: str, document: bytes) -> None:
+        self._write_file(ustar.Member(path, ustar.REGULAR, 0o644, len(document)), document)
+
     def _write_part(self, member: ustar.Member, offset: int, content: memoryview) -> None:
         """Write a piece of a file that does not fit into one frame."""
         if not offset:
             self._make_folder(member.path.rpartition("/")[0])
             self._write_file(member, b"")
+        self._checksums[member.path] = inventory.checksum(content, self._checksums.get(member.path, 0))
         self._writing.append(self._pool.submit(_write_at, self._place(member.path), offset, content))
 
 

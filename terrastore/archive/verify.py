@@ -1,15 +1,12 @@
-"""Is it what it was: an archive against its manifest and pointer, an environment against its RECORDs."""
+"""Is it what it was: an archive against its manifest and pointer."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import record, ustar
+from terrastore.archive import ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
-from terrastore.archive.installed import installed
 from terrastore.errors import ArchiveRefusedError
 
 if TYPE_CHECKING:
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from terrastore.report import Report
 
 _PIECE: Final = 8 * 1024 * 1024
-_SHA256_ROW: Final = re.compile(r"sha256=[A-Za-z0-9_-]{43}")
 
 
 def verify_archive(
@@ -69,19 +65,3 @@ def _verify_end(read: ReadRange, manifest: Manifest, location: ManifestLocation,
         raise ustar.MalformedError("the end of the tar stream is not behind the manifest")
     if parse_trailer(read(size - TRAILER_SIZE, TRAILER_SIZE)) != (location.offset, location.packed):
         raise ustar.MalformedError("its trailer does not lead to the manifest")
-
-
-def differences(tree: str) -> dict[str, str]:
-    """Return what the installed distributions' files at ``tree`` have become, by path: ``missing`` or ``changed``."""
-    found = {}
-    for distribution in installed(tree):
-        for row in distribution.rows:
-            path = record.location(distribution.record, row)
-            place = os.path.join(tree, path)
-            if not os.path.lexists(place):
-                found[path] = "missing"
-            elif _SHA256_ROW.fullmatch(row.digest):
-                with open(place, "rb") as file:
-                    if record.digest_of(file.read()) != row.digest:
-                        found[path] = "changed"
-    return found

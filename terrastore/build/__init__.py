@@ -6,10 +6,11 @@ import os
 import secrets
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
+from terrastore.archive.installed import installed
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from terrastore.build.compilers import Compilers
     from terrastore.build.process import Tools
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
@@ -52,7 +54,8 @@ class Built:
 
     ``skeleton``: paths that were there before anything was installed. ``work``: a directory for what goes with the
     build, removed with it. ``compiled``: normalised names of distributions made from source; ``downloads``: SHA-256
-    of what distributions were installed from, by name. ``installer``: its name and version.
+    of what distributions were installed from, by name. ``installer``: its name and version. ``flags``: compilers'
+    options for the processor, by name of what was made from source.
     """
 
     prefix: StagingPrefix
@@ -62,6 +65,7 @@ class Built:
     compiled: frozenset[str]
     downloads: Mapping[str, str]
     installer: Mapping[str, str]
+    flags: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class Installer(Protocol):
@@ -71,6 +75,7 @@ class Installer(Protocol):
     needs_pip: ClassVar[bool]
     """Whether the skeleton needs pip, wanted or not."""
     tools: Tools
+    compilers: Compilers
 
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
@@ -111,6 +116,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         with report.phase("install", unit="steps") as phase:
             version = installer.install(python, phase)
         compiled, downloads = installer.origins(prefix.path)
+        versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
         redact_direct_urls(prefix.path, installer.tools.redacted)
         yield Built(
             prefix=prefix,
@@ -120,6 +126,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             compiled=compiled,
             downloads=downloads,
             installer={"name": installer.name, "version": version},
+            flags=installer.compilers.flags(versions),
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from terrastore.archive.layers import normalised
+from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.requirements.pip import configuration_files, effective_settings
 
@@ -40,6 +41,8 @@ class Pip:
             "PIP_NO_INPUT": "1",
             "PIP_PROGRESS_BAR": "off",
         }
+        self.compilers = Compilers(cache, work)
+        variables |= self.compilers.variables()
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
@@ -60,7 +63,11 @@ class Pip:
     def _pip(self, python: str, arguments: Sequence[str], phase: Phase) -> str:
         # Isolated: a json.py in the directory we are in is not pip's.
         command = [python, "-I", "-B", "-u", "-X", "utf8", "-m", "pip", *arguments]
-        return self.tools.run(command, f"pip {arguments[0]}", phase, status=_status)
+        return self.tools.run(command, f"pip {arguments[0]}", phase, status=self._heed)
+
+    def _heed(self, line: str) -> str:
+        self.compilers.hear(line)
+        return _status(line)
 
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""

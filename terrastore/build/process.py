@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from terrastore import room
@@ -18,7 +19,6 @@ from terrastore.requirements.lines import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from terrastore.report import Phase
 
@@ -27,7 +27,11 @@ _LINE_LIMIT: Final = 400
 _LOGS_KEPT: Final = 20
 _EPOCH: Final = "946684800"  # 2000-01-01, a time that zip files can hold in every time zone
 _LEADING_ASTRAY: Final = ("PIP_", "PYTHON", "UV_", "VIRTUALENV_", "__PYVENV")
-_LEADING_ASTRAY_BY_NAME: Final = frozenset({"RUST_LOG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"})
+_SUPERVISOR: Final = Path(__file__).with_name("_supervise.py")
+# With the first of these set, virtualenv asks the interpreter for its Tcl and Tk and has activation name them.
+_LEADING_ASTRAY_BY_NAME: Final = frozenset(
+    {"TCL_LIBRARY", "TK_LIBRARY", "RUST_LOG", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"}
+)
 
 
 class Tools:
@@ -68,7 +72,7 @@ class Tools:
         lines: list[str] = []
         with self._log.open("a") as log:
             log.write(f"$ {self.redacted(' '.join(command))}\n")
-            with _ended(self._started(command, title)) as process:
+            with self._started(command, title) as process:
                 for raw in process.stdout or ():
                     line = self.redacted(raw.rstrip())
                     lines.append(line)
@@ -85,25 +89,39 @@ class Tools:
             )
         return "\n".join(lines)
 
-    def _started(self, command: Sequence[str], title: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def _started(self, command: Sequence[str], title: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command in a process group of its own, and wait for its end; it does not outlive us, however we end.
+
+        The supervisor ends the group once nobody holds the pipe's other end, which no process inherits.
+        """
+        watched, held = os.pipe()
         try:
-            return subprocess.Popen(
-                command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                umask=0o022,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise BuildError(
-                f"{title} cannot be run: {error.strerror}",
-                hint="check that terrastore is installed whole, and the disk",
-            ) from error
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_SUPERVISOR), str(watched), *command],
+                    env=self._environment,
+                    pass_fds=(watched,),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    umask=0o022,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise BuildError(
+                    f"{title} cannot be run: {error.strerror}",
+                    hint="check that terrastore is installed whole, and the disk",
+                ) from error
+            finally:
+                os.close(watched)
+            with _ended(process):
+                yield process
+        finally:
+            os.close(held)
 
 
 def _clean_environment(temporary: str) -> dict[str, str]:

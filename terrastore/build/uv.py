@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from packaging.version import Version
 
 from terrastore.archive.layers import normalised
+from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
@@ -59,7 +60,9 @@ class Uv:
             self._said.option(Option(name, value))
         read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
         hidden = (*recipe.secrets, *self._settings.secrets)
-        self.tools = Tools(cache, work, hidden=hidden, variables=_variables(self._settings, self._said.places))
+        self.compilers = Compilers(cache, work)
+        variables = _variables(self._settings, self._said.places) | self.compilers.variables()
+        self.tools = Tools(cache, work, hidden=hidden, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._recipe.files:

@@ -13,10 +13,13 @@ import click
 
 from terrastore import __version__, settings
 from terrastore.cli import doctor, environments, messages, stores
-from terrastore.errors import INTERRUPTED, HostError, TerrastoreError, UsageError
+from terrastore.errors import INTERRUPTED, UsageError
+from terrastore.messages import as_error
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from terrastore.errors import TerrastoreError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,9 +54,7 @@ def main() -> NoReturn:
         print(help_.format_message(), file=sys.stderr)
         code = UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        print("terrastore: interrupted", file=sys.stderr)
-        if as_json:
-            messages.print_json(messages.error_json("interrupted", "interrupted", ""))
+        messages.print_interrupted(as_json=as_json)
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,21 +88,12 @@ def _warn_of_unknown_variables() -> None:
 
 
 def _as_error(problem: Exception) -> TerrastoreError:
-    if isinstance(problem, TerrastoreError):
-        return problem
     if isinstance(problem, click.ClickException):
         message = problem.format_message().rstrip(".")
         context = getattr(problem, "ctx", None)
         command = context.command_path if context is not None else "terrastore"
         return UsageError(message[:1].lower() + message[1:], hint=f"see {command} --help")
-    if isinstance(problem, OSError) and problem.strerror:
-        what = problem.filename2 or problem.filename or "this machine"
-        return HostError(f"{what}: {problem.strerror.lower()}", hint="check the disk and the permissions")
-    name = type(problem).__name__
-    return TerrastoreError(
-        f"this is a defect of terrastore: {name}: {problem}",
-        hint="run again with -v and report what it prints",
-    )
+    return as_error(problem)
 
 
 def _default_map() -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import click
 from terrastore.cli import messages, options
 from terrastore.cli.progress import TerminalReport
 from terrastore.errors import UsageError
-from terrastore.report import number
+from terrastore.report import number, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 @options.place
 @options.store
 @options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
+@options.option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted.")
 @options.option("--ignore-store", is_flag=True, help="Build without any store.")
 @options.option(
     "--on-store-error",
@@ -79,6 +80,7 @@ def ensure(**values: Any) -> None:
     store = None if values["ignore_store"] else options.opened_store(values["store"])
     policy = Policy(
         build=not values["no_build"],
+        verify=values["verify"],
         rebuild=values["rebuild"],
         publish=not values["no_publish"],
         require_publish=values["require_publish"],
@@ -166,26 +168,29 @@ def unpack(**values: Any) -> None:
 
 
 @click.command()
-@click.argument("environment", metavar="ENV")
+@click.argument("environment", metavar="ENV", required=False)
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
+@click.option("--standalone", metavar="FILE", help="Write this command to FILE, which any Python 3.11 or later runs.")
 @options.waiting
 @options.common
 def relocate(**values: Any) -> None:
     """Make an environment work where it stands.
 
-    It may have been moved, copied, or unpacked by tar.
+    It may have been moved, copied, or unpacked by tar. For machines without terrastore --standalone writes a program
+    that does this, to be run as: python3 FILE ENV.
     """
-    from terrastore import interpreter  # noqa: PLC0415
-    from terrastore.install import relocate  # noqa: PLC0415
+    from terrastore import interpreter, standalone  # noqa: PLC0415
+    from terrastore.relocation import relocate  # noqa: PLC0415
 
+    if (values["environment"] is None) is (values["standalone"] is None):
+        raise UsageError("relocate needs one of ENV and --standalone FILE", hint="name an environment's directory")
+    if values["standalone"] is not None:
+        _write_standalone(values["standalone"], as_json=values["as_json"])
+        return
     python = interpreter.find(values["python"]) if values["python"] else None
     with reporting(values["quiet"]) as report:
         state, count = relocate(values["environment"], python=python, wait=values["wait"], report=report)
-    if values["as_json"]:
-        document = {"schema": messages.SCHEMA, "target": state.prefix, "files": count, "key": state.key}
-        messages.print_json(document)
-    else:
-        print(f"relocated {number(count, 'file')} → {messages.near(state.prefix)}")
+    standalone.tell(state.prefix, state.key, count, as_json=values["as_json"])
 
 
 @click.command()
@@ -234,6 +239,22 @@ def where(values: dict[str, Any]) -> tuple[Target | Releases, str]:
         return Target.at(target), target
     releases = values["releases"] or os.path.join(os.path.dirname(values["link"]), "releases")
     return Releases.at(values["link"], releases), values["link"]
+
+
+def _write_standalone(path: str, *, as_json: bool) -> None:
+    from terrastore import atomic, room, standalone  # noqa: PLC0415
+
+    path, content = os.path.abspath(path), standalone.content()
+    folder = os.path.dirname(path)
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        problem = "is a directory" if os.path.isdir(path) else "is in no directory"
+        raise UsageError(f"{path} {problem}", hint="name a file, such as relocate.pyz")
+    with room.writing(folder, what="the program", otherwise="name another file"):
+        atomic.write_file(path, content, mode=0o755)
+    if as_json:
+        messages.print_json({"schema": messages.SCHEMA, "file": path, "bytes": len(content)})
+    else:
+        print(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
 
 
 def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from terrastore.messages import SCHEMA, error_json, near, print_error, print_interrupted, print_json
 from terrastore.report import number, size
 
 if TYPE_CHECKING:
     from terrastore.ensure import Outcome
-    from terrastore.errors import TerrastoreError
     from terrastore.report import Report
 
-SCHEMA: Final = 1
-
-
-def near(path: str) -> str:
-    """Return ``path`` relative to the working directory when it is below that."""
-    relative = os.path.relpath(path)
-    return path if relative.split(os.sep)[0] == os.pardir else relative
+__all__ = [
+    "SCHEMA",
+    "error_json",
+    "near",
+    "outcome_json",
+    "outcome_line",
+    "print_error",
+    "print_interrupted",
+    "print_json",
+]
 
 
 def outcome_line(outcome: Outcome, *, shown: str, asked: str, seconds: float) -> str:
@@ -59,24 +58,3 @@ def outcome_json(outcome: Outcome, report: Report) -> dict[str, Any]:
         "seconds": {phase: round(value, 3) for phase, value in report.seconds.items()},
         "warnings": report.warnings,
     }
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """Print one object on standard output."""
-    print(json.dumps(document, ensure_ascii=False))
-
-
-def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None:
-    """Print what went wrong and what to do about it."""
-    if verbose:
-        traceback.print_exception(error, file=sys.stderr)
-    print(f"terrastore: error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"terrastore: hint: {error.hint}", file=sys.stderr)
-    if as_json:
-        print_json(error_json(error.kind, error.message, error.hint))
-
-
-def error_json(kind: str, message: str, hint: str) -> dict[str, Any]:
-    """Return the object of ``--json`` after a failure."""
-    return {"schema": SCHEMA, "error": {"kind": kind, "message": message, "hint": hint}}

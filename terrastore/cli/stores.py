@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from terrastore.archive import slots
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.key import EnvKey
-from terrastore.report import number, size
+from terrastore.report import number, plain, size
 from terrastore.store import layout
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ def show(**values: Any) -> None:
 @click.argument("subject", metavar="ENV|KEY")
 @options.store
 @options.common
-def verify(**values: Any) -> None:
+def verify(**values: Any) -> int:
     """Check an environment on disk or in a store.
 
-    On disk its files are compared with the RECORDs of its packages, in a store with every digest of its archive.
+    On disk it is told what is edited, missing or added since it was made, with -v every path; in a store every digest
+    of its archive is checked.
     """
     subject = values["subject"]
     if os.path.isdir(subject):
-        _verify_environment(subject, as_json=values["as_json"])
-        return
+        return _verify_environment(subject, values)
     if os.sep in subject:
         raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
     from terrastore import catalogue  # noqa: PLC0415
@@ -98,6 +99,7 @@ def verify(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "key": found.key.text, "sound": True})
     else:
         print(f"sound    {size(archive.size)} in {found.store}  ({found.key.short})")
+    return 0
 
 
 @click.command()
@@ -129,28 +131,41 @@ def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
         return found, found.manifest()
 
 
-def _verify_environment(path: str, *, as_json: bool) -> None:
-    from terrastore.archive.verify import differences  # noqa: PLC0415
+def _verify_environment(path: str, values: dict[str, Any]) -> int:
+    """Print what became of an environment, and return the exit code."""
+    from terrastore.archive.drift import find_drift  # noqa: PLC0415
     from terrastore.environment import State  # noqa: PLC0415
+    from terrastore.install import cores  # noqa: PLC0415
 
     root = os.path.realpath(path)
     state = State.read(root)
     if state is None:
         raise UsageError(f"{path} was not made by terrastore", hint="name an environment that terrastore made")
-    found = differences(root)
     if state.prefix != root:
-        raise ArchiveRefusedError(f"{path} was made for {state.prefix}", hint=f"run terrastore relocate {path}")
-    if found:
-        for name, what in sorted(found.items()):
-            print(f"{what:8} {name}", file=sys.stderr)
-        raise ArchiveRefusedError(
-            f"{path} is not as it was made: {number(len(found), 'file')} missing or changed",
-            hint="move it away and run ensure again, or run ensure --rebuild",
-        )
-    if as_json:
-        messages.print_json({"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": True})
-    else:
+        made_for = f"was made for {state.prefix}" if state.prefix else "was relocated half-way"
+        raise ArchiveRefusedError(f"{path} {made_for}", hint=f"run terrastore relocate {path}")
+    with reporting(values["quiet"]) as report:
+        drift = find_drift(root, prefix=root, workers=cores(), report=report)
+    if values["as_json"]:
+        told = {"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": not drift}
+        packages = [
+            {"name": each.name, "before": each.before, "after": each.after, "files": each.files}
+            for each in drift.packages
+        ]
+        messages.print_json(told | {"packages": packages, "others": drift.others, "untold": drift.untold})
+    elif not drift:
         print(f"sound    {path}  ({state.key})")
+    else:
+        for phrase in drift.phrases():
+            print(phrase)
+        if values["verbose"]:
+            for name, what in drift.files().items():
+                print(f"{what:8} {plain(name)}")
+    if not drift:
+        return 0
+    error = ArchiveRefusedError(f"{path} is not as it was made", hint="ensure --verify makes such an environment anew")
+    messages.print_error(error, as_json=False, verbose=False)
+    return error.exit_code
 
 
 def _summary(pointer: Pointer | None) -> str:
@@ -162,7 +177,6 @@ def _summary(pointer: Pointer | None) -> str:
 
 def _description(found: Published, manifest: Manifest) -> list[str]:
     pointer, totals = found.pointer, manifest.totals
-    libc = manifest.needs.get("libc")
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
     lines = [
@@ -171,9 +185,10 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
         f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
         f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
-        f"  needs      {libc['family']} {libc['version']} or later" if libc else "  needs      nothing of the host",
+        *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),
         f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
+        *_limits(manifest),
         f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
@@ -181,9 +196,30 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
     for package in manifest.packages:
         layer = layers.get(package.name)
         weight = size(layer.size) if layer else ""
-        built = "  built here" if package.built else ""
+        built = f"  built here {' '.join(package.flags)}".rstrip() if package.built else ""
         lines.append(f"    {package.name + ' ' + package.version:{width}}  {weight:>9}{built}")
     return lines
+
+
+def _needs(manifest: Manifest) -> list[str]:
+    """Return what a host must offer, a line each."""
+    libc, lines = manifest.needs.get("libc"), []
+    if libc:
+        lines.append(f"{libc['family']} {libc['version']} or later")
+    for each in manifest.needs.get("libraries") or ():
+        versions = f" with {', '.join(each['versions'])}" if each.get("versions") else ""
+        whose = " of the interpreter" if each.get("base") else ""
+        lines.append(f"{each['name']}{whose}{versions} (for {', '.join(each.get('for', ()))})")
+    if needed := manifest.needs.get("processor"):
+        features = ", ".join(needed.get("features", ()))
+        lines.append(f"a processor with {features} (for {', '.join(needed.get('for', ()))})")
+    return lines or ["nothing of the host"]
+
+
+def _limits(manifest: Manifest) -> list[str]:
+    """Return a line that says how long a target may be, when compiled files limit that."""
+    limiting = slots.limiting(manifest)
+    return [f"  takes      targets of at most {slots.SIZE} bytes: {', '.join(limiting)}"] if limiting else []
 
 
 COMMANDS = (list_, show, verify, remove)

@@ -6,6 +6,7 @@ from typing import Final
 
 VERSION: Final = "v1"
 POINTERS: Final = f"{VERSION}/pointers/"
+ARCHIVES: Final = f"{VERSION}/archives/"
 _SUFFIX: Final = ".json"
 
 
@@ -22,7 +23,7 @@ def key_of(name: str) -> str | None:
 
 def archives(key: str) -> str:
     """Return what the names of a key's archives begin with."""
-    return f"{VERSION}/archives/{key}/"
+    return f"{ARCHIVES}{key}/"
 
 
 def archive(key: str, name: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
 
@@ -32,6 +32,14 @@ class Listed:
     name: str
     size: int
     modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An upload that was begun: the name of what is to become an object, and what tells it from others to that name."""
+
+    name: str
+    token: str
 
 
 class Upload(Protocol):
@@ -95,6 +103,17 @@ class ListableStore(Store, Protocol):
 
     def remove(self, name: str) -> bool:
         """Remove an object; return whether it was there."""
+
+
+@runtime_checkable
+class MultipartStore(Store, Protocol):
+    """A store that keeps what was uploaded of an object until somebody ends the upload, or discards it."""
+
+    def unfinished(self, prefix: str) -> Collection[Unfinished]:
+        """Return uploads that were begun and not ended, to names that begin with ``prefix``: a thousand at most."""
+
+    def discard(self, upload: Unfinished) -> None:
+        """Discard what was uploaded; one that has ended is no trouble. Whoever goes on with it is refused."""
 
 
 @runtime_checkable

@@ -46,10 +46,14 @@ DOCUMENT: Final[dict[str, Any]] = {
         },
         {"name": "rest", "version": None, "digest": DIGEST, "frames": []},
     ],
-    "relocations": [{"path": "bin/größe", "kind": "script"}, {"path": "lib/x.pth", "kind": "a kind to come"}],
+    "relocations": [
+        {"path": "bin/größe", "kind": "script"},
+        {"path": "lib/x.pth", "kind": "a kind to come"},
+        {"path": "lib/x.so", "kind": "binary", "offsets": [0, 96, 5000], "sha256": DIGEST},
+    ],
     "packages": [
         {"name": "django", "version": "5.2", "built": False, "sha256": DIGEST},
-        {"name": "local", "version": "1.0+x", "built": True, "sha256": None},
+        {"name": "local", "version": "1.0+x", "built": True, "sha256": None, "flags": ["-march=native"]},
     ],
     "totals": {"members": 3, "size": 513 + FRAME_LIMIT, "packed": 108},
     "prefix": PREFIX,
@@ -57,7 +61,14 @@ DOCUMENT: Final[dict[str, Any]] = {
     "host": {"system": "linux", "libc": None},
     "installer": {"name": "pip", "version": "25.3"},
     "request": {"requirements": [{"name": "django", "extras": ["a"]}], "é": 1.5},
-    "needs": {"libc": {"family": "glibc", "version": "2.17"}},
+    "needs": {
+        "libc": {"family": "glibc", "version": "2.17"},
+        "libraries": [
+            {"name": "libssl.so.3", "versions": ["OPENSSL_3.0.0"], "for": ["local"]},
+            {"name": "libx-1.so", "directory": "/opt/x/lib"},
+        ],
+        "processor": {"features": ["avx2"], "for": ["local"]},
+    },
     "features": [],
 }
 MANIFEST = Manifest(
@@ -72,10 +83,14 @@ MANIFEST = Manifest(
         Layer(name="django", version="5.2", digest="cd" * 32, frames=(Frame(packed=1, size=1, sha256="ef" * 32),)),
         Layer(name="rest", version=None, digest=DIGEST, frames=()),
     ),
-    relocations=(Relocation(path="bin/größe", kind="script"), Relocation(path="lib/x.pth", kind="a kind to come")),
+    relocations=(
+        Relocation(path="bin/größe", kind="script"),
+        Relocation(path="lib/x.pth", kind="a kind to come"),
+        Relocation(path="lib/x.so", kind="binary", offsets=(0, 96, 5000), sha256=DIGEST),
+    ),
     packages=(
         Package(name="django", version="5.2", sha256=DIGEST),
-        Package(name="local", version="1.0+x", built=True),
+        Package(name="local", version="1.0+x", built=True, flags=("-march=native",)),
     ),
     totals=Totals(members=3, size=513 + FRAME_LIMIT, packed=108),
     prefix=PREFIX,
@@ -166,6 +181,8 @@ WRONG: Final[dict[str, list[object]]] = {
     "relocations": WRONG_LIST,
     "relocations.0.path": WRONG_TEXT,
     "relocations.0.kind": WRONG_TEXT,
+    "relocations.2.offsets": [*WRONG_LIST, [], [-1], [True], [1.0], [0, 95], [96, 0], [0, 0], [9 * 1024**3]],
+    "relocations.2.sha256": [ABSENT, None, *WRONG_DIGEST],
     "packages": WRONG_LIST,
     "packages.0.name": WRONG_TEXT,
     "packages.0.version": WRONG_TEXT,
@@ -180,6 +197,15 @@ WRONG: Final[dict[str, list[object]]] = {
     "installer": WRONG_OBJECT,
     "request": WRONG_OBJECT,
     "needs": WRONG_OBJECT,
+    "needs.libraries": [True, "x", 5, {"0": {}}, [None], ["x"], [[]]],
+    "needs.libraries.0.name": [*WRONG_TEXT, "../libx.so", "/lib/x.so", ".so", "x\n", "a b"],
+    "needs.libraries.0.versions": ["x", 5, {}, [5], [None]],
+    "needs.libraries.0.for": ["x", 5, {}, [5], [None]],
+    "needs.libraries.1.directory": [5, None, True, []],
+    "needs.processor": [True, "x", 5, [], [{}]],
+    "needs.processor.features": ["x", 5, {}, [5]],
+    "needs.processor.for": ["x", 5, {}, [5]],
+    "packages.1.flags": [None, "x", 5, {}, [5]],
     "features": [None, "x", 5, {}, [5], [["x"]], ["telepathy"]],
 }
 CASES = [
@@ -207,17 +233,18 @@ def test_the_limits_themselves_are_allowed() -> None:
     assert manifest.layers[2].frames == (Frame(packed=8454144, size=8388608, sha256=DIGEST),)
 
 
-OPTIONAL = {"features": (), "packages.0.sha256": None, "packages.1.built": False}
+OPTIONAL = {"features": (), "packages.0.sha256": None, "packages.1.built": False, "packages.1.flags": ()}
 
 
 @pytest.mark.parametrize("place", OPTIONAL)
 def test_a_field_that_may_be_absent_has_its_default(place: str) -> None:
-    """No features, no digest, not built."""
+    """No features, no digest, not built, no options known."""
     manifest = Manifest.parse(changed(place, ABSENT))
     found = {
         "features": manifest.features,
         "packages.0.sha256": manifest.packages[0].sha256,
         "packages.1.built": manifest.packages[1].built,
+        "packages.1.flags": manifest.packages[1].flags,
     }
     assert OPTIONAL[place] == found[place]
 

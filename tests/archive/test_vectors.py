@@ -41,7 +41,7 @@ def test_the_layers_are_these(pointer: Pointer) -> None:
     assert {
         "base": "ffca",
         "tiny-thing": "f758",
-        "rest": "bec8",
+        "rest": "4780",
     } == {layer.name: layer.digest[:4] for layer in read_manifest(read, pointer.manifest).layers}
 
 
@@ -60,6 +60,7 @@ def test_it_unpacks_to_these_files(pointer: Pointer, tmp_path: Path, workers: in
         "etc/tiny.conf": "root = /srv/it's here/share\n",
         f"{INFO}/direct_url.json": json.dumps({"dir_info": {}, "url": "file:///srv/it%27s%20here/src/tiny"}),
         f"{INFO}/REQUESTED": "",
+        "lib/libtiny.a": f"!<arch>\n\0{prefix.rjust(96, '/')}/share\0:{prefix.rjust(96, '/')}:\0",
         "lib/python3.11/site-packages/umlaut-ä.txt": "names are UTF-8\n",
         "share/kernel.json": json.dumps({"argv": ["/srv/it's here/bin/python"]}),
     }

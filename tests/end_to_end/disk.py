@@ -12,8 +12,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive.verify import differences
+from terrastore.archive.changes import Drift
+from terrastore.archive.drift import find_drift
 from terrastore.environment import State
+from terrastore.report import Report
 from tests.conftest import command_line, make_wheel
 from tests.mounts import own_mounts_or_skip
 
@@ -115,7 +117,7 @@ def version(environment: Path) -> str | None:
     root = os.path.realpath(environment)
     state = State.read(root)
     assert state is not None
-    assert (root, {}) == (state.prefix, differences(root))
+    assert (root, Drift()) == (state.prefix, find_drift(root, prefix=root, workers=1, report=Report()))
     (info,) = environment.glob("lib/*/site-packages/alpha-*.dist-info")
     return info.name.removeprefix("alpha-").removesuffix(".dist-info")
 

@@ -69,7 +69,7 @@ def reached_by_scripts(environment: Path, folder: Path) -> dict[str, str]:
         path
         for path in sorted((environment / "bin").iterdir())
         if os.access(path, os.X_OK) and path.is_file() and path.read_bytes()[:2] == b"#!"
-        if b"python" in path.read_bytes()[:200]
+        if any(b"python" in line for line in path.read_bytes().split(b"\n")[:20])
     ]
     with ThreadPoolExecutor(2) as pool:
         return dict(zip((script.name for script in scripts), pool.map(reached, scripts), strict=True))

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore import catalogue
-from terrastore.archive.verify import differences, verify_archive
+from terrastore.archive.changes import Drift
+from terrastore.archive.drift import find_drift
+from terrastore.archive.verify import verify_archive
 from terrastore.environment import State
 from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
 from tests import documented
 from tests.conftest import COMMAND, CommandLine, command_line, make_wheel
-from tests.kill_points import Call, Killer, tracer_lacks
+from tests.kill_points import Call, Killer
 from tests.published import KEY, OTHER_KEY, publish_once
 
 if TYPE_CHECKING:
@@ -97,7 +99,8 @@ def version(environment: Path) -> str | None:
     root = os.path.realpath(environment)
     state = State.read(root)
     assert state is not None
-    assert (root.removesuffix(".bak"), {}) == (state.prefix, differences(root))
+    drift = find_drift(root, prefix=state.prefix, workers=1, report=Report())
+    assert (root.removesuffix(".bak"), Drift()) == (state.prefix, drift)
     (info,) = environment.glob("lib/*/site-packages/alpha-*.dist-info")
     return info.name.removeprefix("alpha-").removesuffix(".dist-info")
 
@@ -118,14 +121,6 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(stocked: Site) -> Iterator[Site]:
     yield stocked
     stocked.forget()
-
-
-@pytest.fixture(scope="module")
-def traced() -> None:
-    """Skip where commands cannot be traced; in continuous integration they must."""
-    if (lack := tracer_lacks()) and "CI" not in os.environ:
-        pytest.skip(lack)
-    assert not lack
 
 
 def once_staged(calls: list[Call]) -> list[Call]:

@@ -116,7 +116,7 @@ def test_a_bucket(cli: CommandLine, request: pytest.FixtureRequest, kind: str) -
     """Every line is ok, and nothing stays in the bucket."""
     bucket = Bucket(request.getfixturevalue(kind))
     result = bucket.look(cli)
-    assert (0, 11) == (result.code, len(levels(result)[OK]))
+    assert (0, 12) == (result.code, len(levels(result)[OK]))
     assert f"{bucket.url} knows conditional writes" in result.out
     assert [] == bucket.everything()
 

@@ -371,6 +371,18 @@ def can_discard(bucket: Bucket, store: Path) -> bool:
     return "unfinished" not in bucket.everything().values()
 
 
+def can_tidy(bucket: Bucket, store: Path) -> bool:
+    """Whether what a killed builder uploaded goes when somebody publishes the same."""
+    bucket.empty()
+    (key,) = (path.stem for path in store.glob("v1/pointers/*"))
+    killed = f"{PREFIX}/v1/archives/{key}/{'0' * 32}.tar.zst"
+    bucket.owner.create_multipart_upload(Bucket=bucket.name, Key=killed)
+    assert (0, "") == ((passed := bucket.pass_on(store)).code, passed.err)
+    everything = bucket.everything()
+    assert any(name.startswith(f"{PREFIX}/v1/pointers/") for name in everything)
+    return killed not in everything
+
+
 def can_remove(bucket: Bucket, _store: Path) -> bool:
     return bucket.run("remove", bucket.key).code == 0
 
@@ -378,6 +390,7 @@ def can_remove(bucket: Bucket, _store: Path) -> bool:
 NEEDS: dict[str, Callable[[Bucket, Path], bool]] = {
     "s3:GetObject": can_fetch,
     "s3:ListBucket": can_list,
+    "s3:ListBucketMultipartUploads": can_tidy,
     "s3:PutObject": can_publish,
     "s3:AbortMultipartUpload": can_discard,
     "s3:DeleteObject": can_remove,

@@ -38,7 +38,8 @@ import sys
 from terrastore.archive.unpack import unpack
 from terrastore.catalogue import find
 from terrastore.key import EnvKey
-from terrastore.publish import Publication, filling
+from terrastore.filling import filling
+from terrastore.publish import Publication
 from terrastore.report import Report
 from terrastore.store.locations import open_store
 near, far, staged = sys.argv[1:]

@@ -247,10 +247,11 @@ def test_verify_names_what_changed(stored: CommandLine) -> None:
     packages = next((stored.cwd / ".venv/lib").glob("*/site-packages"))
     (packages / "beta.py").write_text("# edited\n")
     (packages / "alpha/only_in_1.py").unlink()
-    result = stored("verify", ".venv")
+    result = stored("verify", ".venv", "-v")
     assert 8 == result.code
-    assert re.search(r"^changed  lib/\S+/beta\.py$", result.err, re.MULTILINE)
-    assert re.search(r"^missing  lib/\S+/alpha/only_in_1\.py$", result.err, re.MULTILINE)
+    assert ["alpha 1.0: 1 file missing", "beta 1.0: 1 file edited"] == result.out.splitlines()[:2]
+    assert re.search(r"^edited   lib/\S+/beta\.py$", result.out, re.MULTILINE)
+    assert re.search(r"^missing  lib/\S+/alpha/only_in_1\.py$", result.out, re.MULTILINE)
 
 
 def test_no_seed_leaves_pip_out(cli: CommandLine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -156,6 +157,36 @@ def test_no_file_names_another_place(case: Case) -> None:
     assert set() == files_that_name(environment, str(case.cli.cwd / "built").encode())
     links = [path for path in environment.rglob("*") if path.is_symlink() and os.path.isabs(os.readlink(path))]
     assert [environment / "bin/python"] == links
+
+
+def test_a_hit_touches_the_listed_files_alone(case: Case, tmp_path: Path) -> None:
+    """As many as show says: every other file is as in the archive, and only what binds it here is there besides."""
+    environment, key = case.cli.cwd / "fetched", case.ensure("--target", "fetched")["key"]
+    (archive,) = case.cli.store.glob("v1/archives/*/*")
+    subprocess.run(["tar", "--zstd", "-xmf", archive, "-C", tmp_path], check=True)
+    packed, unpacked = contents(tmp_path), contents(environment)
+    own = {
+        path for path in unpacked.keys() - packed.keys() if not re.match(r"\.terrastore/|bin/python|pyvenv\.cfg", path)
+    }
+    assert (set(), set()) == (packed.keys() - unpacked.keys(), own)
+    touched = {path for path, content in packed.items() if content != unpacked[path]}
+    shown = case.cli.ok("show", str(key), "--store", str(case.cli.store)).out
+    assert f"  relocates  {len(touched)} files: " in shown
+    assert touched == {entry.path for entry in case.manifest(case.cli.store).relocations}
+
+
+def test_no_bytecode_is_compiled_anew(case: Case) -> None:
+    """The first import of everything takes the bytecode that came with it, but of modules that hold the path."""
+    environment = case.cli.cwd / "fetched"
+    names = [name for name, came in examine(environment)["modules"].items() if came == "ok"]
+    program = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
+    done = subprocess.run(
+        [environment / "bin/python", "-B", "-v", "-c", program, *names], capture_output=True, text=True, check=False
+    )
+    compiled = set(re.findall(rf"code object from {re.escape(str(environment))}/(\S+\.py)$", done.stderr, re.MULTILINE))
+    assert compiled <= {entry.path for entry in case.manifest(case.cli.store).relocations}
+    assert len(re.findall(r"^# \S+\.pyc matches ", done.stderr, re.MULTILINE)) > 500
+    case.cli.ok("verify", str(environment))
 
 
 def test_what_an_installer_leaves_is_not_there(case: Case) -> None:

@@ -16,7 +16,9 @@ from uuid import uuid4
 import pytest
 
 from tests import faults
+from tests.conftest import make_project
 from tests.end_to_end.test_bad_input import DAMAGES, LATER, archive_in, rewrite_manifest
+from tests.processes import PATIENCE, until
 from tests.static_server import StaticServer
 from tests.wire import Wire
 
@@ -368,6 +370,37 @@ def test_what_is_built_goes_to_all(empty: Stores) -> None:
     for store in (empty.near, empty.far):
         empty.use(store)
         assert "fetched" == empty.ensure("--no-build")["outcome"]
+
+
+def test_who_is_late_fills_near_stores_with_what_was_published(empty: Stores, tmp_path: Path) -> None:
+    """Two build at once, each with a nearer store of its own: then all three have the one that all others fetch."""
+    begun, gate, other = tmp_path / "begun", tmp_path / "gate", empty.cli.home / "other"
+    make_project(
+        empty.cli.cwd / "gadget",
+        "import os, time\n"
+        f"with open({str(begun)!r}, 'a') as file:\n"
+        "    file.write('.')\n"
+        f"while not os.path.exists({str(gate)!r}):\n"
+        "    time.sleep(0.02)\n"
+        "import zipfile\n"
+        "with zipfile.ZipFile(os.path.join(folder, 'gadget-1-py3-none-any.whl'), 'w') as wheel:\n"
+        "    wheel.writestr('gadget.py', f'BUILDER = {os.getpid()}')\n"
+        "    wheel.writestr('gadget-1.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: gadget\\nVersion: 1')\n"
+        "    wheel.writestr('gadget-1.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n')\n"
+        "    wheel.writestr('gadget-1.dist-info/RECORD', 'gadget.py,,\\n')\n"
+        "return 'gadget-1-py3-none-any.whl'",
+    )
+    empty.cli.write("requirements.txt", "./gadget\n")
+    runs = []
+    for number, near in enumerate((empty.near, other)):
+        empty.use(near, empty.far)
+        runs.append(empty.cli.start("ensure", "--no-seed", "--wait", "0", "--target", f"run{number}", "--json"))
+    until(lambda: (begun.exists() and begun.read_text() == "..") or any(run.poll() is not None for run in runs))
+    gate.touch()
+    told = [json.loads(run.communicate(timeout=PATIENCE)[0]) for run in runs]
+    assert ["built", "fetched"] == sorted(each["outcome"] for each in told)
+    assert [[], []] == [each["warnings"] for each in told]
+    assert files(empty.far) == files(empty.near) == files(other)
 
 
 def test_what_is_built_goes_to_the_stores_that_are_there(empty: Stores) -> None:

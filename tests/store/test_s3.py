@@ -8,7 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
+from terrastore.store.protocol import MultipartStore
 from terrastore.store.s3 import S3Store, client
+from terrastore.store.s3.upload import PART_SIZE
 from tests.servers import S3Server
 from tests.store.contract import StoreContract, WholeStore
 
@@ -87,6 +90,10 @@ class S3Contract(OnServer, StoreContract):
     """The contract, and what real conditions make possible."""
 
     secrets = ("testsecretkeytestsecretkey",)
+    discarded: ClassVar[tuple[type[TerrastoreError], str]] = (
+        StoreRefusedError,
+        "refuses to write v1/archives/key/a: 404 NoSuchUpload",
+    )
 
     def test_fifty_races_have_one_winner_each(self, store: S3Store) -> None:
         """Of twenty threads one is told that it won, every time, and the object is its."""
@@ -94,11 +101,48 @@ class S3Contract(OnServer, StoreContract):
             assert self.race(store, f"v1/races/{turn}") == [self.peek(f"v1/races/{turn}")]
         assert store.conditional
 
+    def begin(self, name: str) -> None:
+        """Begin an upload behind the store, as who is then killed."""
+        place = {"Bucket": self.place["Bucket"], "Key": self.place["Prefix"] + name}
+        begun = self.behind.create_multipart_upload(**place)
+        self.behind.upload_part(**place, UploadId=begun["UploadId"], PartNumber=1, Body=b"part")
+
+    def test_unfinished_uploads_are_discarded(self, store: S3Store) -> None:
+        """They are told by name, those below the prefix alone; discarded, they are gone; twice is no trouble."""
+        assert isinstance(store, MultipartStore)
+        assert [] == store.unfinished("v1/archives/key/")
+        for name in ("v1/archives/key/a", "v1/archives/key/b", "v1/archives/key2/a"):
+            self.begin(name)
+        found = store.unfinished("v1/archives/key/")
+        assert ["v1/archives/key/a", "v1/archives/key/b"] == sorted(upload.name for upload in found)
+        for upload in (*found, *found):
+            store.discard(upload)
+        assert [] == store.unfinished("v1/archives/key/")
+        assert {"v1/archives/key2/a"} == self.everything()
+
+    def test_who_goes_on_with_a_discarded_upload_is_refused(self, store: S3Store) -> None:
+        """Somebody else published in the meantime; nothing is left of what was sent."""
+
+        def upload_parts() -> None:
+            with store.upload("v1/archives/key/a") as upload:
+                upload.write(bytes(PART_SIZE))
+                for each in store.unfinished("v1/archives/key/"):
+                    store.discard(each)
+                for _ in range(8):
+                    upload.write(bytes(PART_SIZE))
+
+        kind, told = self.discarded
+        with pytest.raises(kind, match=told):
+            upload_parts()
+        assert set() == self.everything()
+
 
 class TestMoto(S3Contract):
     """The emulator."""
 
     kind = "moto"
+    # It trips over a part of an upload that it does not know.
+    discarded = (StoreUnreachableError, "failed to write v1/archives/key/a: 500")
 
 
 class TestRadosgw(S3Contract):
@@ -143,3 +187,7 @@ class TestCareless(OnServer, StoreContract):
         assert store.conditional is None
         store.create("v1/object", b"data")
         assert store.conditional is False
+
+    def test_it_tells_of_no_uploads(self, store: S3Store) -> None:
+        """As if there were none."""
+        assert [] == store.unfinished("v1/")

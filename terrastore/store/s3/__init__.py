@@ -16,9 +16,9 @@ from terrastore.store.protocol import Object
 from terrastore.store.s3.location import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Listed
+    from terrastore.store.protocol import Listed, Unfinished
     from terrastore.store.s3.bucket import Bucket
     from terrastore.store.s3.upload import MultipartUpload
 
@@ -101,6 +101,12 @@ class S3Store:
         if there:
             self._bucket.delete(name)
         return there
+
+    def unfinished(self, prefix: str) -> Collection[Unfinished]:
+        return self._bucket.uploads(prefix)
+
+    def discard(self, upload: Unfinished) -> None:
+        self._bucket.abort_upload(upload.name, upload.token)
 
     @cached_property
     def _bucket(self) -> Bucket:

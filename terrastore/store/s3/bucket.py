@@ -14,12 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from terrastore.errors import StoreUnreachableError
 from terrastore.store import ranges
-from terrastore.store.protocol import Listed
+from terrastore.store.protocol import Listed, Unfinished
 from terrastore.store.s3 import trouble
 from terrastore.store.s3.client import client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from terrastore.store.s3.location import Location
@@ -169,9 +169,31 @@ class Bucket:
                 _check(answer)
 
     def abort_upload(self, name: str, upload_id: str) -> None:
-        """Discard the parts."""
+        """Discard the parts; an upload that is over is no trouble."""
         with self._speaking(f"discard {name}"):
-            self._client().abort_multipart_upload(**self._place(name), UploadId=upload_id)
+            try:
+                self._client().abort_multipart_upload(**self._place(name), UploadId=upload_id)
+            except ClientError as error:
+                if not trouble.is_over(error):
+                    raise
+
+    def uploads(self, prefix: str) -> Collection[Unfinished]:
+        """Return the first thousand uploads that are under way to names that begin with ``prefix``."""
+        own = self.location.prefix
+        with self._speaking("list unfinished uploads"):
+            try:
+                answer = self._client().list_multipart_uploads(Bucket=self.location.bucket, Prefix=own + prefix)
+            except ClientError as error:
+                if trouble.is_over(error):  # so some say that there are none
+                    return []
+                raise
+            _check(answer, "Bucket")
+            # A service that does not heed the prefix must not lead us to what is somebody else's.
+            return [
+                Unfinished(item["Key"].removeprefix(own), item["UploadId"])
+                for item in answer.get("Uploads", ())
+                if item["Key"].startswith(own + prefix)
+            ]
 
     def _get(self, name: str, parameters: Mapping[str, str], announced: Callable[[Any], int | None]) -> Got | None:
         """Get an object or a range; botocore tries again to get an answer, and this to get its body."""

@@ -157,6 +157,11 @@ def is_missing(error: exceptions.ClientError) -> bool:
     return status(error) == HTTPStatus.NOT_FOUND and _code(error) == said
 
 
+def is_over(error: exceptions.ClientError) -> bool:
+    """Whether S3 says that an upload has ended or was discarded."""
+    return status(error) == HTTPStatus.NOT_FOUND and _code(error) == "NoSuchUpload"
+
+
 @contextmanager
 def speaking(store: object, bucket: str, doing: str) -> Iterator[None]:
     """Raise what goes wrong in the body as an error of ours.

@@ -1,0 +1,157 @@
+"""What an environment was unpacked from, layer by layer and file by file; kept in it, so that drift can be named.
+
+It comes from the verified headers and contents of the archive's members, and is a help, not a judge: whether
+anything changed is decided by the layers' digests in the manifest. An environment that was unpacked by plain tar has
+none, and :func:`derived` finds which file belongs to which layer as packing did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from terrastore.archive import layers, record, ustar
+from terrastore.archive.installed import installed, read
+from terrastore.archive.survey import INTERPRETERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from terrastore.archive.manifest import Manifest
+
+INVENTORY_PATH: Final = ".terrastore/inventory.json"
+_SCHEMA: Final = 1
+_MEMBER_OF: Final = {"-": (ustar.REGULAR, 0o644), "x": (ustar.REGULAR, 0o755), "d": (ustar.DIRECTORY, 0o755)}
+LINK: Final = "l"
+_CHECKED_HASH: Final = b"\x03\0\0\0"  # PEP 552
+_KINDS: Final = {*_MEMBER_OF, LINK}
+# What virtualenv makes before anything is installed.
+_SKELETON: Final = re.compile(
+    r"\.gitignore|CACHEDIR\.TAG|include|lib64|bin/([Aa]ctivate|deactivate|pydoc)[^/]*|lib/[^/]+/site-packages/_virtualenv\.(py|pth)"
+)
+
+# What is made where an environment stands, or is left there by uv.
+_OURS: Final = re.compile(r"pyvenv\.cfg|\.lock|\.terrastore|" + INTERPRETERS.pattern)
+
+
+class Entry(NamedTuple):
+    """A member: ``kind`` is ``-`` for a file, ``x`` for one that its owner may execute, ``d`` or ``l``.
+
+    ``size`` in bytes and ``crc`` (CRC-32) are those of the file in the archive, ``crc`` None where that is not known;
+    ``target`` is that of a link.
+    """
+
+    path: str
+    kind: str
+    size: int = 0
+    crc: int | None = None
+    target: str = ""
+
+    @classmethod
+    def of(cls, member: ustar.Member) -> Entry:
+        """Return the entry of a member whose content was not seen yet."""
+        kinds = {ustar.SYMLINK: LINK, ustar.DIRECTORY: "d"}
+        kind = kinds.get(member.type, "x" if member.mode & stat.S_IXUSR else "-")
+        return cls(member.path, kind, member.size, None, member.target)
+
+    def member(self) -> ustar.Member:
+        """Return it as an archive has it."""
+        if self.kind == LINK:
+            return ustar.Member(self.path, ustar.SYMLINK, 0o777, 0, self.target)
+        return ustar.Member(self.path, *_MEMBER_OF[self.kind], self.size)
+
+
+def to_json(entries: Iterable[Iterable[Entry]], checksums: Mapping[str, int]) -> bytes:
+    """Return the file that keeps the entries of each layer, in the archive's order, and the files' CRC-32 by path."""
+    table = [[[*each[:3], checksums.get(each.path), each.target] for each in layer] for layer in entries]
+    return json.dumps({"schema": _SCHEMA, "layers": table}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def read_inventory(root: str, manifest: Manifest) -> list[list[Entry]]:
+    """Return the entries of each of the manifest's layers; derived, when what is kept is of no use."""
+    try:
+        with open(os.path.join(root, INVENTORY_PATH), "rb") as file:
+            document = json.loads(file.read())
+        found = [[Entry(*each) for each in layer] for layer in document["layers"]]
+        if document["schema"] == _SCHEMA and len(found) == len(manifest.layers) and all(map(_is_sound, found)):
+            return found
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return derived(root, manifest)
+
+
+def derived(root: str, manifest: Manifest) -> list[list[Entry]]:
+    """Return the entries of each layer as what is there was divided when it was packed; no ``crc`` is known."""
+    distributions = list(installed(root, tolerant=True))
+    listed = {record.location(each.record, row) for each in distributions for row in each.rows if row.digest}
+    there = {
+        path: entry
+        for path, entry in members(root, manifest)
+        if entry.kind in _KINDS and (path in listed or not layers.source_of(path) or _is_packed(root, path))
+    }
+    skeleton = {path for path in there if _SKELETON.fullmatch(path)}
+    plans, _ = layers.plan(there, distributions, skeleton, lambda path: record.digest_of(read(root, path)))
+    paths = {(plan.name, plan.version): plan.paths for plan in plans}
+    return [
+        # What is where an archive had nothing was added.
+        [there[path] for path in paths.get((layer.name, layer.version), ())] if layer.frames else []
+        for layer in manifest.layers
+    ]
+
+
+def _is_packed(root: str, path: str) -> bool:
+    """Whether bytecode is valid by its source's hash, as archives have it, and not by its time, as Python writes it."""
+    with open(os.path.join(root, path), "rb") as file:
+        flags = file.read(8)[4:]
+    return flags == _CHECKED_HASH
+
+
+def members(root: str, manifest: Manifest) -> Iterable[tuple[str, Entry]]:
+    """Yield what :func:`walk` does, but for the links that lead to the interpreter's own libraries."""
+    libraries = manifest.needs.get("libraries") or ()
+    bound = {f"lib/{library['name']}" for library in libraries if library.get("base")}
+    return ((path, entry) for path, entry in walk(root) if entry.kind != LINK or path not in bound)
+
+
+def walk(root: str, folder: str = "") -> Iterable[tuple[str, Entry]]:
+    """Yield what is below ``root``, by path, but for what is made where an environment stands.
+
+    Files, links, which are not followed, and empty directories; anything else has the kind ``?``.
+    """
+    with os.scandir(os.path.join(root, folder)) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            path = folder + entry.name
+            if _OURS.fullmatch(path):
+                continue
+            if entry.is_symlink():
+                yield path, Entry(path, LINK, target=os.readlink(entry.path))
+            elif entry.is_dir():
+                empty = True
+                for below in walk(root, f"{path}/"):
+                    empty = False
+                    yield below
+                if empty:
+                    yield path, Entry(path, "d")
+            else:
+                facts = entry.stat(follow_symlinks=False)
+                kind = ("x" if facts.st_mode & stat.S_IXUSR else "-") if stat.S_ISREG(facts.st_mode) else "?"
+                yield path, Entry(path, kind, facts.st_size)
+
+
+def checksum(data: bytes | bytearray | memoryview, before: int = 0) -> int:
+    """Return the CRC-32 of ``data``, behind what has ``before``."""
+    return zlib.crc32(data, before)
+
+
+def _is_sound(layer: list[Entry]) -> bool:
+    return all(
+        isinstance(each.path, str)
+        and each.kind in _KINDS
+        and isinstance(each.size, int)
+        and isinstance(each.target, str)
+        for each in layer
+    )

@@ -1,0 +1,61 @@
+"""What every command line prints in the same way: errors, JSON, places as a person would name them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any, Final
+
+from terrastore.errors import HostError, TerrastoreError
+
+SCHEMA: Final = 1
+
+
+def near(path: str) -> str:
+    """Return ``path`` relative to the working directory when it is below that."""
+    relative = os.path.relpath(path)
+    return path if relative.split(os.sep)[0] == os.pardir else relative
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one object on standard output."""
+    print(json.dumps(document, ensure_ascii=False))
+
+
+def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None:
+    """Print what went wrong and what to do about it."""
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"terrastore: error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"terrastore: hint: {error.hint}", file=sys.stderr)
+    if as_json:
+        print_json(error_json(error.kind, error.message, error.hint))
+
+
+def print_interrupted(*, as_json: bool) -> None:
+    """Print that somebody ended the run."""
+    print("terrastore: interrupted", file=sys.stderr)
+    if as_json:
+        print_json(error_json("interrupted", "interrupted", ""))
+
+
+def error_json(kind: str, message: str, hint: str) -> dict[str, Any]:
+    """Return the object of ``--json`` after a failure."""
+    return {"schema": SCHEMA, "error": {"kind": kind, "message": message, "hint": hint}}
+
+
+def as_error(problem: Exception) -> TerrastoreError:
+    """Return what is told of anything that was raised: no traceback reaches a user."""
+    if isinstance(problem, TerrastoreError):
+        return problem
+    if isinstance(problem, OSError) and problem.strerror:
+        what = problem.filename2 or problem.filename or "this machine"
+        return HostError(f"{what}: {problem.strerror.lower()}", hint="check the disk and the permissions")
+    name = type(problem).__name__
+    return TerrastoreError(
+        f"this is a defect of terrastore: {name}: {problem}",
+        hint="run again with -v and report what it prints",
+    )

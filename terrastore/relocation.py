@@ -1,0 +1,122 @@
+"""Making an environment work where it stands; needs the standard library alone, all the way down."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from terrastore import environment, interpreter
+from terrastore.archive import bytecode, originals
+from terrastore.environment import State
+from terrastore.errors import BuildError, HostError
+from terrastore.host import REMEDY, Host
+from terrastore.interpreter import Fingerprint, Interpreter
+from terrastore.place import Target
+
+if TYPE_CHECKING:
+    from terrastore.archive.manifest import Manifest
+    from terrastore.report import Report
+
+
+def relocate(path: str, *, python: Interpreter | None, wait: float, report: Report) -> tuple[State, int]:
+    """Make the environment at ``path`` work where it stands; return its new state and how many files were rewritten.
+
+    It may have been moved, copied, or unpacked by plain tar. Without ``python`` it is bound to the interpreter it
+    had, or to another of the same version. Killed at any moment, it is no environment that ``ensure`` keeps until it
+    was relocated again.
+
+    :raises UsageError: when terrastore did not make it, or a file cannot take its path
+    :raises ArchiveRefusedError: when a later version made it
+    :raises HostError: when no interpreter of its version is here, or the host lacks what it needs
+    """
+    target = Target.at(path)
+    target.check_usable()
+    manifest = originals.read_environment_manifest(target.path)
+    originals.check_kinds(manifest)
+    before = State.read(target.path)
+    python = python or fitting(manifest, before)
+    require_fit(manifest, python)
+    require_host(target.path, manifest, python)
+    with target.locked(report, wait=wait), target.writing():
+        kept = originals.read_originals(target.path, manifest)
+        there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
+        contents = originals.relocated(manifest, there, target.path, report)
+        state = State(
+            key=manifest.key,
+            archive="",
+            prefix=target.path,
+            packages=len(manifest.packages),
+            inputs=(),
+            interpreter=Fingerprint.of(python.executable),
+        )
+        if before is not None:
+            state = replace(before, prefix=target.path, interpreter=state.interpreter)
+            if before.prefix:
+                originals.keep_edited(target.path, manifest, there, before.prefix, contents, report)
+                _tell_strays(target.path, manifest, before.prefix, report)
+            # Not even at the place it had before is it whole again until the end.
+            replace(before, prefix="").write(target.path)
+        originals.write_relocated(target.path, manifest, there, contents, target.path, report)
+        libraries = environment.bind(target.path, python, manifest.needs)
+        environment.check(target.path, python, libraries)
+        compile_rewritten(target.path, manifest, report)
+        state.write(target.path)
+    return state, len(there)
+
+
+def compile_rewritten(path: str, manifest: Manifest, report: Report) -> None:
+    """Give the modules that hold paths the bytecode that no archive can have; without it they work too, later."""
+    rewritten = (entry.path for entry in manifest.relocations if re.fullmatch(r"lib/.*\.py", entry.path))
+    modules = [module for module in rewritten if os.path.isfile(f"{path}/{module}")]
+    if modules:
+        with suppress(BuildError), report.phase("bytecode", total=len(modules), unit="modules") as phase:
+            bytecode.compile_modules(path, modules, python=f"{path}/bin/python", workers=1, phase=phase)
+
+
+def fitting(manifest: Manifest, state: State | None = None) -> Interpreter:
+    """Return the interpreter that an environment had, when it still fits, else one of its version.
+
+    :raises HostError: when there is none
+    """
+    if state is not None and os.path.exists(state.interpreter.path):
+        had = interpreter.probe(state.interpreter.path)
+        if fits(manifest.interpreter, had):
+            return had
+    own = interpreter.find(None)
+    return own if fits(manifest.interpreter, own) else interpreter.find(str(manifest.interpreter.get("version")))
+
+
+def require_fit(manifest: Manifest, python: Interpreter) -> None:
+    """Refuse an interpreter that compiled code of the environment would not work with.
+
+    :raises HostError: when version or ABI differ
+    """
+    wanted = manifest.interpreter
+    if not fits(wanted, python):
+        raise HostError(
+            f"the environment is for Python {wanted.get('version')} ({wanted.get('soabi')}), "
+            f"not for {python.executable}, {python.version_text} ({python.soabi})",
+            hint="choose a fitting interpreter with --python",
+        )
+
+
+def require_host(path: str, manifest: Manifest, python: Interpreter) -> None:
+    """Refuse a host on which compiled files of the environment or archive at ``path`` would not run.
+
+    :raises HostError: when it lacks something; all of that is named
+    """
+    if lack := Host.here().lacks(manifest.needs, python.base_prefix):
+        raise HostError(f"{path} needs {lack}", hint=REMEDY)
+
+
+def fits(wanted: Any, python: Interpreter) -> bool:
+    """Whether an environment for an interpreter that a manifest describes as ``wanted`` works with this one."""
+    return bool(wanted in (python.identity(), python.identity(any_patch=True)))
+
+
+def _tell_strays(path: str, manifest: Manifest, before: str, report: Report) -> None:
+    if before != path and (strays := originals.strays(path, manifest, before)):
+        report.warn(f"added since it was made, and still for {before}: {', '.join(strays)}; install them again")
