@@ -287,7 +287,8 @@ class Run:
     def _packed(self) -> Iterator[tuple[Packed, BinaryIO, Published | None]]:
         """Build the environment and publish it while it is packed; its archive's file lasts as long as the body."""
         from terrastore import publish  # noqa: PLC0415 -- see _supply
-        from terrastore.archive.pack import Origin, pack  # noqa: PLC0415
+        from terrastore.archive.origin import Origin  # noqa: PLC0415
+        from terrastore.archive.pack import pack  # noqa: PLC0415
         from terrastore.build import built  # noqa: PLC0415
         from terrastore.install import cores  # noqa: PLC0415
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import platform
+import re
 import struct
 import sys
 from dataclasses import dataclass, field
 from functools import cache
 from glob import glob
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,10 +54,26 @@ class Loader:
 
 
 def offers(place: str, versions: Sequence[str]) -> bool:
-    """Whether the library at ``place`` has symbols of all these ``versions``, such as ``GLIBCXX_3.4.30``."""
-    # The names of the versions that it defines stand in its table of strings.
+    """Whether the library at ``place`` has symbols of all these ``versions``, such as ``GLIBCXX_3.4.30``.
+
+    Each definition of a version (LSB Core, Symbol Versioning) holds its hash, and begins with the number 1 in two
+    bytes. Names would not do: ``OMP_1.0`` may be the end of ``GOMP_1.0`` in the table of strings.
+    """
     with open(place, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return all(content.find(f"\0{version}\0".encode()) >= 0 for version in versions)
+        order: Literal["little", "big"] = "little" if content[5] == 1 else "big"
+        begin = re.escape((1).to_bytes(2, order))
+        hashes = (re.escape(_hash(version).to_bytes(4, order)) for version in versions)
+        return all(re.search(begin + b".{6}" + each, content, re.DOTALL) for each in hashes)
+
+
+def _hash(name: str) -> int:
+    """Return the hash of a symbol's name (System V ABI, Hash Table)."""
+    value = 0
+    for byte in name.encode():
+        value = ((value << 4) + byte) & 0xFFFFFFFF
+        value ^= (value & 0xF0000000) >> 24
+        value &= 0x0FFFFFFF
+    return value
 
 
 @cache

@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from terrastore.archive.pack import Origin, Packed, Sink, pack
+from terrastore.archive.origin import Origin
+from terrastore.archive.pack import Packed, Sink, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError

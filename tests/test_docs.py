@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")])
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+RELOCATION = (ROOT / "docs/relocation.md").read_text()
+NUMBERED = re.compile(r"^\| (\d+) \|[^|]+\|(?P<done>[^|]+)\|(?P<tests>[^|]+)\|$", re.MULTILINE)
 
 
 def defined(path: Path) -> set[str]:
@@ -32,6 +34,28 @@ def test_named_tests_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     """Links to files of the repository."""
     assert [] == [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+
+
+def test_every_place_is_documented_once() -> None:
+    """docs/relocation.md has the forty places in order, each with a test that shows what is done."""
+    rows = list(NUMBERED.finditer(RELOCATION))
+    assert list(range(1, 41)) == [int(row[1]) for row in rows]
+    assert [] == [row[1] for row in rows if not NAMED_TEST.search(row["tests"])]
+
+
+def test_places_are_counted() -> None:
+    """As many are said to be handled as do not begin with a word to the contrary."""
+    partly = [row for row in NUMBERED.finditer(RELOCATION) if row["done"].startswith(" **In part.**")]
+    assert f"Of these forty rows {40 - len(partly)} are handled and tested" in RELOCATION
+
+
+@pytest.mark.parametrize("heading", ["What a host must have", "What cannot move"])
+def test_every_row_of_relocation_names_a_test(heading: str) -> None:
+    """The other tables of docs/relocation.md too: whatever has no test is not claimed."""
+    section = RELOCATION.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and not line.endswith("| shown by |")]
+    assert [] == [row for row in rows if not NAMED_TEST.search(row) and not row.startswith("| --- ")]
+    assert len(rows) > 1
 
 
 DISKS: dict[str, tuple[Row, ...]] = {

@@ -84,6 +84,24 @@ def test_versions_of_symbols(tmp_path: Path) -> None:
     assert not offers(str(place), ["THING_2.0"])
 
 
+def test_versions_whose_names_end_alike(tmp_path: Path) -> None:
+    """Linkers put a name that is another one's end nowhere else, as libgomp's ``OMP_1.0`` in ``GOMP_1.0``."""
+    script, whole = tmp_path / "map", "GOMP_1.0 { global: one; };\n"
+    for versions, is_offered in ((whole, False), (whole + "OMP_1.0 { global: two; };\n", True)):
+        script.write_text(versions)
+        place = library(tmp_path / "libx.so", "int one, two;", f"-Wl,--version-script={script}", "-Wl,-O2")
+        assert b"\0OMP_1.0\0" not in place.read_bytes()
+        assert offers(str(place), ["GOMP_1.0"])
+        assert is_offered == offers(str(place), ["OMP_1.0"])
+
+
+def test_versions_that_a_library_needs_are_not_its_own(tmp_path: Path) -> None:
+    """It names what it asks of another one too."""
+    place = library(tmp_path / "libx.so", '#include <stdio.h>\nvoid one(void) { puts(stdin ? "1" : "2"); }')
+    assert b"\0GLIBC_2.2.5\0" in place.read_bytes()
+    assert not offers(str(place), ["GLIBC_2.2.5"])
+
+
 def test_a_search_path_of_the_caller(tmp_path: Path) -> None:
     """LD_LIBRARY_PATH counts here as it does for the program later."""
     import sys  # noqa: PLC0415

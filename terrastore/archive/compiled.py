@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from terrastore.archive.elf import Elf
     from terrastore.archive.layers import Distribution, LayerPlan
-    from terrastore.archive.pack import Origin
+    from terrastore.archive.origin import Origin
     from terrastore.archive.survey import Survey
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from terrastore.archive import bytecode, compiled, layers, record, relocate, slots, staging, ustar
@@ -21,6 +21,7 @@ from terrastore.pointer import ArchiveSummary, ManifestLocation
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from terrastore.archive.origin import Origin
     from terrastore.archive.survey import Survey
     from terrastore.report import Report
 
@@ -34,26 +35,6 @@ class Sink(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Take the next bytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What the manifest says of where an environment comes from; JSON objects of FORMAT.md section 5.
-
-    ``base_prefix`` is the base interpreter's; ``compiled`` are packages made from source, with the compilers' ``flags``
-    for the processor by package, as far as they are known.
-    """
-
-    key: str
-    interpreter: Mapping[str, Any]
-    host: Mapping[str, Any]
-    installer: Mapping[str, Any]
-    request: Mapping[str, Any]
-    libc: tuple[str, tuple[int, int]] | None
-    compiled: frozenset[str]
-    downloads: Mapping[str, str]
-    base_prefix: str = ""
-    flags: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

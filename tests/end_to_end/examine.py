@@ -24,7 +24,7 @@ def attempt(action):
     except BaseException as error:
         return type(error).__name__
     return "ok"
-for distribution in importlib.metadata.distributions():
+for distribution in list(importlib.metadata.distributions()):  # before modules change the path
     for name in sorted({file.parts[0].split(".")[0] for file in distribution.files if file.suffix == ".py"
                         and file.parts[0] != ".." and ".dist-info" not in file.parts[0]}):
         modules[name] = attempt(lambda: importlib.import_module(name))

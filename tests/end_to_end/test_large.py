@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore import interpreter
-from terrastore.archive.pack import Origin, pack
+from terrastore.archive.origin import Origin
+from terrastore.archive.pack import pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.key import EnvKey
 from terrastore.publish import Publication, archive_name, envelope
