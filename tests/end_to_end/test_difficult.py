@@ -101,12 +101,16 @@ def poison(environment: Path) -> None:
 
 @pytest.mark.parametrize("case", PLACES)
 def test_it_is_as_good_as_where_it_was_built(moved: Moved, case: str) -> None:
-    """The same modules import, the same entry points lead to an object, and every line of every RECORD is true."""
+    """The same modules import, the same entry points lead to an object, and RECORDs are as true as they were.
+
+    Of files that two distributions bring, only one of the two can be there, and be told the truth of.
+    """
     found = examine(moved.places[case])
     assert str(moved.places[case]) == found["prefix"]
     assert moved.before["modules"] == found["modules"]
     assert moved.before["entries"] == found["entries"]
-    assert moved.before["untrue"] == found["untrue"] == []
+    assert moved.before["untrue"] == found["untrue"]
+    assert {"cv2"} >= {line.partition("/")[0] for line in found["untrue"]}
 
 
 @pytest.mark.parametrize("case", PLACES)
