@@ -27,7 +27,7 @@ DATA: Final = Path(__file__).parents[1] / "data/difficult"
 SETS: Final = ("scripts", "jupyter", "numeric", "compiled")
 PLACES: Final = {
     "short": "e",
-    "a sibling whose name goes on": "e2",
+    "a sibling whose name goes on": "first2",
     "with spaces, quotes and more": 'it\'s "here", 100%; $HOME é & co',
     "behind a link": "link/env",
     "long": "l" * 120 + "/" + "m" * 120,
