@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_CLONE_FS: Final = 0x200
 _CLONE_NEWNS: Final = 0x00020000
 _MS_RDONLY: Final = 1
 _MS_REMOUNT: Final = 32
@@ -40,6 +41,8 @@ def own_mounts() -> Iterator[None]:
             _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
             yield
         finally:
+            # A thread that was started meanwhile may share what setns(2) wants for us alone.
+            _checked(_libc.unshare(_CLONE_FS))
             _checked(_libc.setns(before, _CLONE_NEWNS))
             os.chdir(folder)
     finally:
