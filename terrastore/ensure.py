@@ -67,8 +67,8 @@ class Outcome:
 
     ``outcome`` is ``kept``, ``fetched`` or ``built``; ``target`` None when no environment was asked for; ``store``
     where it came from or went to, None when neither; ``bytes_fetched`` packed bytes read from the store;
-    ``switched`` whether a link of releases now leads somewhere else; ``retired`` the environment that was replaced,
-    which the caller removes once the result is told.
+    ``switched`` whether a link of releases now leads to another environment; ``retired`` the environment that was
+    replaced, which the caller removes once the result is told.
     """
 
     outcome: str
@@ -109,7 +109,8 @@ def ensure(
     else:
         target.tidy()
     if isinstance(place, Releases):
-        outcome = replace(outcome, switched=place.switch(target.path))
+        # A release that drifted was replaced where it stood: what runs from it is to be started again all the same.
+        outcome = replace(outcome, switched=place.switch(target.path) or outcome.retired is not None)
     return outcome
 
 

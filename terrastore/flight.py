@@ -107,7 +107,7 @@ class Flight:
         """Return what to hold when nobody can be told of the build; whether it can be published will be seen."""
         if self._required:
             raise error
-        self.report.remark(f"others are not told that this is built here: {error.message}")
+        self.report.remark(f"other machines cannot be told of this build, and may build too: {error.message}")
         return nullcontext()
 
     def _place(self) -> str:

@@ -614,7 +614,7 @@ def test_a_lease_that_cannot_be_seen_keeps_nobody_from_building(world: World, er
     world.store = Troubled("look", error)
     with world.flight().turn() as ours:
         assert ours
-    assert [f"others are not told that this is built here: {error}"] == world.report.remarks
+    assert [f"other machines cannot be told of this build, and may build too: {error}"] == world.report.remarks
     assert [] == world.report.warnings
 
 
@@ -623,7 +623,7 @@ def test_a_store_that_cannot_be_written_keeps_nobody_from_building(world: World,
     """A remark says so before the work; the warning comes once, when what was built cannot be published either."""
     world.store = Troubled("take", error)
     with world.flight().turn() as ours:
-        assert [f"others are not told that this is built here: {error}"] == world.report.remarks
+        assert [f"other machines cannot be told of this build, and may build too: {error}"] == world.report.remarks
         assert ours
     assert [] == world.report.warnings
 
@@ -636,7 +636,7 @@ def test_trouble_while_waiting_ends_the_wait(world: World, error: Exception) -> 
     started = world.now
     assert world.had_turn()
     assert TTL <= world.now - started <= TTL + 7 * SLOWEST_POLL
-    assert f"others are not told that this is built here: {error}" == world.report.remarks[-1]
+    assert f"other machines cannot be told of this build, and may build too: {error}" == world.report.remarks[-1]
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=["refused", "unreachable"])

@@ -92,7 +92,11 @@ def _as_error(problem: Exception) -> TerrastoreError:
         message = problem.format_message().rstrip(".")
         context = getattr(problem, "ctx", None)
         command = context.command_path if context is not None else "terrastore"
-        return UsageError(message[:1].lower() + message[1:], hint=f"see {command} --help")
+        hint = f"see {command} --help"
+        _, is_extra, names = message.partition("unexpected extra argument")
+        if is_extra and any(map(os.path.isfile, names.strip("s ()").split())):
+            hint = f"name requirements files with -r; {hint}"
+        return UsageError(message[:1].lower() + message[1:], hint=hint)
     return as_error(problem)
 
 

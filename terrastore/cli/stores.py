@@ -89,7 +89,10 @@ def verify(**values: Any) -> int:
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
 
-    found, manifest = _published(values | {"key": subject})
+    try:
+        found, manifest = _published(values | {"key": subject})
+    except UsageError as error:
+        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
         verify_archive(

@@ -172,7 +172,7 @@ class Publishing(Work):
         "publish.end": "while its archive is written",
     }
     warned: ClassVar[Mapping[str, str]] = {
-        "others are not told": "when the lease is taken",
+        "other machines cannot be told": "when the lease is taken",
         "not published": "while it is published",
         "not copied nearer": FILLED,
     }

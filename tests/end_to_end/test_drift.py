@@ -364,6 +364,17 @@ def test_ensure_restores_what_drifted(change: Callable[[Path], None], made: Made
     assert "kept" == made.cli.ok("ensure", "--verify", "--json").json["outcome"]
 
 
+def test_a_release_that_drifted_is_told_as_switched(stored: CommandLine) -> None:
+    """It is made anew where it stands, and what runs from it is to be started again; one that is kept is none of that."""
+    arguments = ("ensure", "--verify", "--json", "--link", "current", "--releases", "releases")
+    assert stored.ok(*arguments).json["switched"]
+    assert not stored.ok(*arguments).json["switched"]
+    (module,) = (stored.cwd / "current").resolve().glob("lib/*/site-packages/beta.py")
+    module.write_text("edited\n")
+    again = stored.ok(*arguments).json
+    assert ("fetched", True) == (again["outcome"], again["switched"])
+
+
 def test_ensure_verifies_by_setting(made: Made, environment: Path) -> None:
     """It is a setting too; a manifest that cannot be read is a drift."""
     (environment / ".terrastore/manifest.json").write_text("{}")

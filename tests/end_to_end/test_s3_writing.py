@@ -26,7 +26,7 @@ AT_ONCE = 4
 ALL = ("archives", "leases", "pointers")
 WITHOUT_LEASE = ("archives", "pointers")
 WITHOUT_POINTER = ("archives", "leases")
-NOT_TOLD = "others are not told that this is built here"
+NOT_TOLD = "other machines cannot be told of this build, and may build too"
 NOT_PUBLISHED = "not published"
 
 
