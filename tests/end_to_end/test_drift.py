@@ -365,7 +365,7 @@ def test_ensure_restores_what_drifted(change: Callable[[Path], None], made: Made
 
 
 def test_a_release_that_drifted_is_told_as_switched(stored: CommandLine) -> None:
-    """It is made anew where it stands, and what runs from it is to be started again; one that is kept is none of that."""
+    """It is made anew where it stands, so what runs from it is to be started again; one that is kept is not."""
     arguments = ("ensure", "--verify", "--json", "--link", "current", "--releases", "releases")
     assert stored.ok(*arguments).json["switched"]
     assert not stored.ok(*arguments).json["switched"]
