@@ -156,8 +156,10 @@ def resolve(store: Store, text: str) -> EnvKey:
     found = [
         key for key in keys(store) if text == key.short or key.text.startswith(text) or key.digits.startswith(text)
     ]
-    if len(found) == 1:
-        return found[0]
+    # What list prints of a key is meant, though that of its distribution begins with it.
+    named = [key for key in found if text == key.short] or found
+    if len(named) == 1:
+        return named[0]
     if not found:
         raise UsageError(f"{store} has no environment {text}", hint="see terrastore list")
     raise UsageError(

@@ -48,7 +48,8 @@ class State:
     """What an environment was made from, and for where.
 
     ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``packages`` how many there
-    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk.
+    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk. While it is
+    relocated ``prefix`` is empty, and ``moving_from`` the one that it had.
     """
 
     key: str
@@ -57,6 +58,7 @@ class State:
     packages: int
     inputs: tuple[dict[str, Any], ...]
     interpreter: Fingerprint
+    moving_from: str = ""
     schema: int = _SCHEMA
 
     @classmethod
@@ -73,6 +75,7 @@ class State:
                 packages=document["packages"],
                 inputs=tuple(document["inputs"]),
                 interpreter=Fingerprint(**document["interpreter"]),
+                moving_from=str(document.get("moving_from", "")),
             )
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import environment, interpreter
 from terrastore.archive import bytecode, originals
-from terrastore.archive.strays import strays
+from terrastore.archive.strays import replaced, strays
 from terrastore.environment import State
 from terrastore.errors import BuildError, HostError
 from terrastore.host import REMEDY, Host
@@ -18,6 +18,8 @@ from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from terrastore.archive.manifest import Manifest
     from terrastore.report import Report
 
@@ -45,7 +47,12 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
     require_host(target.path, manifest, python)
     with target.locked(report, wait=wait), target.writing():
         kept = originals.read_originals(target.path, manifest)
-        there = {member: data for member, data in kept.items() if os.path.lexists(f"{target.path}/{member.path}")}
+        others = replaced(target.path)
+        there = {
+            member: data
+            for member, data in kept.items()
+            if member.path not in others and os.path.lexists(f"{target.path}/{member.path}")
+        }
         contents = originals.relocated(manifest, there, target.path, report)
         state = State(
             key=manifest.key,
@@ -55,13 +62,14 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
             inputs=(),
             interpreter=Fingerprint.of(python.executable),
         )
+        had = (before.prefix or before.moving_from) if before is not None else ""
+        originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
-            state = replace(before, prefix=target.path, interpreter=state.interpreter)
-            if before.prefix:
-                originals.keep_edited(target.path, manifest, there, before.prefix, contents, report)
-                _tell_strays(target.path, manifest, before.prefix, report)
+            state = replace(before, prefix=target.path, interpreter=state.interpreter, moving_from="")
+            rewritten = {member.path for member in there} | {entry.path for entry in manifest.relocations} - others
+            _tell_strays(target.path, had, rewritten, report)
             # Not even at the place it had before is it whole again until the end.
-            replace(before, prefix="").write(target.path)
+            replace(before, prefix="", moving_from=had).write(target.path)
         originals.write_relocated(target.path, manifest, there, contents, target.path, report)
         libraries = environment.bind(target.path, python, manifest.needs)
         environment.check(target.path, python, libraries)
@@ -120,8 +128,8 @@ def fits(wanted: Any, python: Interpreter) -> bool:
     return bool(wanted in (python.identity(), python.identity(any_patch=True)))
 
 
-def _tell_strays(path: str, manifest: Manifest, before: str, report: Report) -> None:
-    if before != path and (found := strays(path, before, {entry.path for entry in manifest.relocations})):
+def _tell_strays(path: str, before: str, relocated: Collection[str], report: Report) -> None:
+    if before not in {"", path} and (found := strays(path, before, relocated)):
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         named = ", ".join(found[:_LISTED]) + more
         report.warn(f"added since it was made, and still for {before}: {named}; edit them, or install them again")

@@ -308,6 +308,12 @@ def test_an_ambiguous_beginning_shows_what_differs(catalogued: MemoryStore) -> N
         resolve(catalogued, "9b1d22e0")
 
 
+def test_what_list_prints_is_enough(catalogued: MemoryStore) -> None:
+    """Of a key and the one for its distribution, which begins with it, each is known by its own short form."""
+    assert KEYS[2] == resolve(catalogued, KEYS[2].short)
+    assert f"{KEYS[2].text}-debian-12" == resolve(catalogued, f"{KEYS[2].short}-debian-12").text
+
+
 def test_archives_are_those_the_key_owns(store: MemoryStore, archive: Archive) -> None:
     """Pointed to or not, with their sizes, and no other key's, even one that begins with this one."""
     first = publish(store, archive)

@@ -24,6 +24,7 @@ MANIFEST_PATH: Final = ".terrastore/manifest.json"
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
 INVENTORY_PATH: Final = ".terrastore/inventory.json"
 EDITED: Final = ".edited"
+_MOST_EDITS: Final = 1000
 """How the name of what somebody edited ends, when it was set aside."""
 
 
@@ -132,24 +133,26 @@ def keep_edited(
 ) -> None:
     """Set aside files that are about to be written and are not as they were made for ``before``, the prefix they had.
 
-    ``contents`` is what will be written.
+    ``contents`` is what will be written. Where ``before`` is not known, "", none is as it was made then.
 
-    :raises UsageError: when a file lies behind a link
+    :raises UsageError: when a file lies behind a link, or is none
     """
     kinds = _kinds(manifest)
     for member, canonical in originals.items():
         place = _inside(root, member.path)
+        if not os.path.isfile(place):
+            raise UsageError(f"{place} is no file", hint="remove it, or make the environment anew")
         with open(place, "rb") as file:
             found = file.read()
-        if found in {canonical, contents[member.path]}:
-            continue
-        try:
-            made = relocate.rewrite(kinds[member.path], canonical, before)
-        except relocate.NotRelocatableError:
-            continue
-        if found != made:
-            _write(place + EDITED, found, member.mode)
-            report.warn(f"{member.path} was edited since it was made; that form of it is now {member.path}{EDITED}")
+        made = {canonical, contents[member.path]}
+        with suppress(relocate.NotRelocatableError):
+            made |= {relocate.rewrite(kinds[member.path], canonical, before)} if before else set()
+        if found not in made:
+            numbers = ("", *(f".{number}" for number in range(2, _MOST_EDITS)))
+            aside = next(name for each in numbers if not os.path.lexists(name := f"{place}{each}{EDITED}"))
+            _write(aside, found, member.mode)
+            shown = aside.removeprefix(f"{root}/")
+            report.warn(f"{member.path} is not as it was made; what was there is now {shown}")
 
 
 def read_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes]:
@@ -191,6 +194,8 @@ def kept_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes] |
         return None
     reader = ustar.Reader()
     try:
+        if not raw.endswith(ustar.END):
+            raise ustar.MalformedError("its end is missing")
         pieces = list(reader.feed(raw[: -len(ustar.END)]))
         reader.finish()
     except ustar.MalformedError as error:

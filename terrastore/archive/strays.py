@@ -13,7 +13,7 @@ from urllib.parse import quote
 from terrastore.archive.originals import EDITED, INVENTORY_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 # Bytecode says where its module was, and Python puts in where it is; the others are made anew.
 _PASSED_OVER: Final = re.compile(rf".*\.pyc|.*{re.escape(EDITED)}|pyvenv\.cfg|\.terrastore/.*|bin/python[\d.]*t?")
@@ -37,10 +37,31 @@ def strays(root: str, before: str, relocated: Collection[str]) -> list[str]:
     return sorted(found)
 
 
+def replaced(root: str) -> frozenset[str]:
+    """Return the paths of distributions that were brought and are there no more: what has such a path is another's.
+
+    Where it is not known what was brought there are none.
+    """
+    return frozenset(path for layer in _layers(root) or () if not _is_there(root, layer) for path in layer)
+
+
 def _brought(root: str) -> frozenset[str] | None:
+    layers = _layers(root)
+    if layers is None:
+        return None
+    return frozenset(path for layer in layers if _is_there(root, layer) for path in layer)
+
+
+def _is_there(root: str, layer: Iterable[str]) -> bool:
+    """Whether a distribution has its RECORD yet; what belongs to none is always there."""
+    records = [path for path in layer if path.endswith(".dist-info/RECORD")]
+    return not records or any(os.path.isfile(os.path.join(root, path)) for path in records)
+
+
+def _layers(root: str) -> list[list[str]] | None:
     try:
         with open(os.path.join(root, INVENTORY_PATH), "rb") as file:
-            return frozenset(entry[0] for layer in json.loads(file.read())["layers"] for entry in layer)
+            return [[str(entry[0]) for entry in layer] for layer in json.loads(file.read())["layers"]]
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

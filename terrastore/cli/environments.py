@@ -249,6 +249,8 @@ def _write_standalone(path: str, *, as_json: bool) -> None:
     if os.path.isdir(path) or not os.path.isdir(folder):
         problem = "is a directory" if os.path.isdir(path) else "is in no directory"
         raise UsageError(f"{path} {problem}", hint="name a file, such as relocate.pyz")
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+        raise UsageError(f"{path} is a link, a device or a pipe", hint="name a file, such as relocate.pyz")
     with room.writing(folder, what="the program", otherwise="name another file"):
         atomic.write_file(path, content, mode=0o755)
     if as_json:

@@ -139,16 +139,18 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
     from terrastore.archive.drift import find_drift  # noqa: PLC0415
     from terrastore.environment import State  # noqa: PLC0415
     from terrastore.install import cores  # noqa: PLC0415
+    from terrastore.place import Target  # noqa: PLC0415
 
     root = os.path.realpath(path)
     state = State.read(root)
     if state is None:
         raise UsageError(f"{path} was not made by terrastore", hint="name an environment that terrastore made")
-    if state.prefix != root:
+    # A backup is for the place that rollback brings it to.
+    if root not in {state.prefix, Target(state.prefix).backup}:
         made_for = f"was made for {state.prefix}" if state.prefix else "was relocated half-way"
         raise ArchiveRefusedError(f"{path} {made_for}", hint=f"run terrastore relocate {path}")
     with reporting(values["quiet"]) as report:
-        drift = find_drift(root, prefix=root, workers=cores(), report=report)
+        drift = find_drift(root, prefix=state.prefix, workers=cores(), report=report)
     if values["as_json"]:
         told = {"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": not drift}
         packages = [

@@ -205,10 +205,62 @@ def test_an_edit_is_not_lost(relocate: Relocate, stored: CommandLine) -> None:
     activate.write_text(edited)
     (stored.cwd / ".venv").rename(stored.cwd / "moved")
     warning = relocate("moved").err
-    assert "warning: bin/activate was edited since it was made" in warning
+    assert "warning: bin/activate is not as it was made; what was there is now bin/activate.edited\n" in warning
     assert edited == (stored.cwd / "moved/bin/activate.edited").read_text()
     assert str(stored.cwd / ".venv") not in (stored.cwd / "moved/bin/activate").read_text()
     assert "" == relocate("moved").err
+
+
+def test_no_edit_is_lost_to_another_one(stored: CommandLine) -> None:
+    """Each is kept, also where it is not known for which place the file was made."""
+    stored.ok("ensure")
+    environment = stored.cwd / ".venv"
+    edits = []
+    for number, before in enumerate((environment, *(stored.cwd / f"moved{each}" for each in range(2)))):
+        edits.append(before.joinpath("bin/activate").read_text() + f"export MINE={number}\n")
+        before.joinpath("bin/activate").write_text(edits[-1])
+        if number == 2:
+            (before / ".terrastore/state.json").unlink()
+        stored.ok("relocate", str(before.rename(stored.cwd / f"moved{number}")))
+    kept = {path.read_text() for path in (stored.cwd / "moved2/bin").glob("activate*.edited")}
+    assert set(edits) <= kept
+
+
+@pytest.mark.parametrize("size", [0, 9728])
+def test_damaged_originals(stored: CommandLine, size: int) -> None:
+    """What is kept for moving and ends too early is refused, for scripts would be left as they are."""
+    stored.ok("ensure")
+    os.truncate(stored.cwd / ".venv/.terrastore/originals.tar", size)
+    (stored.cwd / ".venv").rename(stored.cwd / "moved")
+    result = stored("relocate", "moved")
+    assert 2 == result.code
+    assert "originals.tar is damaged: its end is missing" in result.err
+    assert "hint: make the environment anew" in result.err
+
+
+def test_what_pip_upgraded_stays(relocate: Relocate, stored: CommandLine, wheels: Path) -> None:
+    """Files of a version that is there no more are nobody's to write; what pip wrote instead is told, and stays."""
+    stored.ok("ensure")
+    environment = stored.cwd / ".venv"
+    run(environment / "bin/python", "-m", "pip", "install", "-q", "--no-index", "-f", wheels, "alpha==2.0")
+    script = (environment / "bin/alpha").read_bytes()
+    environment.rename(stored.cwd / "moved")
+    warning = relocate("moved").err
+    assert "added since it was made" in warning
+    assert "bin/alpha" in warning
+    assert script == (stored.cwd / "moved/bin/alpha").read_bytes()
+    assert [] == list((stored.cwd / "moved").rglob("*.edited"))
+
+
+def test_a_pipe_in_the_place_of_a_script(stored: CommandLine) -> None:
+    """Nothing is read from it."""
+    stored.ok("ensure")
+    (stored.cwd / ".venv").rename(stored.cwd / "moved")
+    script = stored.cwd / "moved/bin/alpha"
+    script.unlink()
+    os.mkfifo(script)
+    result = stored("relocate", "moved")
+    assert (2, True) == (result.code, f"{script} is no file" in result.err)
 
 
 def test_what_pip_added_is_told(relocate: Relocate, stored: CommandLine, tmp_path: Path) -> None:
