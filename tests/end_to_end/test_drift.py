@@ -364,6 +364,18 @@ def test_ensure_restores_what_drifted(change: Callable[[Path], None], made: Made
     assert "kept" == made.cli.ok("ensure", "--verify", "--json").json["outcome"]
 
 
+def test_a_backup_is_judged_for_the_place_that_it_is_for(stored: CommandLine) -> None:
+    """It is sound as it lies there, and what rollback brings back is too."""
+    stored.ok("ensure")
+    stored.ok("ensure", "--rebuild", "--backup")
+    assert "sound" in stored.ok("verify", ".venv.bak").out
+    stored.ok("rollback", "--target", ".venv")
+    assert "sound" in stored.ok("verify", ".venv").out
+    (module,) = (stored.cwd / ".venv.bak").glob("lib/*/site-packages/beta.py")
+    module.write_text("edited\n")
+    assert (8, "beta 1.0: 1 file edited\n") == ((result := stored("verify", ".venv.bak")).code, result.out)
+
+
 def test_a_release_that_drifted_is_told_as_switched(stored: CommandLine) -> None:
     """It is made anew where it stands, so what runs from it is to be started again; one that is kept is not."""
     arguments = ("ensure", "--verify", "--json", "--link", "current", "--releases", "releases")

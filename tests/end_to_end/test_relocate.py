@@ -365,6 +365,17 @@ def test_an_old_python_is_told(single: Single) -> None:
     assert (9, True) == (result.code, result.err.startswith("terrastore: error: Python 3.8 cannot run this\n"))
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_the_file_replaces_only_files(kind: str, stored: CommandLine) -> None:
+    """A device, a pipe or a link that is named by mistake stays what it is."""
+    place = stored.cwd / "relocate.pyz"
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to("elsewhere")
+    before = place.lstat()
+    result = stored("relocate", "--standalone", "relocate.pyz")
+    assert (2, True) == (result.code, "is a link, a device or a pipe" in result.err)
+    assert before == place.lstat()
+
+
 def test_one_of_two_arguments(stored: CommandLine, tmp_path: Path) -> None:
     """relocate takes an environment or writes the file; where that cannot be is said."""
     for arguments in ((), ("env", "--standalone", "x")):
