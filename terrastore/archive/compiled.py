@@ -28,12 +28,14 @@ _EVERYWHERE: Final = ("", "/usr", "/usr/local")
 class Compiled:
     """ELF files for this machine by path, and compilers' options for the processor by package.
 
-    ``naming_base`` are texts that came of compiling and name the interpreter's directory on this machine.
+    ``naming_base`` are texts that came of compiling and name the interpreter's directory on this machine; ``missing``
+    are libraries that are nowhere here, by the files that were compiled here and need them.
     """
 
     programs: Mapping[str, Elf]
     flags: Mapping[str, tuple[str, ...]]
     naming_base: tuple[str, ...]
+    missing: Mapping[str, tuple[str, ...]]
 
     def needs(
         self, tree: str, distributions: Iterable[Distribution], plans: Iterable[LayerPlan], origin: Origin
@@ -59,9 +61,9 @@ def look(tree: str, found: Survey, distributions: Sequence[Distribution], origin
     """
     machine, bits = origin.host.get("machine", ""), origin.interpreter.get("pointer_bits", 0)
     programs = needs.native(found.programs, machine=machine, bits=bits)
-    naming_base = []
+    naming_base, made = [], _made_here(distributions, origin.compiled)
     flags = {name: set(options) for name, options in origin.flags.items() if name in origin.compiled}
-    for path, name in _made_here(distributions, origin.compiled).items():
+    for path, name in made.items():
         if (program := programs.get(path)) is None:
             if path in found.members and _names(tree, path, origin.base_prefix):
                 naming_base.append(path)
@@ -75,7 +77,8 @@ def look(tree: str, found: Survey, distributions: Sequence[Distribution], origin
             if patches:
                 found.patches[path] = tuple(sorted((*found.patches.get(path, ()), *patches)))
     known = {name: tuple(sorted(options)) for name, options in flags.items() if options}
-    return Compiled(programs, known, tuple(sorted(naming_base)))
+    missing = needs.libraries_missing(programs, made, base=origin.base_prefix, tree=tree, loader=Loader.here())
+    return Compiled(programs, known, tuple(sorted(naming_base)), missing)
 
 
 def _names(tree: str, path: str, base: str) -> bool:

@@ -88,19 +88,37 @@ def libraries_needed(
     """Return the libraries from outside that are needed and are here, sorted; FORMAT.md section 5 has the fields.
 
     ``owners`` are the packages by path; ``base`` is the interpreter's prefix. What is not here either is not needed:
-    packages bring parts along that hardly anybody uses.
+    wheels bring parts along that hardly anybody uses. For what was compiled here see :func:`libraries_missing`.
     """
-    inside = {each.soname for each in programs.values()} | {path.rpartition("/")[2] for path in programs}
     found: dict[str, Library] = {}
-    for path, program in programs.items():
-        for name in program.needed:
-            if name in inside or _LIBC.fullmatch(name) or "/" in name:
-                continue
-            if (library := _resolved(name, path, program, base=base, tree=tree, loader=loader)) is not None:
-                known = found.setdefault(name, library)
-                known.versions.update(program.versions.get(name, ()))
-                known.wanted_by.add(owners.get(path, path))
+    for path, program, name in _not_inside(programs):
+        folder = _folder_of(name, path, program, tree=tree, loader=loader)
+        if folder is None or f"{folder}/".startswith(f"{tree}/"):
+            continue
+        is_of_base = folder != "" and f"{folder}/".startswith(f"{base}/")
+        library = Library(name, of_base=is_of_base, directory="" if is_of_base else folder)
+        known = found.setdefault(name, library)
+        known.versions.update(program.versions.get(name, ()))
+        known.wanted_by.add(owners.get(path, path))
     return [found[name].as_json() for name in sorted(found)]
+
+
+def libraries_missing(
+    programs: Mapping[str, Elf], made: Collection[str], *, base: str, tree: str, loader: Loader
+) -> dict[str, tuple[str, ...]]:
+    """Return the libraries that files in ``made``, which were compiled here, need and that are nowhere, by path.
+
+    Where one file finds a library, it is loaded for all others too; so is what lies beside the interpreter's own.
+    """
+    missing, found = dict[str, list[str]](), set[str]()
+    for path, program, name in _not_inside(programs):
+        folder = _folder_of(name, path, program, tree=tree, loader=loader)
+        if folder is not None or loader.find_in(f"{base}/lib", name) is not None:
+            found.add(name)
+        elif path in made:
+            missing.setdefault(path, []).append(name)
+    nowhere = {path: tuple(name for name in names if name not in found) for path, names in missing.items()}
+    return {path: names for path, names in nowhere.items() if names}
 
 
 def processor_needed(
@@ -154,18 +172,24 @@ def bound_to_base(path: str, program: Elf, *, base: str, loader: Loader) -> tupl
     return patches, problem
 
 
-def _resolved(name: str, path: str, program: Elf, *, base: str, tree: str, loader: Loader) -> Library | None:
-    """Return where a library that ``program`` needs is found, None when it is inside or nowhere."""
+def _not_inside(programs: Mapping[str, Elf]) -> Iterator[tuple[str, Elf, str]]:
+    """Yield (path, program, library that it needs) for libraries that no file of the environment is, nor libc."""
+    inside = {each.soname for each in programs.values()} | {path.rpartition("/")[2] for path in programs}
+    for path, program in programs.items():
+        for name in program.needed:
+            if name not in inside and not _LIBC.fullmatch(name) and "/" not in name:
+                yield path, program, name
+
+
+def _folder_of(name: str, path: str, program: Elf, *, tree: str, loader: Loader) -> str | None:
+    """Return the directory of its own search path where ``program`` finds a library.
+
+    It is "" when the loader finds it by itself, None when it is nowhere.
+    """
     for folder in _searched(path, program, tree):
-        if loader.find_in(folder, name) is None:
-            continue
-        if f"{folder}/".startswith(f"{tree}/"):
-            return None
-        if folder in loader.directories:
-            break
-        is_of_base = f"{folder}/".startswith(f"{base}/")
-        return Library(name, of_base=is_of_base, directory="" if is_of_base else folder)
-    return Library(name) if loader.find(name) is not None else None
+        if loader.find_in(folder, name) is not None:
+            return "" if folder in loader.directories else folder
+    return "" if loader.find(name) is not None else None
 
 
 def _searched(path: str, program: Elf, tree: str) -> Iterator[str]:

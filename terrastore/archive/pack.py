@@ -65,7 +65,8 @@ def pack(
 
     ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode.
 
-    :raises BuildError: when something in it cannot be relocated or packed; every such file is named
+    :raises BuildError: when something in it cannot be relocated, packed or, compiled here, loaded here; every such file
+        is named
     """
     tree = prefix.path
     distributions = list(installed(tree))
@@ -82,6 +83,7 @@ def pack(
     _add_bytecode(tree, found, python=python, workers=workers, report=report)
     programs = compiled.look(tree, found, distributions, origin)
     _refuse_problems(found.problems)
+    _refuse_missing(programs.missing)
     if programs.naming_base:
         report.warn(
             f"other machines may not have {origin.base_prefix}, which is named by {_listed(programs.naming_base)}"
@@ -296,6 +298,18 @@ def _refuse_problems(problems: Mapping[str, str]) -> None:
     if any(map(editables.is_part, problems)):
         hint = editables.HINT
     raise BuildError(f"the environment cannot be moved: {shown}{more}", hint=hint)
+
+
+def _refuse_missing(libraries: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what was compiled here and cannot be loaded here: it could be loaded nowhere without luck."""
+    if not libraries:
+        return
+    shown = "; ".join(f"{path} needs {', '.join(names)}" for path, names in sorted(libraries.items())[:_LISTED])
+    more = f"; and {len(libraries) - _LISTED} more" if len(libraries) > _LISTED else ""
+    raise BuildError(
+        f"what was compiled cannot be loaded here, for the loader does not find its shared libraries: {shown}{more}",
+        hint="install the library, or set LD_LIBRARY_PATH to the directory that it is in",
+    )
 
 
 def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]) -> Package:

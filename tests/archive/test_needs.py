@@ -174,6 +174,28 @@ def test_libraries_needed(tmp_path: Path) -> None:
     ] == found
 
 
+def test_libraries_missing(tmp_path: Path) -> None:
+    """What was compiled here must find all: inside, by the loader or a search path, its own or another file's."""
+    tree, base, system, vendor, gone = (tmp_path / name for name in ("env", "base", "system", "vendor", "gone"))
+    folders = (system, base / "lib", vendor, tree / "x", gone)
+    names = ("system", "base", "vendor", "inner", "gone")
+    for folder, name in zip(folders, names, strict=True):
+        library(folder / f"lib{name}.so", f"int {name}(void) {{ return 1; }}")
+    options = (*(f"-L{each}" for each in folders), "-Wl,--no-as-needed", *(f"-l{name}" for name in names))
+    library(tree / "finds.so", "int x;", *options, f"-Wl,-rpath,{vendor}")
+    library(tree / "lost.so", "int x;", *options)
+    every = programs(tree)
+    alone = {path: each for path, each in every.items() if path != "finds.so"}
+    for made, looked_at, expected in (
+        ({"lost.so"}, alone, {"lost.so": ("libvendor.so", "libgone.so")}),
+        ({"lost.so"}, every, {"lost.so": ("libgone.so",)}),
+        ({"finds.so", "lost.so"}, every, {"finds.so": ("libgone.so",), "lost.so": ("libgone.so",)}),
+        (set[str](), every, {}),
+    ):
+        loader = Loader((str(system),))
+        assert expected == needs.libraries_missing(looked_at, made, base=str(base), tree=str(tree), loader=loader)
+
+
 def test_only_files_for_this_machine_count() -> None:
     """Packages bring files for other machines along."""
     found = {"a": BLANK, "b": replace(BLANK, machine="AARCH64"), "c": replace(BLANK, bits=32)}

@@ -288,6 +288,43 @@ PyMODINIT_FUNC PyInit_haunted(void) { return ghost() ? PyModule_Create(&module) 
 """
 
 
+def archived(place: Path) -> None:
+    """Replace a shared library by a static one."""
+    place.unlink()
+    code = place.with_name("static.c")
+    code.write_text("int ghost(void) { return 1; }")
+    run("gcc", "-c", "-fPIC", code, "-o", code.with_suffix(".o"))
+    run("ar", "rc", place.with_suffix(".a"), code.with_suffix(".o"))
+
+
+def test_a_library_that_only_the_linker_finds(tmp_path: Path, wheels: Path) -> None:
+    """What was compiled and cannot be loaded here is refused by file and library, and published for nobody."""
+    with command_line(tmp_path / "home", wheels) as cli:
+        del cli.env["PIP_NO_INDEX"], cli.env["PIP_FIND_LINKS"]
+        options = ("-Wl,-soname,libghost.so.3",)
+        place = library(tmp_path / "system/libghost.so", "int ghost(void) { return 1; }", *options)
+        place.with_name("libghost.so.3").symlink_to(place.name)
+        haunted = cli.cwd / "haunted"
+        haunted.mkdir()
+        (haunted / "setup.py").write_text(GHOST % place.parent)
+        (haunted / "haunted.c").write_text(HAUNTED)
+        cli.write("requirements.txt", "./haunted\n")
+        cli.write("none.txt", "")
+        cli.ok("ensure", "-r", "none.txt", "--no-publish")
+        state = (cli.cwd / ".venv/.terrastore/state.json").read_bytes()
+        refused = cli("ensure")
+        assert (5, state) == (refused.code, (cli.cwd / ".venv/.terrastore/state.json").read_bytes())
+        assert [] == [*cli.store.glob("v1/pointers/*")]
+        assert "what was compiled cannot be loaded here" in refused.err
+        assert re.search(r": lib/\S+/haunted\.\S+\.so needs libghost\.so\.3\n", refused.err)
+        assert "hint: install the library, or set LD_LIBRARY_PATH" in refused.err
+        assert 4 == cli("ensure", "--no-build").code
+        here = {"LD_LIBRARY_PATH": str(place.parent)}
+        cli.ok("ensure", **here)
+        assert "" == run(cli.cwd / ".venv/bin/python", "-c", "import haunted", **here)
+        assert [{"name": "libghost.so.3", "for": ["haunted"]}] == manifest_in(cli.store).needs["libraries"]
+
+
 def test_a_host_without_a_library(tmp_path: Path, wheels: Path) -> None:
     """A host that lacks a library which the builder had is told before anything is fetched, or builds its own."""
     with command_line(tmp_path / "home", wheels) as cli:
@@ -315,10 +352,14 @@ def test_a_host_without_a_library(tmp_path: Path, wheels: Path) -> None:
         assert (9, False) == (unpacked.code, (cli.cwd / "unpacked").exists())
         moved = cli("relocate", "there")
         assert (9, state) == (moved.code, (cli.cwd / "there/.terrastore/state.json").read_bytes())
+        # It cannot build what it cannot load, but with a library to be linked whole it needs none.
+        refused = cli("build")
+        assert (5, 1) == (refused.code, len([*cli.store.glob("v1/pointers/*")]))
+        archived(folder / "libghost.so")
+        shutil.rmtree(haunted / "build", ignore_errors=True)
         own = cli.ok("build", "--json").json
         assert re.fullmatch(r"cp3\S+-[0-9a-f]{40}-[a-z]+-?[0-9.]*", own["key"])
         assert "built" == own["outcome"]
-        # What it has not itself it does not ask of others.
         assert "fetched" in cli.ok("ensure", "--no-build", "--target", "own").out
         assert own["key"] in {path.stem for path in cli.store.glob("v1/pointers/*")}
 
