@@ -151,7 +151,7 @@ class _Turn:
                 if (building := self._building()) is not None:
                     return building
                 if self._is_over():
-                    break
+                    break  # somebody was faster, and is done by now
                 if self._phase is None:
                     self._phase = waiting.enter_context(self._shown())
                 self._wait()

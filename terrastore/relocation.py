@@ -66,7 +66,7 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
             state = replace(before, prefix=target.path, interpreter=state.interpreter, moving_from="")
-            rewritten = {member.path for member in there} | {entry.path for entry in manifest.relocations} - others
+            rewritten = {entry.path for entry in manifest.relocations} - others
             _tell_strays(target.path, had, rewritten, report)
             # Not even at the place it had before is it whole again until the end.
             replace(before, prefix="", moving_from=had).write(target.path)
