@@ -33,8 +33,9 @@ _HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
 )
+# Of what it has not built yet it tells no version.
 _PLANNED: Final = re.compile(
-    r" \+ (?P<name>\S+)==(?P<version>\S+)(?: \(from (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40})(?:#\S*)?)?\))?"
+    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
@@ -75,7 +76,7 @@ class Uv:
             said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
         return Resolved(
-            versions={name: match["version"] for name, match in found},
+            versions={name: match["version"] or "" for name, match in found},
             commits={name: match["commit"] for name, match in found if match["commit"]},
             edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
         )
