@@ -158,7 +158,11 @@ class Run:
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
-        state = None if self._policy.rebuild else environment.holds(target.path, self.key)
+        state = (
+            None
+            if self._policy.rebuild
+            else environment.holds(target.path, self.key, self._request.requirements.projects)
+        )
         if state is None or (self._policy.verify and self._has_drifted(target)):
             return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
@@ -269,6 +273,7 @@ class Run:
             packages=len(manifest.packages),
             inputs=environment.inputs(self._request.requirements.sources),
             interpreter=Fingerprint.of(python.executable),
+            projects=self._request.requirements.projects,
         )
         return install(
             manifest,
@@ -278,7 +283,15 @@ class Run:
             state=state,
             backup=self._policy.backup,
             report=self._report,
+            finish=self._add_projects if state.projects else None,
         )
+
+    def _add_projects(self, staged: str) -> None:
+        """Install the projects that are to be edited, which no archive holds."""
+        from terrastore.build import edit  # noqa: PLC0415 -- see _supply
+
+        lines = [line for line in self._said.requirements if line.startswith("-e ")]
+        edit(self._inputs.recipe(self._request, self._said), staged, lines, cache=self._cache, report=self._report)
 
     @property
     def _publish_as(self) -> EnvKey:

@@ -87,6 +87,10 @@ class Inputs:
             variables=os.environ,
             hear=said.hear,
         )
+        if requirements.projects and self.installer == PIP and not self.seed:
+            raise UsageError(
+                "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
+            )
         if self.any_patch:
             self._refuse_patch_dependent((*said.requirements, *said.constraints), python)
         request = Request(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
 from terrastore.archive.installed import installed
+from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
@@ -80,6 +81,12 @@ class Installer(Protocol):
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
 
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        """Remove distributions from the environment of ``python``."""
+
     def origins(self, tree: str) -> Origins:
         """Return where what was installed below ``tree`` came from."""
 
@@ -115,6 +122,9 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             skeleton = frozenset(_paths(prefix.path))
         with report.phase("install", unit="steps") as phase:
             version = installer.install(python, phase)
+            # What they need stays: that is what the archive is for.
+            if edited := [project.name for project in projects(prefix.path)]:
+                installer.remove(python, edited, phase)
         compiled, downloads = installer.origins(prefix.path)
         versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
         redact_direct_urls(prefix.path, installer.tools.redacted)
@@ -129,6 +139,18 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             installer={"name": installer.name, "version": version},
             flags=installer.compilers.flags(versions),
         )
+
+
+def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:
+    """Install projects to be edited into the environment at ``tree``, whose interpreter runs, and nothing they need.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("projects", unit="steps") as phase:
+        _INSTALLERS[recipe.installer](recipe, cache, work).edit(f"{tree}/bin/python", lines, phase)
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

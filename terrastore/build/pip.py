@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
 _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
+_PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
 
 
@@ -57,6 +58,14 @@ class Pip:
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
+        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
+        self._pip(python, ["install", *flags, f"--requirement={written}"], phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        self._pip(python, ["uninstall", "--yes", *names], phase)
 
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)

@@ -108,7 +108,7 @@ class ForUv:
         if isinstance(said.entry, Wanted):
             self._wanted(said.entry, said.text, constraint=said.constraint)
         elif isinstance(said.entry, Editable):
-            self._editable(said.entry, said.text)
+            self._editable(said.entry)
         elif said.entry.name not in FOLLOWED:
             self.option(said.entry)
         elif said.constraint and said.entry.name == "--requirement":
@@ -162,14 +162,15 @@ class ForUv:
         if place not in places:
             places.append(place)
 
-    def _editable(self, editable: Editable, text: str) -> None:
+    def _editable(self, editable: Editable) -> None:
         if editable.local is None:
             why, hint = REFUSED["--editable"]
             raise LineError(why, hint=hint)
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
-        self.requirements.append(text)
+        # uv takes no quotes away.
+        self.requirements.append(f"-e {editable.text}")
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
