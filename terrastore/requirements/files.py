@@ -205,12 +205,12 @@ class _Walk:
 
     def _requirement(self, line: Line, said: Line, *, constraint: bool, where: str) -> None:
         wanted = line.wanted
+        self.has_hashes |= isinstance(wanted, Wanted) and wanted.has_hash
         if isinstance(wanted, Editable):
             self._editable(wanted, constraint=constraint)
         elif wanted is not None and wanted.applies(self._target.markers):
             digest = None if wanted.local is None else self._digest(wanted.local)
             canonical = wanted.canonical(digest)
-            self.has_hashes |= wanted.has_hash
             if wanted.name:
                 self.pins[wanted.name] = wanted.is_pinned or self.pins.get(wanted.name, False)
             if not wanted.is_pinned and not constraint:

@@ -69,6 +69,7 @@ _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+
 _HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
 _EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
+_EXACT: Final = re.compile(r"===?[^*]+")
 _VCS: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
 _FRAGMENTS: Final = re.compile(r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)=")
 
@@ -121,7 +122,7 @@ class Wanted:
         """Whether it names one version, one commit, or something by its content."""
         if self.url and self.local is None and _VCS.match(self.url):
             return bool(_COMMIT.search(self.url.partition("#")[0]))
-        return bool(self.url or self.local) or bool(re.match(r"===?[^*]+$", self.specifiers.partition(",")[0]))
+        return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
         """Whether its marker is true in an environment (PEP 508), as it is without one.
@@ -146,7 +147,7 @@ class Wanted:
             head = f"{self.name}{extras}" + (f" @ {self.url}" if self.url else self.specifiers)
             head = head.removeprefix(" @ ")
         else:
-            head = f"{self.name or _file_name(self.local) or 'directory'}{extras} @ {content or self.local}"
+            head = f"{self.name or _file_name(as_path(self.local)) or 'directory'}{extras} @ {content or self.local}"
         return " ".join((head, *self.options))
 
 
@@ -186,12 +187,10 @@ def parse(line: str) -> Line:
     if match := _PIN.fullmatch(line):
         specifiers = f"=={canonical_version(match[2])}"
         return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
-    text, _, rest = line.partition(" -")
-    if line.startswith("-"):
-        text, rest = "", line[1:]
-    if not rest:
-        return Line(wanted=_wanted(line), own=line)
     # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
+    text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
+    if not dash:
+        return Line(wanted=_wanted(line), own=line)
     text, behind = text.rstrip(), f"-{rest}"
     if text and _HASHES.fullmatch(behind):
         hashes = tuple(sorted(set(behind.split())))
@@ -316,13 +315,12 @@ def _full_name(name: str) -> str:
         msg = f"{without_secrets(name)} is not an option of requirements files"
         raise LineError(msg)
     meant = [name] if name in _NAMES else [each for each in _NAMES if each.startswith(name)]
-    names = {_OTHER_NAMES.get(each, each) for each in meant}
-    if len(names) > 1:
-        msg = f"{name} may be any of {', '.join(sorted(names))}"
+    if len(meant) > 1:
+        msg = f"{name} may be any of {', '.join(sorted(meant))}"
         raise LineError(msg, hint="write the option's whole name")
-    if not names:
+    if not meant:
         raise _UnknownOptionError
-    return names.pop()
+    return _OTHER_NAMES.get(meant[0], meant[0])
 
 
 def _own_options(options: list[Option]) -> tuple[str, ...]:
@@ -359,6 +357,8 @@ def _wanted(text: str) -> Wanted:
     match = _EXTRAS.fullmatch(head)
     place = match[1] if match else head
     before = place.partition("@")[0]
+    if "://" in before:
+        return _named(text)
     if before.startswith((".", "~")) or "/" in before or (_is_archive(place) and not re.search(r"[=<>!@]", place)):
         extras = _sorted_extras(match[2]) if match else ()
         return Wanted(local=place, extras=extras, marker=_marker(marker))
