@@ -52,6 +52,9 @@ class Reader(Protocol):
     def digest(self, path: str) -> str:
         """Return what identifies the content of a local file or directory that is to be installed, or raise OSError."""
 
+    def links(self, path: str) -> str:
+        """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
