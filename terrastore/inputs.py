@@ -17,6 +17,7 @@ from terrastore.requirements.pip import configuration_files, pip_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -29,7 +30,10 @@ UV: Final = "uv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+    """What is asked for, as it was written: files, an interpreter, options of pip's names.
+
+    ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -47,6 +51,7 @@ class Inputs:
     key_env: tuple[str, ...] = ()
     seed: bool = True
     any_patch: bool = False
+    cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -69,7 +74,10 @@ class Inputs:
         :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
-        reader = Disk()
+        with Disk(self.cache) as reader:
+            return self._read(reader)
+
+    def _read(self, reader: Disk) -> Request:
         hear = None
         if self.installer == UV:
             # Who builds by pip needs none of this.
@@ -91,7 +99,7 @@ class Inputs:
             requirements=requirements,
             interpreter=python,
             host=Host.here(),
-            options=tuple(self._canonical_options()),
+            options=tuple(self._canonical_options(reader)),
             machine=machine,
             variables={name: os.environ.get(name) for name in sorted(self.key_env)},
             installer=self.installer,
@@ -149,20 +157,20 @@ class Inputs:
         if self.require_hashes:
             yield "--require-hashes"
 
-    def _canonical_options(self) -> Iterator[str]:
+    def _canonical_options(self, reader: Disk) -> Iterator[str]:
         """Yield the options as the key takes them: URLs without credentials, directories by content."""
         for line in self._options():
             name, _, value = line.partition(" ")
             if name == "--find-links" and not is_url(value):
-                value = f"sha256:{_digest(value)}"
+                value = f"sha256:{_digest(value, reader)}"
             elif name in {"--index-url", "--extra-index-url", "--find-links"}:
                 value = index_identity(value)
             yield f"{name} {value}".strip()
 
 
-def _digest(place: str) -> str:
+def _digest(place: str, reader: Disk) -> str:
     try:
-        return Disk().digest(as_path(place))
+        return reader.links(as_path(place))
     except (OSError, ValueError) as error:
         shown = without_secrets(place)
         raise RequirementsError(

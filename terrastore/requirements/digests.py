@@ -71,10 +71,14 @@ class Digests:
 
     def _computed(self, path: str) -> bytes:
         """Return a file's digest, and remember it unless the file may have changed under its times."""
-        with open(path, "rb") as file:
-            before = os.fstat(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").digest()
-            after = os.fstat(file.fileno())
+        try:
+            with open(path, "rb") as file:
+                before = os.fstat(file.fileno())
+                digest = hashlib.file_digest(file, "sha256").digest()
+                after = os.fstat(file.fileno())
+        except OSError as error:
+            error.filename = path  # reading does not say of what
+            raise
         identity = _identity(before)
         age = self._now() - max(after.st_mtime_ns, after.st_ctime_ns)
         if identity == _identity(after) and age > _UNSETTLED_NS:

@@ -57,19 +57,26 @@ def linked(path: str, html: bytes) -> Iterator[tuple[str, os.stat_result]]:
     with suppress(AssertionError):  # a marked section that it does not know ends what it reads (Python 3.11)
         parser.feed(html.decode(errors="replace"))
         parser.close()
-    base = urljoin(Path(path).absolute().as_uri(), bases[0] if bases else "")
+    base = _joined(Path(path).absolute().as_uri(), bases[0] if bases else "")
     for href in hrefs:
-        place = _on_this_machine(urljoin(base, href))
+        place = _on_this_machine(_joined(base, href))
         facts = _facts(place) if place else None
         if place and facts and stat.S_ISREG(facts.st_mode):
             yield place, facts
 
 
-def _on_this_machine(url: str) -> str | None:
+def _joined(base: str, href: str) -> str:
+    """Return the URL that a reference means; "" when it is none."""
     try:
-        parts = urlsplit(url)
+        joined = urljoin(base, href)
+        urlsplit(joined)  # that checks more
     except ValueError:
-        return None
+        return ""
+    return joined
+
+
+def _on_this_machine(url: str) -> str | None:
+    parts = urlsplit(url)
     is_local = parts.scheme == "file" and parts.netloc in {"", "localhost"}
     return unquote(parts.path, errors="surrogateescape") if is_local else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from terrastore.requirements.lines import without_secrets
 
@@ -28,6 +28,7 @@ _FIXED: Final = {
 }
 _HEXADECIMAL: Final = frozenset({"git", "hg"})
 _PORTS: Final = {"https": "443", "http": "80", "ssh": "22", "git": "9418", "svn": "3690"}
+_IN_A_REF: Final = "/:~!$&'()*+,;={}"
 # The last is uv's: whether files of Git LFS are fetched.
 _FRAGMENTS: Final = ("egg", "subdirectory", "lfs")
 
@@ -62,7 +63,7 @@ def identity(line: str) -> str:
     if colon and port and port != _PORTS.get(transport):
         host += f":{port}"
     path, ref = _path_and_ref(match["path"])
-    at = f"@{_canonical(system, ref)}" if ref else ""
+    at = f"@{quote(_canonical(system, ref), safe=_IN_A_REF)}" if ref else ""
     query = "&".join(_without_tokens(match["query"] or ""))
     fragment = "&".join(_fragments(match["fragment"] or ""))
     return f"{system}+{transport}://{host}{path}{at}{query and '?' + query}{fragment and '#' + fragment}"
