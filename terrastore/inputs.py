@@ -18,6 +18,7 @@ from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -31,7 +32,10 @@ UV: Final = "uv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+    """What is asked for, as it was written: files, an interpreter, options of pip's names.
+
+    ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -51,6 +55,7 @@ class Inputs:
     seed: bool = True
     any_patch: bool = False
     require_locked: bool = False
+    cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -79,7 +84,11 @@ class Inputs:
         :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
-        reader, python = Disk(), interpreter.find(self.python)
+        with Disk(self.cache) as reader:
+            return self._read(reader)
+
+    def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
+        python = interpreter.find(self.python)
         said = self._installation(reader)
         requirements = read_requirements(
             self.files,

@@ -35,7 +35,8 @@ _STATUS: Final = re.compile(
 )
 # Of what it has not built yet it tells no version.
 _PLANNED: Final = re.compile(
-    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
+    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?"
+    r"(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"

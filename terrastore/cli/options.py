@@ -72,7 +72,7 @@ store = option(
     metavar="URL",
     help="Where environments are kept, the nearest first; default: the user's data folder.",
 )
-cache_dir = option("--cache-dir", metavar="DIR", help="Where builds keep downloads, wheels and logs.")
+cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, logs and digests are kept.")
 
 
 class _Duration(click.ParamType[float]):
@@ -132,8 +132,10 @@ common = _together(
 def inputs(values: dict[str, Any]) -> Inputs:
     """Take what the options of ``what`` say out of ``values``."""
     renamed = {"requirements": "requirement", "constraints": "constraint"}
-    taken = {each.name: values.pop(renamed.get(each.name, each.name)) for each in fields(Inputs) if each.name != "seed"}
-    return Inputs(**taken, seed=not values.pop("no_seed"))
+    ours = {"seed", "cache"}
+    names = [each.name for each in fields(Inputs) if each.name not in ours]
+    taken = {name: values.pop(renamed.get(name, name)) for name in names}
+    return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:

@@ -276,7 +276,9 @@ def test_editables(line: str, path: str) -> None:
     assert wanted.local[path].startswith("needs:")
     assert [editable] == [said.entry for said in heard(files)]
     assert wanted.requirements == read(files | {f"{path}/one.py": "changed = True\n"}).requirements
-    assert wanted.requirements != read(files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}).requirements
+    assert (
+        wanted.requirements != read(files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}).requirements
+    )
 
 
 @pytest.mark.parametrize("metadata", ["", "[project]\n", PROJECT + 'dynamic = ["dependencies"]\n', "not toml"])
@@ -291,7 +293,10 @@ def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
     [
         ({"a.txt": "\n-e ./nowhere\n"}, "a.txt, line 2: '-e ./nowhere' cannot be used: there is no ./nowhere"),
         ({"a.txt": "\n-e ./one\n", "./one": ""}, "a.txt, line 2: '-e ./one' cannot be used: ./one is no project"),
-        ({"a.txt": "-c b.txt", "b.txt": "-e ."}, "b.txt, line 1: '-e .' cannot be used: a constraint cannot be editable"),
+        (
+            {"a.txt": "-c b.txt", "b.txt": "-e ."},
+            "b.txt, line 1: '-e .' cannot be used: a constraint cannot be editable",
+        ),
     ],
 )
 def test_editables_that_are_refused(files: Mapping[str, str], message: str) -> None:
@@ -355,7 +360,10 @@ def test_variables_in_paths(line: str) -> None:
 
 def test_variables_in_options() -> None:
     """Includes and options take the values of variables."""
-    files = {"a.txt": "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n", "d/b.txt": "one"}
+    files = {
+        "a.txt": "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n",
+        "d/b.txt": "one",
+    }
     variables = {"WHERE": "d", "INDEX": "https://index.example/simple", "TOKEN": "secret"}
     assert ("one",) == read(files, variables=variables).requirements
     assert [
@@ -458,7 +466,7 @@ def test_options_keep_their_order() -> None:
     ],
 )
 def test_folders_of_distributions(including: str, files: Mapping[str, bytes], place: str) -> None:
-    """A folder of distributions is looked for beside the file, then from the working directory, and named absolutely."""
+    """A folder of distributions is looked for beside the file, then where we are, and named absolutely."""
     assert [Option("--find-links", os.path.abspath(place))] == options({including: "--find-links wheels\n", **files})
 
 

@@ -82,7 +82,7 @@ def known(line: str) -> tuple[Option, ...]:
         ("--ind https://index.example/", Option("--index-url", "https://index.example/")),
         ("--no-bin one", Option("--no-binary", "one")),
         ("--pref", Option("--prefer-binary", "")),
-        ("-f \"with space\"", Option("--find-links", "with space")),
+        ('-f "with space"', Option("--find-links", "with space")),
         ("--find-links=with\\ space", Option("--find-links", "with space")),
         ("--find-links=", Option("--find-links", "")),
         ("-i\thttps://index.example/", Option("--index-url", "https://index.example/")),
@@ -146,7 +146,9 @@ def test_what_pip_ignores_of_a_line(line: str, expected: tuple[Option, ...], ign
         ("one -e ./two", "one", (), ("--editable ./two",)),
     ],
 )
-def test_options_behind_a_requirement(line: str, own: str, options: tuple[Option, ...], ignored: tuple[str, ...]) -> None:
+def test_options_behind_a_requirement(
+    line: str, own: str, options: tuple[Option, ...], ignored: tuple[str, ...]
+) -> None:
     """Behind a requirement pip hears its own options, and those that say which formats will do."""
     found = parse(line)
     assert (own, options, ignored) == (found.own, found.options, found.ignored)
