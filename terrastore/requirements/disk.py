@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from terrastore.errors import RequirementsError, reason
 from terrastore.requirements.digests import Digests
 from terrastore.requirements.find_links import is_page, linked, offered
+from terrastore.requirements.lines import is_url
 from terrastore.requirements.project_files import project_files
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ class Disk:
         self._digests.save()
 
     def read(self, path: str) -> bytes:
-        """Return a file's content."""
+        """Return the content of a file, or of what an http URL leads to."""
+        if is_url(path):
+            from terrastore.requirements.remote import fetch  # noqa: PLC0415 -- few files are not here
+
+            return fetch(path)
         return Path(path).read_bytes()
 
     def exists(self, path: str) -> bool:
