@@ -91,8 +91,8 @@ class Inputs:
         python = interpreter.find(self.python)
         said = self._installation(reader)
         requirements = read_requirements(
-            self.files,
-            self.constraints,
+            (*self.files, *said.files),
+            (*self.constraints, *said.constraint_files),
             reader=reader,
             target=Target(markers=python.markers, tags=python.tags),
             variables=os.environ,

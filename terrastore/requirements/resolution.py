@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from packaging.utils import canonicalize_name
 
-from terrastore.requirements.lines import LineError, Option
+from terrastore.requirements.lines import LineError, Option, as_path, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,13 +27,11 @@ _OPPOSITES: Final = {
 }
 # How an index is reached does not change what is found there.
 _WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
-SETTINGS: Final = frozenset(
-    {
-        "all-releases", "extra-index-url", "find-links", "index-url", "no-binary", "no-index", "no-require-hashes",
-        "only-binary", "only-final", "pre", "prefer-binary", "require-hashes",
-    }
+SETTINGS: Final = (
+    "index-url", "extra-index-url", "no-index", "find-links", "no-binary", "only-binary", "pre", "all-releases",
+    "only-final", "prefer-binary", "require-hashes", "no-require-hashes",
 )  # fmt: skip
-"""pip's settings that are heard here, by their long names."""
+"""pip's settings that are heard here, by their long names, in the order in which they are."""
 _TRUE: Final = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE: Final = frozenset({"n", "no", "f", "false", "off", "0"})
 
@@ -84,7 +82,8 @@ class Resolution:
         option = f"--{name}"
         if name in {"extra-index-url", "find-links"}:
             for each in value.split():
-                self.hear(Option(option, each))
+                is_path = name == "find-links" and not is_url(each)
+                self.hear(Option(option, os.path.abspath(as_path(each)) if is_path else each))
         elif name == "index-url" or option in self.names:
             self.hear(Option(option, value.strip()))
         elif value.strip().lower() in _TRUE:

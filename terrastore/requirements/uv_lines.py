@@ -84,12 +84,15 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine.
+    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine, which name
+    no files to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
         self._reader = reader
         self.settings = settings
+        self.files: tuple[str, ...] = ()
+        self.constraint_files: tuple[str, ...] = ()
         self._resolution = Resolution()
         self.requirements: list[str] = []
         self.constraints: list[str] = []
