@@ -6,6 +6,7 @@ one replaces all before, and so on. What is left is what counts, and what pip is
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
