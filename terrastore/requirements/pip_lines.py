@@ -30,7 +30,7 @@ class ForPip:
         self._reader = reader
         self.resolution = Resolution()
         self.settings = {name: value for name, value in settings.items() if name not in SETTINGS}
-        for name in filter(settings.__contains__, SETTINGS):
+        for name in filter(SETTINGS.__contains__, settings):
             try:
                 self.resolution.hear_setting(name, settings[name])
             except LineError as error:
