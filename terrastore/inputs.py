@@ -12,8 +12,9 @@ from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.report import listed
 from terrastore.requirements import Disk, pip, read_requirements
-from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
+from terrastore.requirements.lines import LineError, Option, index_identity, is_url, without_secrets
 from terrastore.requirements.pip_lines import ForPip
+from terrastore.requirements.resolution import absolute
 from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Inputs:
             said = ForPip(reader, pip.effective_settings(os.environ, pip.configuration_files(os.environ)))
         for option in self._options():
             try:
-                said.option(option)
+                said.option(_anywhere(option))
             except LineError as error:
                 shown = without_secrets(str(option))
                 raise UsageError(f"{shown} cannot be used: {error}", hint=error.hint) from None
@@ -193,12 +194,15 @@ class Inputs:
         if self.no_index:
             yield Option("--no-index")
         yield from (Option("--extra-index-url", url) for url in self.extra_index_url)
-        for place in self.find_links:
-            is_path = not is_url(place) and not is_file_url(place)
-            yield Option("--find-links", os.path.abspath(os.path.expanduser(place)) if is_path else place)
+        yield from (Option("--find-links", place) for place in self.find_links)
         if self.pre:
             yield Option("--pre")
         yield from (Option("--only-binary", names) for names in self.only_binary)
         yield from (Option("--no-binary", names) for names in self.no_binary)
         if self.require_hashes:
             yield Option("--require-hashes")
+
+
+def _anywhere(option: Option) -> Option:
+    """Return an option of the command line that means the same in every directory."""
+    return Option(option.name, absolute(option.value)) if option.name == "--find-links" else option

@@ -54,6 +54,9 @@ _PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--
 # pip hears these while it takes a line apart, whatever the line is.
 _EVERYWHERE: Final = frozenset({"--all-releases", "--no-binary", "--only-binary", "--only-final"})
 _INCLUDES: Final = ("--requirement", "--constraint")
+_TURNS: Final = {
+    "--no-index": 1, "--index-url": 2, "--extra-index-url": 3, "--pre": 4, "--requirement": 5, "--constraint": 5,
+}  # fmt: skip
 _ARCHIVES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar",
 )  # fmt: skip
@@ -92,7 +95,7 @@ class Option:
     value: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {shlex.quote(self.value)}" if self.value else self.name
+        return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,12 +267,14 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
             heard.append(option)
         elif option.name != "--config-settings" or chief is None or chief.name != "--editable":
             ignored.append(str(option))
+    # pip does not hear them in the line's order.
+    heard.sort(key=lambda each: _TURNS.get(each.name, 0))
     if chief is None or chief.name != "--editable":
         return Line(options=tuple(heard), ignored=tuple(ignored))
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
     editable = replace(_editable(chief.value), options=_own_options(own))
-    said = " ".join((f"-e {shlex.quote(chief.value)}", *map(_said, own)))
+    said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
 
 
@@ -300,7 +305,7 @@ def _options(text: str) -> tuple[list[Option], list[str]]:
             raise LineError(msg)
         if name in _WITH_VALUE:
             given = value if equals else next(words, None)
-            if given is None:
+            if not given:
                 msg = f"{name} lacks its value"
                 raise LineError(msg)
             value = given
@@ -330,7 +335,12 @@ def _own_options(options: list[Option]) -> tuple[str, ...]:
 
 
 def _said(option: Option) -> str:
-    return f"{option.name}={shlex.quote(option.value)}"
+    return f"{option.name}={_quoted(option.value)}"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a word of a line; a hash behind white space would begin a comment, quoted or not."""
+    return re.sub(r"(\s)#", r"\1'\#'", shlex.quote(value))
 
 
 def _editable(text: str) -> Editable:

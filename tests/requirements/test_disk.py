@@ -13,6 +13,7 @@ import pytest
 
 from terrastore.errors import RequirementsError
 from terrastore.requirements import Disk, digests, read_requirements
+from tests.requirements.shelf import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,6 +271,7 @@ def test_requirements_from_the_disk(project: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "deploy/requirements.txt", "./project\n-c limits.txt\n")
     write(tmp_path, "deploy/limits.txt", "two<3\n")
-    wanted = read_requirements(["deploy/requirements.txt"], (), reader=Disk(), variables={})
-    assert (("./project",), ("two<3",)) == (wanted.requirements, wanted.constraints)
-    assert {"./project": digest(project)} == wanted.local
+    wanted = read_requirements(["deploy/requirements.txt"], (), reader=Disk(), target=target(), variables={})
+    content = f"sha256:{digest(project)}"
+    assert ((f"directory @ {content}",), ("two<3",)) == (wanted.requirements, wanted.constraints)
+    assert {"./project": content} == wanted.local

@@ -10,7 +10,7 @@ import pytest
 from terrastore.errors import RequirementsError
 from terrastore.requirements import RequirementSet, read_requirements
 from terrastore.requirements.files import OPAQUE
-from terrastore.requirements.lines import Option, Wanted
+from terrastore.requirements.lines import Editable, Option, Wanted
 from tests.requirements.shelf import Shelf, digest, target
 
 if TYPE_CHECKING:
@@ -269,22 +269,23 @@ PROJECT = '[project]\nname = "One.Two"\nversion = "1"\ndependencies = ["three"]\
 )
 def test_editables(line: str, path: str) -> None:
     """A project on this machine may be edited; what it needs is what counts."""
-    files = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
+    files: dict[str, str | bytes] = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
     wanted = read(files)
-    (editable,) = wanted.editables
     assert (f"-e one-two @ {wanted.local[path]}",) == wanted.requirements
     assert wanted.local[path].startswith("needs:")
-    assert [editable] == [said.entry for said in heard(files)]
+    assert [os.path.abspath(path)] == list(wanted.projects)
+    (said,) = heard(files)
+    assert isinstance(said.entry, Editable)
     assert wanted.requirements == read(files | {f"{path}/one.py": "changed = True\n"}).requirements
-    assert (
-        wanted.requirements != read(files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}).requirements
-    )
+    needs_other = files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}
+    assert wanted.requirements != read(needs_other).requirements
 
 
 @pytest.mark.parametrize("metadata", ["", "[project]\n", PROJECT + 'dynamic = ["dependencies"]\n', "not toml"])
 def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
     """Without running its backend nobody knows what such a project needs, so all of its content counts."""
-    files = {"a.txt": "-e ./one[B,a]\n", "./one": b"content", "./one/pyproject.toml": metadata}
+    files: dict[str, str | bytes] = {"a.txt": "-e ./one[B,a]\n", "./one": b"content"}
+    files["./one/pyproject.toml"] = metadata
     assert (f"-e directory[a,b] @ sha256:{digest(b'content')}",) == read(files).requirements
 
 
@@ -293,10 +294,7 @@ def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
     [
         ({"a.txt": "\n-e ./nowhere\n"}, "a.txt, line 2: '-e ./nowhere' cannot be used: there is no ./nowhere"),
         ({"a.txt": "\n-e ./one\n", "./one": ""}, "a.txt, line 2: '-e ./one' cannot be used: ./one is no project"),
-        (
-            {"a.txt": "-c b.txt", "b.txt": "-e ."},
-            "b.txt, line 1: '-e .' cannot be used: a constraint cannot be editable",
-        ),
+        ({"a.txt": "-c b.txt", "b.txt": "-e ."}, "b.txt, line 1: '-e .' cannot be used: a constraint cannot be"),
     ],
 )
 def test_editables_that_are_refused(files: Mapping[str, str], message: str) -> None:
@@ -360,10 +358,8 @@ def test_variables_in_paths(line: str) -> None:
 
 def test_variables_in_options() -> None:
     """Includes and options take the values of variables."""
-    files = {
-        "a.txt": "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n",
-        "d/b.txt": "one",
-    }
+    text = "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n"
+    files = {"a.txt": text, "d/b.txt": "one"}
     variables = {"WHERE": "d", "INDEX": "https://index.example/simple", "TOKEN": "secret"}
     assert ("one",) == read(files, variables=variables).requirements
     assert [
@@ -466,7 +462,7 @@ def test_options_keep_their_order() -> None:
     ],
 )
 def test_folders_of_distributions(including: str, files: Mapping[str, bytes], place: str) -> None:
-    """A folder of distributions is looked for beside the file, then where we are, and named absolutely."""
+    """A folder of distributions is looked for beside the file, else from the working directory, and named so."""
     assert [Option("--find-links", os.path.abspath(place))] == options({including: "--find-links wheels\n", **files})
 
 

@@ -15,6 +15,7 @@ from terrastore.requirements.lines import (
     parse,
     without_secrets,
 )
+from terrastore.requirements.text import logical_lines
 from tests.requirements.shelf import MARKERS
 
 BASE = Option("--requirement", "base.txt")
@@ -84,7 +85,6 @@ def known(line: str) -> tuple[Option, ...]:
         ("--pref", Option("--prefer-binary", "")),
         ('-f "with space"', Option("--find-links", "with space")),
         ("--find-links=with\\ space", Option("--find-links", "with space")),
-        ("--find-links=", Option("--find-links", "")),
         ("-i\thttps://index.example/", Option("--index-url", "https://index.example/")),
     ],
 )
@@ -98,12 +98,16 @@ def test_options_in_every_spelling(line: str, expected: Option) -> None:
     [
         ("--no-index --pre", (Option("--no-index", ""), Option("--pre", ""))),
         ("-fwheels --pre", (Option("--find-links", "wheels"), Option("--pre", ""))),
+        ("--extra-index-url a -i b", (Option("--index-url", "b"), Option("--extra-index-url", "a"))),
+        ("-i a --no-index", (Option("--no-index"), Option("--index-url", "a"))),
+        ("--pre --only-final=:all:", (Option("--only-final", ":all:"), Option("--pre"))),
+        ("-r base.txt --no-binary x", (Option("--no-binary", "x"), BASE)),
         ("-r --pre", (Option("--requirement", "--pre"),)),
         ("-i a -i b", (Option("--index-url", "a"), Option("--index-url", "b"))),
     ],
 )
 def test_several_options(line: str, expected: tuple[Option, ...]) -> None:
-    """Every option of a line counts, in its order and as often as it is said."""
+    """Every option of a line counts, in the order in which pip hears them, and as often as it is said."""
     found = parse(line)
     assert (expected, ()) == (found.options, found.ignored)
 
@@ -116,7 +120,7 @@ def test_several_options(line: str, expected: tuple[Option, ...]) -> None:
         ("-c limits.txt -c more.txt", (Option("--constraint", "limits.txt"),), ("--constraint more.txt",)),
         ("-f one -f two", (Option("--find-links", "one"),), ("--find-links two",)),
         ("-r base.txt -i a --pre", (BASE,), ("--index-url a", "--pre")),
-        ("-r base.txt --no-binary x", (BASE, Option("--no-binary", "x")), ()),
+        ("-r base.txt --no-binary x", (Option("--no-binary", "x"), BASE), ()),
         ("--pre one two", (Option("--pre"),), ("one", "two")),
         ("--pre -- --no-index", (Option("--pre"),), ("--no-index",)),
         ("--hash=sha256:aa", (), ("--hash sha256:aa",)),
@@ -180,6 +184,8 @@ def test_an_option_that_nobody_knows(line: str) -> None:
         pytest.param("-r", "--requirement lacks its value", id="no value"),
         pytest.param("--index-url", "--index-url lacks its value", id="no value, long"),
         pytest.param("--pre -r", "--requirement lacks its value", id="no value at the end"),
+        pytest.param("--find-links=", "--find-links lacks its value", id="an empty value"),
+        pytest.param("-i ''", "--index-url lacks its value", id="an empty value in quotes"),
         pytest.param("--pre=1", "--pre takes no value", id="a value too many"),
         pytest.param("--re base.txt", "--re may be any of --require-hashes, --requirement", id="cut too short"),
         pytest.param("one --config-set x=1", "--config-set may be any of", id="as optparse has it"),
@@ -530,3 +536,21 @@ def test_what_names_no_path() -> None:
     """A malformed file URL names nothing."""
     with pytest.raises(LineError):
         as_path("file://[srv")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (Option("--pre"), "--pre"),
+        (Option("--index-url", "https://i.example/simple"), "--index-url https://i.example/simple"),
+        (Option("--find-links", "/srv/with space"), "--find-links '/srv/with space'"),
+        (Option("--find-links", "/srv/it's"), "--find-links '/srv/it'\"'\"'s'"),
+        (Option("--find-links", "/srv/no #1"), r"--find-links '/srv/no '\#'1'"),
+        (Option("--find-links", "/srv/back\\slash"), r"--find-links '/srv/back\slash'"),
+    ],
+)
+def test_options_are_written_so_that_they_are_read_again(option: Option, expected: str) -> None:
+    """What an option is written as is one logical line that says the same."""
+    assert expected == str(option)
+    assert [(1, expected)] == list(logical_lines(expected))
+    assert (option,) == known(expected)
