@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from terrastore.archive.unpack import ReadRange
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.publish import Publication
     from terrastore.report import Report
@@ -96,7 +97,8 @@ def ensure(
 
     :raises TerrastoreError: when it does not; the old environment is then as it was
     """
-    run = Run(inputs, store, cache, policy, report)
+    before = place.current() if isinstance(place, Releases) else place.path
+    run = Run(inputs, store, cache, policy, report, before=before)
     target = place.target(run.key) if isinstance(place, Releases) else place
     if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
@@ -124,14 +126,27 @@ def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: 
 
 
 class Run:
-    """One run for one request: the steps that :func:`ensure` is told in."""
+    """One run for one request: the steps that :func:`ensure` is told in.
 
-    def __init__(self, inputs: Inputs, store: Store | None, cache: Path, policy: Policy, report: Report) -> None:
+    ``before`` is where the environment stands, if any, that what is asked for takes the place of.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        store: Store | None,
+        cache: Path,
+        policy: Policy,
+        report: Report,
+        *,
+        before: str | None = None,
+    ) -> None:
         self._inputs = inputs
         self._store = store
         self._cache = cache
         self._policy = policy
         self._report = report
+        self._before = before
         self._request = inputs.request()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
@@ -206,7 +221,7 @@ class Run:
                         retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
-            supply.raise_miss()
+            supply.raise_miss(partial(self._nearest, published_first=True))
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
@@ -294,7 +309,7 @@ class Run:
         from terrastore.install import cores  # noqa: PLC0415
 
         supply, request, name = self._supply, self._request, publish.archive_name()
-        self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
+        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
         with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
@@ -330,6 +345,12 @@ class Run:
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)
                 yield packed, archive, publish.end(publications, envelope)
+
+    def _nearest(self, *, published_first: bool = False) -> Nearest | None:
+        """Return what the request is to be compared with, the environment before or one that the store has."""
+        from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
+
+        return find(self._request, place=self._before, store=self._store, published_first=published_first)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

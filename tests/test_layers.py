@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("standalone",),
-    ("ensure", "doctor", "settings"),
+    ("ensure", "doctor", "settings", "why"),
     ("supply", "flight"),
-    ("filling",),
+    ("filling", "nearest"),
     ("inputs", "install", "publish"),
     ("relocation",),
     ("build", "environment", "place", "catalogue"),
