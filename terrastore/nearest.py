@@ -69,15 +69,15 @@ class Nearest:
         files: tuple[Difference, ...] = (),
     ) -> Self:
         """Compare what a manifest says was asked for with a canonical ``request``."""
-        found = differences(manifest.request, request, files)
-        names = [package.name for package in manifest.packages]
+        versions = {package.name: package.version for package in manifest.packages}
+        found = differences(manifest.request, request, files=files, versions=versions)
         return cls(
             key=EnvKey.parse(key),
             place=place,
             store=store,
             differences=found,
-            same=same_packages(found, names),
-            packages=len(names),
+            same=same_packages(found, versions),
+            packages=len(manifest.packages),
         )
 
     @property

@@ -5,9 +5,10 @@ A document may come from a store: whatever it holds, it is compared as far as it
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
 
 from terrastore.difference import earlier, facts
 from terrastore.difference.lines import line_differences
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     Document = Mapping[str, Any]
 
 
-def differences(before: Document, after: Document, files: Sequence[Difference] = ()) -> tuple[Difference, ...]:
+def differences(
+    before: Document, after: Document, *, files: Sequence[Difference] = (), versions: Mapping[str, str] | None = None
+) -> tuple[Difference, ...]:
     """Return in what ``after`` is another request than ``before``, what weighs most first.
 
-    ``files`` are differences of files that ask for them, told where the request differs at all. Of a document by the
+    ``files`` are differences of files that ask for them, told where the request differs at all; ``versions`` what was
+    installed for ``before``, by name, for canonical versions lack the zeros that people write. Of a document by the
     rules of another schema, what has no counterpart is not compared; that the rules are others is a difference.
     """
-    found = tuple(_found(before, after, files))
+    installed: dict[str, str] = {canonicalize_name(name): version for name, version in (versions or {}).items()}
+    found = tuple(_found(before, after, files, installed))
     return tuple(replace(each, phrase=plain(each.phrase)) for each in found) if found != tuple(files) else ()
 
 
@@ -37,13 +42,15 @@ def same_packages(found: Sequence[Difference], packages: Collection[str]) -> int
     requirement without a name, such as a directory. What nothing pins may be resolved anew all the same: that is seen
     after the build alone.
     """
-    names = {re.sub(r"[-_.]+", "-", name).lower() for name in packages}
+    names = set(map(canonicalize_name, packages))
     lines = [each for each in found if each.kind in {REQUIREMENT, CONSTRAINT}]
     nameless = [each for each in lines if each.kind == REQUIREMENT and each.before and each.name not in names]
     return max(0, len(names - {each.name for each in lines}) - len(nameless))
 
 
-def _found(before: Document, after: Document, files: Sequence[Difference]) -> Iterator[Difference]:
+def _found(
+    before: Document, after: Document, files: Sequence[Difference], versions: Mapping[str, str]
+) -> Iterator[Difference]:
     is_same_schema = before.get("schema") == after.get("schema")
     yield from facts.schema(before, after)
     yield from facts.host(before, after)
@@ -52,7 +59,7 @@ def _found(before: Document, after: Document, files: Sequence[Difference]) -> It
     yield from files
     one, other = earlier.comparable(before), earlier.comparable(after)
     for kind, name in ((REQUIREMENT, "requirements"), (CONSTRAINT, "constraints")):
-        yield from line_differences(kind, _lines(one, name), _lines(other, name))
+        yield from line_differences(kind, _lines(one, name), _lines(other, name), versions)
     if is_same_schema:
         yield from facts.resolution(before, after)
     yield from facts.variables(before, after)

@@ -11,21 +11,24 @@ from terrastore.difference.values import CONSTRAINT, Difference
 from terrastore.difference.wanted import CONTENT, Wanted, commit, split_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _RELEASE: Final = re.compile(r"((?:\d+!)?)(\d+(?:\.\d+)*)(.*)", re.DOTALL)
 
 
-def line_differences(kind: str, before: Iterable[str], after: Iterable[str]) -> Iterator[Difference]:
+def line_differences(
+    kind: str, before: Iterable[str], after: Iterable[str], versions: Mapping[str, str]
+) -> Iterator[Difference]:
     """Yield in what two lists of canonical requirement lines differ, sorted by name.
 
-    Of several lines for one project those are paired that say nearly the same.
+    Of several lines for one project those are paired that say nearly the same. ``versions`` are what was installed
+    before, by canonical name.
     """
     old, new = Counter(before), Counter(after)
     groups: defaultdict[str, tuple[list[Wanted], list[Wanted]]] = defaultdict(lambda: ([], []))
     for side, lines in enumerate((old - new, new - old)):
         for line in lines:
-            wanted = Wanted.of(line)
+            wanted = Wanted.of(line, {} if side else versions)
             groups[wanted.name][side].append(wanted)
     for _, (gone, come) in sorted(groups.items()):
         for one, other in _pairs(gone, come):
@@ -51,7 +54,7 @@ def _pairs(gone: list[Wanted], come: list[Wanted]) -> Iterator[tuple[Wanted | No
 
 def _is_same(one: Wanted, other: Wanted) -> bool:
     """Whether nothing is known to differ: of one of the two the content is not known."""
-    bare = [replace(each, text="", reference="") for each in (one, other)]
+    bare = [replace(each, text="", reference="", installed="") for each in (one, other)]
     return CONTENT in {one.reference, other.reference} and bare[0] == bare[1]
 
 

@@ -6,8 +6,13 @@ import re
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name, canonicalize_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONTENT: Final = "sha256:"
 """What the reference to a content begins with; alone it is to a content that is not known."""
@@ -27,7 +32,7 @@ class Wanted:
 
     ``name`` pairs it with what another request says of the same project (PEP 503); ``title`` is what a person calls
     it: a file by its name, a URL by its end. ``reference`` is a URL or ``sha256:<hex>``; ``settings`` are options of
-    its own but the ``hashes``.
+    its own but the ``hashes``. ``installed`` is the version that was installed for it, as the package spells it.
     """
 
     text: str
@@ -40,10 +45,14 @@ class Wanted:
     hashes: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     editable: bool = False
+    installed: str = ""
 
     @classmethod
-    def of(cls, text: str) -> Wanted:
-        """Take a canonical line apart; of what is none, the whole text is the name."""
+    def of(cls, text: str, versions: Mapping[str, str]) -> Wanted:
+        """Take a canonical line apart; of what is none, the whole text is the name.
+
+        ``versions`` are those that were installed, by canonical name.
+        """
         match = _OPTIONS.search(text)
         head, options = (text[: match.start()], _words(match[1])) if match else (text, [])
         head, _, marker = head.partition(" ; ")
@@ -59,9 +68,10 @@ class Wanted:
         else:
             name = title = named[1]
             extras, specifier = named[2] or "", named[3]
+        name = canonicalize_name(name)
         return cls(
             text=text,
-            name=re.sub(r"[-_.]+", "-", name).lower(),
+            name=name,
             title=title,
             extras=tuple(filter(None, extras.split(","))),
             specifier=specifier,
@@ -70,13 +80,17 @@ class Wanted:
             hashes=hashes,
             settings=tuple(option for option in options if option not in hashes),
             editable=editable,
+            installed=versions.get(name, ""),
         )
 
     @property
     def pin(self) -> str:
-        """The one version that will do; "" when there are several."""
+        """The one version that will do, as the package spells it where that is known; "" when there are several."""
         match = _PIN.fullmatch(self.specifier)
-        return match[1] if match else ""
+        if match is None:
+            return ""
+        is_installed = canonicalize_version(self.installed) == canonicalize_version(match[1])
+        return self.installed if is_installed else match[1]
 
     @property
     def described(self) -> str:

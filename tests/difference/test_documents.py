@@ -281,6 +281,22 @@ def test_several_lines_for_one_project_are_paired_by_what_they_share() -> None:
     assert sorted(expected) == sorted(phrases(before, after))
 
 
+VERSIONS = {
+    "moved": ("numpy==2", "numpy==3", {"NumPy": "2.0.0"}, "numpy 2.0.0 → 3.0.0"),
+    "dropped": ("numpy==2.1", "", {"numpy": "2.1.0"}, "numpy 2.1.0 dropped"),
+    "calendar": ("certifi==2024.2.2", "certifi==2024.7.4", {"certifi": "2024.02.02"}, "certifi 2024.02.02 → 2024.7.4"),
+    "not what was asked for": ("numpy==2", "numpy==3", {"numpy": "2.5"}, "numpy 2 → 3"),
+    "no version": ("numpy==2", "numpy==3", {"numpy": "?"}, "numpy 2 → 3"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "versions", "phrase"), VERSIONS.values(), ids=VERSIONS)
+def test_versions_as_people_write_them(before: str, after: str, versions: dict[str, str], phrase: str) -> None:
+    """A pin is told as the package that was installed spells its version, the other with as many numbers."""
+    one, other = (document(*filter(None, (each,))) for each in (before, after))
+    assert [phrase] == [each.phrase for each in differences(one, other, versions=versions)]
+
+
 def test_what_weighs_most_comes_first() -> None:
     """A line that is cut off still says what makes everything another."""
     before = document("a==1", "b==1")
