@@ -26,6 +26,7 @@ from terrastore.errors import UsageError
 from terrastore.key import SCHEMA, EnvKey
 from terrastore.messages import near
 from terrastore.report import Report
+from terrastore.requirements.lines import is_url
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore
 
@@ -159,8 +160,9 @@ def _published(store: Store, request: Request) -> Nearest | None:
 
 def _file_differences(state: State, request: Request) -> tuple[Difference, ...]:
     before = {str(each["path"]): str(each["sha256"]) for each in state.inputs if {"path", "sha256"} <= each.keys()}
-    after = {os.path.abspath(each.path): each.sha256 for each in request.requirements.sources}
-    return file_differences(before, after, near)
+    sources = request.requirements.sources
+    after = {each.path if is_url(each.path) else os.path.abspath(each.path): each.sha256 for each in sources}
+    return file_differences(before, after, lambda path: path if is_url(path) else near(path))
 
 
 class _Search:

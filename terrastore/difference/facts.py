@@ -125,7 +125,9 @@ def facts(document: Document, name: str) -> Mapping[str, Any]:
 
 def _of_list(name: str, was: list[Any], now: list[Any]) -> Iterator[Difference]:
     title = _ORDERED.get(name, f"--{name}")
-    gone, come = [each for each in was if each not in now], [each for each in now if each not in was]
+    # The index that the installer knows by itself is "", and goes without saying where it is the only one.
+    gone = [each for each in was if each not in now and (each or now)]
+    come = [each for each in now if each not in was and (each or was)]
     if not gone and not come:
         if name in _ORDERED:
             plural = "indexes" if title.endswith("index") else title
@@ -150,7 +152,7 @@ def _is_digest(value: Any) -> bool:
 
 
 def _place(value: Any) -> str:
-    return "a folder" if _is_digest(value) else _shown(value)
+    return "a folder" if _is_digest(value) else _shown(value) or "the default one"
 
 
 def _joined(values: list[Any]) -> str:

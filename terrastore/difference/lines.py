@@ -108,7 +108,7 @@ def _moved(one: Wanted, other: Wanted) -> str:
     if (one.specifier, one.reference) == (other.specifier, other.reference):
         return " → ".join(names).rstrip() if one.extras != other.extras else ""
     if one.is_content and other.is_content:
-        changed = f"{one.title} → {other.title}" if one.title != other.title else f"{name}: its {other.inside} changed"
+        changed = f"{one.title} → {other.title}" if one.title != other.title else f"{name}: {other.inside} changed"
         return changed if one.extras == other.extras else f"{' → '.join(names).rstrip()}, {changed}"
     sides = _places(one, other) or _padded(one.pin, other.pin) or (one.wish, other.wish)
     return f"{names[0]} {sides[0]} → {names[1]}{sides[1]}"

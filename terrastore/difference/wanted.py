@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONTENT: Final = "sha256:"
 """What the reference to a content begins with; alone it is to a content that is not known."""
+NEEDS: Final = "needs:"
+"""What the reference to a project that is to be edited begins with: to what it needs, not to its code."""
+_OPAQUE: Final = "opaque: "
 _OPTIONS: Final = re.compile(r"\s+(--(?:hash|config-settings|global-option)=.*)$", re.DOTALL)
 _NAMED: Final = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?\s*((?:[=<>!~].*)?)", re.DOTALL
@@ -31,7 +34,7 @@ class Wanted:
     """A requirement.
 
     ``name`` pairs it with what another request says of the same project (PEP 503); ``title`` is what a person calls
-    it: a file by its name, a URL by its end. ``reference`` is a URL or ``sha256:<hex>``; ``settings`` are options of
+    it: a file by its name, a URL by its end. ``reference`` is a URL, ``sha256:<hex>`` or ``needs:<hex>``; ``settings`` are options of
     its own but the ``hashes``. ``installed`` is the version that was installed for it, as the package spells it.
     """
 
@@ -53,6 +56,8 @@ class Wanted:
 
         ``versions`` are those that were installed, by canonical name.
         """
+        if text.startswith(_OPAQUE):
+            return cls(text=text, name=text, title=text.removeprefix(_OPAQUE))
         match = _OPTIONS.search(text)
         head, options = (text[: match.start()], _words(match[1])) if match else (text, [])
         head, _, marker = head.partition(" ; ")
@@ -63,11 +68,11 @@ class Wanted:
         if named is None:
             reference, (name, title) = reference or what, _of_url(what)
             extras, specifier = "", ""
-        elif reference.startswith(CONTENT) and (of_file := _FILE.fullmatch(what)):
-            name, title, extras, specifier = of_file["name"], what, "", ""
         else:
             name = title = named[1]
             extras, specifier = named[2] or "", named[3]
+            if reference.startswith(CONTENT) and (of_file := _FILE.fullmatch(title)):
+                name = of_file["name"]
         name = canonicalize_name(name)
         return cls(
             text=text,
@@ -105,12 +110,14 @@ class Wanted:
     @property
     def is_content(self) -> bool:
         """Whether it is a local file or directory, known by what is in it."""
-        return self.reference.startswith(CONTENT)
+        return self.reference.startswith((CONTENT, NEEDS))
 
     @property
     def inside(self) -> str:
-        """What changes when its content does: that of a file, or a directory's files."""
-        return "content" if _FILE.fullmatch(self.title) else "files"
+        """What it is known by: a file's content, a directory's files, or what a project that is edited needs."""
+        if self.reference.startswith(NEEDS):
+            return "what it needs"
+        return "its content" if _FILE.fullmatch(self.title) else "its files"
 
     @property
     def wish(self) -> str:

@@ -90,7 +90,13 @@ REQUIREMENTS = {
         "https://example.org/web-1.1.tar.gz",
         "web https://example.org/web-1.0.tar.gz → https://example.org/web-1.1.tar.gz",
     ),
-    "a line that nobody understands": ("--strange", "", "--strange dropped"),
+    "an editable's needs": (f"-e web @ needs:{A}", f"-e web @ needs:{B}", "web: what it needs changed"),
+    "a wheel with extras": (
+        f"web-1.0-py3-none-any.whl[dev] @ sha256:{A}",
+        f"web-1.0-py3-none-any.whl @ sha256:{A}",
+        "web-1.0-py3-none-any.whl[dev] → web-1.0-py3-none-any.whl",
+    ),
+    "a line that nobody understands": ("opaque: web --strange", "", "web --strange dropped"),
 }
 
 
@@ -130,6 +136,21 @@ RESOLUTION: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"index-url": ["https://a", "https://b"]},
         {"index-url": ["https://b", "https://a"]},
         ["indexes in another order"],
+    ),
+    "an index besides the default one": (
+        {},
+        {"index-url": ["", "https://a"]},
+        ["index https://a added"],
+    ),
+    "an index instead of the default one": (
+        {"index-url": ["", "https://a"]},
+        {"index-url": ["https://b", "https://a"]},
+        ["index the default one → https://b"],
+    ),
+    "no index": (
+        {"index-url": ["https://a"]},
+        {"no-index": True},
+        ["index https://a dropped", "option --no-index added"],
     ),
     "what is built": ({}, {"no-binary": ["numpy"]}, ["--no-binary numpy added"]),
     "what is built no longer": (
