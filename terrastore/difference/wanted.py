@@ -34,8 +34,9 @@ class Wanted:
     """A requirement.
 
     ``name`` pairs it with what another request says of the same project (PEP 503); ``title`` is what a person calls
-    it: a file by its name, a URL by its end. ``reference`` is a URL, ``sha256:<hex>`` or ``needs:<hex>``; ``settings`` are options of
-    its own but the ``hashes``. ``installed`` is the version that was installed for it, as the package spells it.
+    it: a file by its name, a URL by its end. ``reference`` is a URL, ``sha256:<hex>`` or ``needs:<hex>``; ``settings``
+    are options of its own but the ``hashes``. ``installed`` is the version that was installed for it, as the package
+    spells it.
     """
 
     text: str
