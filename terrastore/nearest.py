@@ -31,11 +31,11 @@ from terrastore.store import layout
 from terrastore.store.protocol import ListableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
 
     from terrastore.difference import Difference
     from terrastore.key import Request
-    from terrastore.store.protocol import Listed, Store
+    from terrastore.store.protocol import Store
 
 _MOST: Final = 20
 _READERS: Final = 10
@@ -196,24 +196,25 @@ class _Search:
         return max(0.0, self._deadline - time.monotonic())
 
     def _list(self) -> None:
-        keys: list[EnvKey] = []
+        newest: list[tuple[float, EnvKey]] = []
         with suppress(Exception):  # what cannot be listed has no neighbours
-            newest = nlargest(_MOST, self._in_time(self._store.list(self._prefix)), key=lambda each: each.modified)
-            for listed in newest:
-                with suppress(UsageError):  # a stranger's file
-                    keys.append(EnvKey.parse(layout.key_of(listed.name) or ""))
-        for each in enumerate(keys):
-            self._wanted.put(each)
-        for _ in range(min(_READERS, len(keys))):
+            newest = nlargest(_MOST, self._keys(), key=lambda each: each[0])
+        for number, (_, key) in enumerate(newest):
+            self._wanted.put((number, key))
+        for _ in range(min(_READERS, len(newest))):
             threading.Thread(target=self._read_manifests, daemon=True).start()
-        self._listed.put(len(keys))
+        self._listed.put(len(newest))
 
-    def _in_time(self, listed: Iterable[Listed]) -> Iterable[Listed]:
-        """Leave half of the time for reading what was listed by then: keys are digests, so any part will do."""
-        for each in listed:
+    def _keys(self) -> Iterator[tuple[float, EnvKey]]:
+        """Yield when a pointer was written, and its key.
+
+        Half of the time is left for reading what was listed by then: keys are digests, so any part of them will do.
+        """
+        for listed in self._store.list(self._prefix):
             if self._left < self._listing:
                 return
-            yield each
+            with suppress(UsageError):  # a stranger's file
+                yield listed.modified, EnvKey.parse(layout.key_of(listed.name) or "")
 
     def _read_manifests(self) -> None:
         with suppress(Empty):
