@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import posixpath
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terrastore.difference import Difference, differences, distance, same_packages, told
+from terrastore.difference import Difference, differences, distance, file_differences, same_packages, told
 from tests.difference.documents import document, of_schema_1
 
 A, B = "a" * 64, "b" * 64
@@ -286,6 +288,34 @@ EARLIER: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 def test_documents_of_schema_1(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
     """What an earlier version made is told as that, and compared as far as its rules allow."""
     assert expected == phrases(before, after)
+
+
+def test_the_example_of_the_readme() -> None:
+    """What README shows of two requests is what is told of them."""
+    packages = {"numpy": "2.1.0", "six": "1.17.0", "web": "1.0", "urllib3": "1.26.1", "flask": "3.0.0"}
+    same = ("flask==3", "urllib3==1.26.1")
+    before = document(
+        "numpy==2.1",
+        f"six==1.17 {HASH_A}",
+        f"web @ sha256:{A}",
+        *same,
+        resolution={"index-url": ["https://pypi.example/simple"]},
+    )
+    after = document(
+        "numpy==2.1.1",
+        f"six==1.17 {HASH_B}",
+        f"web @ sha256:{B}",
+        *same,
+        constraints=["urllib3<2"],
+        resolution={"index-url": ["https://mirror.example/simple"], "pre": True},
+        interpreter={"version": "3.11.9"},
+    )
+    files = file_differences({}, {"/p/constraints.txt": A}, posixpath.basename)
+    found = differences(before, after, files=files, versions=packages)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = readme.partition("    differs  from .venv (")[2].partition(":\n")[2].partition("         70 of 74")[0]
+    assert shown.rstrip().splitlines() == [f"      {each.phrase}" for each in found]
+    assert len(packages) - (74 - 70) == same_packages(found, packages)
 
 
 def test_what_is_the_same_is_not_told() -> None:
