@@ -484,3 +484,51 @@ def test_differences_mirror(before: dict[str, Any], after: dict[str, Any]) -> No
     there, back = differences(before, after), differences(after, before)
     assert sorted(map(mirrored, there)) == sorted(map(told_as, back))
     assert distance(there) == distance(back)
+
+
+ANY = st.sampled_from(
+    [None, True, 7, 1.5, "", "a", "\x1b\n", "3.11", [], [1], ["a", "a"], [["a"]], [{"a": 1}], {}, {"a": {"b": []}}]
+)
+PIECES = st.sampled_from(
+    [
+        "a",
+        "==1",
+        ">=",
+        "@",
+        " @ ",
+        " ; ",
+        "-e ",
+        "sha256:",
+        "[",
+        "]",
+        ",",
+        " --hash=",
+        "'",
+        "git+https://",
+        "/",
+        "#egg=",
+        "\x1b",
+    ]
+)
+LINES_OF_ANY = st.lists(PIECES, max_size=8).map("".join)
+PARTS_OF_ANY = {
+    name: st.one_of(
+        ANY, st.dictionaries(st.sampled_from(["version", "magic", "machine", "index-url", "pre", "a"]), ANY)
+    )
+    for name in ("interpreter", "host", "resolution", "variables", "local", "installer", "seed", "salt", "layout")
+}
+
+
+@given(
+    st.fixed_dictionaries(
+        {"schema": st.sampled_from([1, 2, 3, None, "x"])},
+        optional=PARTS_OF_ANY
+        | {name: st.lists(LINES_OF_ANY | ANY, max_size=4) for name in ("requirements", "constraints")},
+    ),
+    DOCUMENTS,
+)
+def test_nothing_that_a_store_has_is_a_reason_to_fail(strange: dict[str, Any], own: dict[str, Any]) -> None:
+    """Any JSON object is compared with a request, both ways, and no phrase reaches a terminal as it is."""
+    for found in (*differences(strange, own), *differences(own, strange)):
+        assert "\x1b" not in found.phrase
+        assert "\n" not in found.phrase
