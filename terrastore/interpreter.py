@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import HostError, reason
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 _TIMEOUT: Final = 30
 _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
@@ -81,6 +85,40 @@ class Interpreter:
         """The names it has in an environment's ``bin``; the first is the link to it."""
         major, minor = self.version[:2]
         return "python", f"python{major}", f"python{major}.{minor}{'t' if self.free_threaded else ''}"
+
+    def markers(self) -> dict[str, str]:
+        """Return its environment on this host, as PEP 508 names it."""
+        level = "" if self.version[3] == "final" else f"{self.version[3][0]}{self.version[4]}"
+        return {
+            "implementation_name": self.implementation,
+            "implementation_version": ".".join(map(str, self.version[:3])) + level,
+            "os_name": os.name,
+            "platform_machine": platform.machine(),
+            "platform_python_implementation": {"cpython": "CPython"}.get(self.implementation, self.implementation),
+            "platform_release": platform.release(),
+            "platform_system": platform.system(),
+            "platform_version": platform.version(),
+            "python_full_version": self.version_text,
+            "python_version": ".".join(map(str, self.version[:2])),
+            "sys_platform": sys.platform,
+        }
+
+    def supported_tags(self) -> list[Tag]:
+        """Return what wheels for it may be tagged with on this host (PEP 425), the best first.
+
+        :raises HostError: when it is of another word size than the interpreter that runs this, and nobody can tell
+        """
+        from packaging import tags  # noqa: PLC0415 -- only lock files ask
+
+        version, platforms = self.version[:2], _platforms(self.pointer_bits)
+        plain = f"cp{version[0]}{version[1]}"
+        threaded = f"{plain}t" if self.free_threaded else plain
+        # A debug build loads what was compiled for a release too, since 3.8.
+        abis = [f"{threaded}d", threaded] if self.debug else [threaded]
+        return [
+            *tags.cpython_tags(version, abis, platforms),
+            *tags.compatible_tags(version, plain, platforms),
+        ]
 
     def identity(self, *, any_patch: bool = False) -> dict[str, Any]:
         """Return what a key says of it: everything that can change what is resolved or compiled.
@@ -198,6 +236,21 @@ def _on_path(request: str) -> str:
                 if f"{probe(found).version_text}.".startswith(f"{wanted}."):
                     return found
     raise _none_fits(request)
+
+
+def _platforms(pointer_bits: int) -> list[str]:
+    """Return the platforms of this host's wheels for interpreters of a word size, in bits."""
+    from packaging import tags  # noqa: PLC0415
+
+    platforms, own = list(tags.platform_tags()), sys.maxsize.bit_length() + 1
+    if own == pointer_bits:
+        return platforms
+    if (own, pointer_bits) == (64, 32) and all(each.endswith("_x86_64") for each in platforms):
+        return [f"{each.removesuffix('_x86_64')}_i686" for each in platforms]
+    raise HostError(
+        f"which wheels fit a Python of {pointer_bits} bits cannot be told by one of {own} bits",
+        hint="install terrastore with a Python of the same kind, or choose another with --python",
+    )
 
 
 def _none_fits(request: str) -> HostError:
