@@ -132,7 +132,7 @@ class Run:
         self._cache = cache
         self._policy = policy
         self._report = report
-        self._request = inputs.request()
+        self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
         self.patience = Patience(policy.wait)
@@ -294,14 +294,16 @@ class Run:
         from terrastore.install import cores  # noqa: PLC0415
 
         supply, request, name = self._supply, self._request, publish.archive_name()
+        for ignored in request.requirements.ignored:
+            self._report.warn(ignored)
         self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
-        with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
+        with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
             if request.any_patch:
                 from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
 
-                asked = (*request.requirements.requirements, *request.requirements.constraints)
+                asked = (*self._said.requirements, *self._said.constraints)
                 refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
             origin = Origin(
                 key=self._publish_as.text,
@@ -339,9 +341,9 @@ class Run:
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
-        before, after = self._request.canonical(), self._inputs.request().canonical()
+        before, after = self._request, self._inputs.request()
         # A build may write into the project that it builds, such as a file with its version.
-        if before | {"local": None} != after | {"local": None}:
+        if before.without_content() != after.without_content():
             raise RequirementsError(
                 "the requirements changed while they were installed",
                 hint="run again once they are as they should be",

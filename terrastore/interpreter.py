@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from terrastore.errors import HostError, reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from packaging.tags import Tag
 
 _TIMEOUT: Final = 30
@@ -86,15 +88,17 @@ class Interpreter:
         major, minor = self.version[:2]
         return "python", f"python{major}", f"python{major}.{minor}{'t' if self.free_threaded else ''}"
 
+    @property
     def markers(self) -> dict[str, str]:
-        """Return its environment on this host, as PEP 508 names it."""
+        """The environment that markers are evaluated in (PEP 508), on this host, without ``extra``."""
+        # A release candidate is c1 there.
         level = "" if self.version[3] == "final" else f"{self.version[3][0]}{self.version[4]}"
         return {
             "implementation_name": self.implementation,
             "implementation_version": ".".join(map(str, self.version[:3])) + level,
             "os_name": os.name,
             "platform_machine": platform.machine(),
-            "platform_python_implementation": {"cpython": "CPython"}.get(self.implementation, self.implementation),
+            "platform_python_implementation": "CPython",
             "platform_release": platform.release(),
             "platform_system": platform.system(),
             "platform_version": platform.version(),
@@ -103,22 +107,19 @@ class Interpreter:
             "sys_platform": sys.platform,
         }
 
-    def supported_tags(self) -> list[Tag]:
-        """Return what wheels for it may be tagged with on this host (PEP 425), the best first.
+    def tags(self) -> Sequence[Tag]:
+        """Return the tags of wheels that fit it on this host, the best first (PEP 425).
 
         :raises HostError: when it is of another word size than the interpreter that runs this, and nobody can tell
         """
-        from packaging import tags  # noqa: PLC0415 -- only lock files ask
+        from packaging.tags import compatible_tags, cpython_tags  # noqa: PLC0415 -- few choose among wheels
 
         version, platforms = self.version[:2], _platforms(self.pointer_bits)
         plain = f"cp{version[0]}{version[1]}"
         threaded = f"{plain}t" if self.free_threaded else plain
         # A debug build loads what was compiled for a release too, since 3.8.
         abis = [f"{threaded}d", threaded] if self.debug else [threaded]
-        return [
-            *tags.cpython_tags(version, abis, platforms),
-            *tags.compatible_tags(version, plain, platforms),
-        ]
+        return [*cpython_tags(version, abis, platforms), *compatible_tags(version, plain, platforms)]
 
     def identity(self, *, any_patch: bool = False) -> dict[str, Any]:
         """Return what a key says of it: everything that can change what is resolved or compiled.
@@ -240,9 +241,9 @@ def _on_path(request: str) -> str:
 
 def _platforms(pointer_bits: int) -> list[str]:
     """Return the platforms of this host's wheels for interpreters of a word size, in bits."""
-    from packaging import tags  # noqa: PLC0415
+    from packaging.tags import platform_tags  # noqa: PLC0415
 
-    platforms, own = list(tags.platform_tags()), sys.maxsize.bit_length() + 1
+    platforms, own = list(platform_tags()), sys.maxsize.bit_length() + 1
     if own == pointer_bits:
         return platforms
     if (own, pointer_bits) == (64, 32) and all(each.endswith("_x86_64") for each in platforms):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from terrastore.build.process import Tools
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
+    from terrastore.requirements.pip_lines import ForPip
+    from terrastore.requirements.uv_lines import ForUv
 
 Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 """Normalised names of what was made from source, and SHA-256 by name of what was installed from an archive."""
@@ -34,16 +36,14 @@ Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 class Recipe:
     """What is to be installed and how.
 
-    ``installer`` is ``pip`` or ``uv``; ``files`` and ``constraints`` are paths of requirements files; ``options`` are
-    lines of such a file, and may hold credentials; ``secrets`` are texts that must not be written anywhere. Without
-    ``files`` nothing is installed; without ``seed`` not even pip stays.
+    ``installer`` is ``pip`` or ``uv``, and ``said`` what that one is to be told, which may hold credentials;
+    ``secrets`` are texts that must not be written anywhere. Without requirements nothing is installed; without
+    ``seed`` not even pip stays.
     """
 
     interpreter: Interpreter
     installer: str = Pip.name
-    files: Sequence[str]
-    constraints: Sequence[str] = ()
-    options: Sequence[str] = ()
+    said: ForPip | ForUv
     secrets: Sequence[str] = ()
     seed: bool = True
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
-from terrastore.requirements.pip import configuration_files, effective_settings
+from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from terrastore.report import Phase
 
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
+_REQUIREMENTS: Final = "requirements.txt"
+_CONSTRAINTS: Final = "constraints.txt"
 _LISTING: Final = "Installing collected packages: "
 
 
@@ -29,11 +31,14 @@ class Pip:
     needs_pip: ClassVar[bool] = True
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
+        if not isinstance(recipe.said, ForPip):
+            msg = "what is said to pip must be said for pip"
+            raise TypeError(msg)
         self._recipe = recipe
+        self._said = recipe.said
         self._work = work
         # pip gets the settings that the key was made of, and reads none by itself.
-        settings = effective_settings(os.environ, configuration_files(os.environ))
-        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()} | {
+        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
             "PIP_CACHE_DIR": str(cache / "pip"),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -46,7 +51,7 @@ class Pip:
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
+        if self._said.requirements:
             self._pip(python, ["install", *self._arguments()], phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
@@ -72,13 +77,15 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
-        if self._recipe.options:
-            options = Path(self._work, "options.txt")
-            options.touch(mode=0o600)
-            options.write_text("".join(f"{line}\n" for line in self._recipe.options))
-            yield f"--requirement={options}"
-        yield from (f"--requirement={path}" for path in self._recipe.files)
-        yield from (f"--constraint={path}" for path in self._recipe.constraints)
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._said.requirements])}"
+        if self._said.constraints:
+            yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
+
+    def _written(self, name: str, lines: Sequence[str]) -> Path:
+        path = Path(self._work, name)
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
 
 
 def _status(line: str) -> str:

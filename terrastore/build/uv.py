@@ -12,9 +12,6 @@ from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
-from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.lines import Option
-from terrastore.requirements.uv import Settings, effective_settings
 from terrastore.requirements.uv_lines import ForUv
 from terrastore.requirements.uv_program import HINT, found
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 
     from terrastore.build import Origins, Recipe
     from terrastore.report import Phase
+    from terrastore.requirements.uv import Settings
 
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
@@ -40,25 +38,22 @@ class Uv:
     needs_pip: ClassVar[bool] = False
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
-        self._recipe = recipe
+        if not isinstance(recipe.said, ForUv):
+            msg = "what is said to uv must be said for uv"
+            raise TypeError(msg)
+        self._said = recipe.said
         self._work = Path(work)
         self._cache = cache / _CACHE
         self._binary, self._version = found()
-        reader = Disk()
         # uv gets the settings that the key was made of, and reads none by itself.
-        self._settings = effective_settings(os.environ, os.getcwd(), reader=reader)
-        self._said = ForUv(reader, sources=self._settings.sources)
-        for line in recipe.options:
-            name, _, value = line.partition(" ")
-            self._said.option(Option(name, value))
-        read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
+        self._settings = self._said.settings
         hidden = (*recipe.secrets, *self._settings.secrets)
         self.compilers = Compilers(cache, work)
         variables = _variables(self._settings, self._said.places) | self.compilers.variables()
         self.tools = Tools(cache, work, hidden=hidden, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
+        if self._said.requirements:
             command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
             self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
         return str(self._version)

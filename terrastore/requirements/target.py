@@ -1,4 +1,4 @@
-"""What an environment is made for, as far as it decides which of several requirements and files fit."""
+"""What requirements are read for: the interpreter and the machine that they are to be installed on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An interpreter on this host.
+    """Facts of an interpreter and its host.
 
-    ``markers`` is its environment as PEP 508 names it; ``tags`` returns what wheels may be tagged with (PEP 425), the
-    best first. There are hundreds of these, and few ask.
+    ``markers`` is the environment of markers (PEP 508) without ``extra``; ``tags`` returns the tags of wheels that fit,
+    the best first (PEP 425), and is asked by those alone who choose among wheels.
     """
 
     markers: Mapping[str, str]
