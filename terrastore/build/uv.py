@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -73,6 +72,8 @@ class Uv:
         yield from ("--no-progress", "--color", "never")
         yield from self._refreshing()
         yield from self._said.arguments
+        if self._said.no_deps:
+            yield "--no-deps"
         yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
         constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
         if self._said.constraints:

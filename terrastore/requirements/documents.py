@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import RequirementsError
@@ -37,6 +38,20 @@ _HINTS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is wanted of lock files and projects.
+
+    ``extras`` and dependency ``groups`` come besides what is asked for anyway; ``project``: the project itself too.
+    ``own_index``: nobody says which index is asked, so that a lock is to.
+    """
+
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    project: bool = False
+    own_index: bool = False
+
+
 def is_lock(path: str) -> bool:
     """Whether a file is one that lists everything that is to be installed, so that nothing is resolved."""
     name = posixpath.basename(path)
@@ -54,21 +69,17 @@ def requirement_lines(
     *,
     reader: Reader,
     target: Target,
-    extras: Sequence[str] = (),
-    groups: Sequence[str] = (),
-    own_index: bool = False,
+    choice: Choice,
 ) -> Sequence[str] | None:
     """Return what a lock file or a project asks for, as lines of a requirements file; None for any other file.
 
-    They are resolved for ``target``, may hold credentials of URLs, and name what is on this disk by absolute path.
-    ``extras`` and dependency ``groups`` come besides what is asked for anyway. ``own_index``: nobody says which index
-    is asked, so that a lock is to.
+    They are for ``target``, may hold credentials of URLs, and name what is on this disk by absolute path.
 
     :raises RequirementsError: for a file that is broken, is for another target, has no such extra or group, or is a
         lock that only its own tool reads
     :raises UsageError: when uv is needed and not there
     """
-    name = posixpath.basename(path)
+    name, extras, groups = posixpath.basename(path), choice.extras, choice.groups
     if name in _HINTS:
         raise RequirementsError(f"{path} cannot be read: it is no requirements file", hint=_HINTS[name])
     if name == PYPROJECT:
@@ -79,10 +90,32 @@ def requirement_lines(
         from terrastore.requirements.uv_lock import uv_lock_lines  # noqa: PLC0415
 
         return uv_lock_lines(
-            path, data, reader=reader, target=target, extras=extras, groups=groups, own_index=own_index
+            path, data, reader=reader, target=target, extras=extras, groups=groups, own_index=choice.own_index
         )
     if is_lock(path):
         from terrastore.requirements.pylock import pylock_lines  # noqa: PLC0415
 
-        return pylock_lines(path, data, target=target, extras=extras, groups=groups, own_index=own_index)
+        return pylock_lines(path, data, target=target, extras=extras, groups=groups, own_index=choice.own_index)
     return None
+
+
+def project_beside(files: Sequence[str]) -> str:
+    """Return the ``pyproject.toml`` of the project that is meant: beside the first lock or project, else here."""
+    first = next(filter(is_document, files), PYPROJECT)
+    return posixpath.join(posixpath.dirname(first), PYPROJECT)
+
+
+def project_line(path: str, *, reader: Reader, choice: Choice) -> str:
+    """Return the line that installs a project itself, with its extras.
+
+    :param path: its ``pyproject.toml``, which old projects do without
+    :raises RequirementsError: when there is no project, or its file is broken
+    """
+    from terrastore.requirements.project import line_of  # noqa: PLC0415
+
+    directory = posixpath.dirname(path)
+    if reader.exists(path):
+        return line_of(path, reader.read(path), choice.extras)
+    if reader.exists(posixpath.join(directory, "setup.py")):
+        return line_of(path, b"", choice.extras)
+    raise RequirementsError(f"there is no project in {directory or 'this directory'}", hint="leave --project out")

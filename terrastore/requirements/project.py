@@ -48,7 +48,7 @@ def project_lines(
     return [str(each) for each in dict.fromkeys(found)]
 
 
-def project_line(path: str, data: bytes, extras: Sequence[str] = ()) -> str:
+def line_of(path: str, data: bytes, extras: Sequence[str] = ()) -> str:
     """Return the line that installs the project of a ``pyproject.toml`` itself.
 
     :raises RequirementsError: when that is no TOML

@@ -11,7 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from terrastore.errors import RequirementsError, UsageError, reason
-from terrastore.requirements.lines import without_secrets
+from terrastore.requirements.lines import is_url, without_secrets
 from terrastore.requirements.project import declared, group_requirements, optional
 from terrastore.requirements.pylock import pylock_lines
 from terrastore.requirements.toml import parsed, table
@@ -52,6 +52,8 @@ def uv_lock_lines(
     :raises RequirementsError: for a lock that is broken, not of the ``pyproject.toml`` beside it, or for another target
     :raises UsageError: when uv is not there
     """
+    if is_url(path):
+        raise RequirementsError(f"{without_secrets(path)} is not on this machine", hint="clone its project")
     project = posixpath.join(posixpath.dirname(path), "pyproject.toml")
     lock = parsed(path, data)
     try:
