@@ -74,6 +74,8 @@ class Uv:
         yield from self._said.arguments
         if self._said.no_deps:
             yield "--no-deps"
+        if self._said.demands_hashes and "--require-hashes" not in self._said.arguments:
+            yield "--require-hashes"
         yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
         constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
         if self._said.constraints:

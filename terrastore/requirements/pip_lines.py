@@ -91,9 +91,8 @@ class ForPip:
 
     @property
     def has_index(self) -> bool:
-        """Whether somebody said which index is to be asked, or that none is."""
-        indexes = self.resolution.indexes
-        return indexes is not None and indexes[:1] != [""]
+        """Whether somebody said which indexes are to be asked, or that none is."""
+        return self.resolution.indexes is not None
 
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""

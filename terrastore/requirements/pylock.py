@@ -54,21 +54,21 @@ def pylock_lines(
     lock = _lock(path, data)
     _check_target(path, lock, target)
     chosen = _selected(path, lock, target, _extras(path, lock, extras), _groups(path, lock, groups))
-    asked = Counter(index for package, file in chosen if (index := _index(package, file)) is not None)
+    try:
+        asked = Counter(index for each in chosen if (index := _index(*each)) is not None)
+    except ValueError as error:
+        raise RequirementsError(f"{path}: {error}", hint=_ANEW) from None
     main = asked.most_common(1)[0][0] if asked else None
-    lines, indexes = [], [f"--index-url {_plain(main)}"] if main is not None and own_index else []
+    lines = []
     for package, artefact in chosen:
         try:
-            line, index = _line(path, package, artefact, main)
+            lines.append(_line(path, package, artefact, main))
         except ValueError as error:
             raise RequirementsError(f"{path}: {package.name}: {error}", hint=_ANEW) from None
-        lines.append(line)
-        if index is not None:
-            indexes.append(f"--extra-index-url {index}")
-    return [*without_hash_mode(lines), *dict.fromkeys(indexes), *lines]
+    return [*([f"--index-url {main}"] if main and own_index else []), *_without_hash_mode(lines), *lines]
 
 
-def without_hash_mode(lines: Iterable[str]) -> list[str]:
+def _without_hash_mode(lines: Iterable[str]) -> list[str]:
     """Return the option that keeps hashes of some lines from being demanded of all, if it is needed.
 
     Directories and commits have none; those that stand there are looked at all the same.
@@ -166,29 +166,31 @@ def _selected(
 
 
 def _index(package: Package, artefact: Artefact) -> str | None:
-    """Return the index that a file is to be asked for, without credentials; None when it is elsewhere."""
+    """Return the index that a file is to be asked for, without credentials; None when it is elsewhere.
+
+    :raises ValueError: when a line cannot name it
+    """
     url = getattr(artefact, "url", None)
     is_here = is_file_url(url) if url else getattr(artefact, "path", None) is not None
-    return None if package.index is None or package.is_direct or is_here else index_identity(package.index)
+    return None if package.index is None or package.is_direct or is_here else _plain(index_identity(package.index))
 
 
-def _line(path: str, package: Package, artefact: Artefact, main: str | None) -> tuple[str, str | None]:
-    """Return an artefact's line, and the index that must be asked besides for it, if any.
+def _line(path: str, package: Package, artefact: Artefact, main: str | None) -> str:
+    """Return an artefact's line; ``main`` is the index that is asked.
 
     :raises ValueError: when a line cannot say it
     """
     from packaging.pylock import PackageDirectory, PackageVcs  # noqa: PLC0415
 
     if isinstance(artefact, PackageVcs):
-        return f"{package.name} @ {_commit(path, artefact)}", None
+        return f"{package.name} @ {_commit(path, artefact)}"
     if isinstance(artefact, PackageDirectory):
-        return f"{package.name} @ {file_url(path, artefact.path)}{_fragment(artefact.subdirectory)}", None
+        return f"{package.name} @ {file_url(path, artefact.path)}{_fragment(artefact.subdirectory)}"
     hashes = "".join(f" --hash={each}" for each in _digests(artefact.hashes))
-    index = _index(package, artefact)
-    if index is not None and (index == main or artefact.url is None):
-        return f"{package.name}=={_version(package, artefact)}{hashes}", None if index == main else _plain(index)
+    if main is not None and _index(package, artefact) == main:
+        return f"{package.name}=={_version(package, artefact)}{hashes}"
     subdirectory = _fragment(getattr(artefact, "subdirectory", None))
-    return f"{package.name} @ {_place(path, artefact)}{subdirectory}{hashes}", None
+    return f"{package.name} @ {_place(path, artefact)}{subdirectory}{hashes}"
 
 
 def _place(path: str, artefact: File) -> str:

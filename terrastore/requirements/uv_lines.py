@@ -99,6 +99,7 @@ class ForUv:
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
         self.no_deps = False
+        self._is_hashed = True
 
     def hear(self, said: Said) -> None:
         """Take a line.
@@ -134,8 +135,9 @@ class ForUv:
 
     @property
     def demands_hashes(self) -> bool:
-        """Whether nothing is installed that no hash fixes."""
-        return "--require-hashes" in self.arguments or self.settings.demands_hashes
+        """Whether nothing is installed that no hash fixes; of a lock that has them all they are demanded."""
+        is_locked = self.no_deps and self._is_hashed and bool(self.requirements)
+        return is_locked or "--require-hashes" in self.arguments or self.settings.demands_hashes
 
     def canonical(self, index: Callable[[str], str]) -> dict[str, Any]:
         """Return what a key says of where and how uv looks; ``index`` names one without credentials.
@@ -179,6 +181,7 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
+        self._is_hashed = False
         self.requirements.append(text)
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
@@ -197,6 +200,7 @@ class ForUv:
             self._local(wanted)
         if text.startswith("~"):
             text = os.path.expanduser(text)
+        self._is_hashed &= constraint or wanted.has_hash
         (self.constraints if constraint else self.requirements).append(text)
 
     def _local(self, wanted: Wanted) -> None:
