@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from terrastore.errors import RequirementsError
+from terrastore.errors import RequirementsError, reason
+from terrastore.requirements.lines import is_url, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,13 +110,18 @@ def project_line(path: str, *, reader: Reader, choice: Choice) -> str:
     """Return the line that installs a project itself, with its extras.
 
     :param path: its ``pyproject.toml``, which old projects do without
-    :raises RequirementsError: when there is no project, or its file is broken
+    :raises RequirementsError: when there is no project here, or its file is broken
     """
     from terrastore.requirements.project import line_of  # noqa: PLC0415
 
     directory = posixpath.dirname(path)
-    if reader.exists(path):
-        return line_of(path, reader.read(path), choice.extras)
+    if is_url(path):
+        raise RequirementsError(f"the project of {without_secrets(path)} is not on this machine", hint="clone it")
+    try:
+        if reader.exists(path):
+            return line_of(path, reader.read(path), choice.extras)
+    except OSError as error:
+        raise RequirementsError(f"{path} cannot be read: {reason(error)}", hint="check who may read it") from None
     if reader.exists(posixpath.join(directory, "setup.py")):
         return line_of(path, b"", choice.extras)
     raise RequirementsError(f"there is no project in {directory or 'this directory'}", hint="leave --project out")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import RequirementsError
 from terrastore.requirements.file_urls import file_url
-from terrastore.requirements.lines import index_identity, is_file_url, is_url, without_secrets
+from terrastore.requirements.lines import LineError, index_identity, is_file_url, is_url, without_secrets
 from terrastore.requirements.toml import parsed
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def pylock_lines(
         try:
             lines.append(_line(path, package, artefact, main))
         except ValueError as error:
-            raise RequirementsError(f"{path}: {package.name}: {error}", hint=_ANEW) from None
+            hint = error.hint if isinstance(error, LineError) else _ANEW
+            raise RequirementsError(f"{path}: {package.name}: {error}", hint=hint) from None
     return [*([f"--index-url {main}"] if main and own_index else []), *_without_hash_mode(lines), *lines]
 
 
