@@ -486,7 +486,7 @@ def test_differences_mirror(before: dict[str, Any], after: dict[str, Any]) -> No
     assert distance(there) == distance(back)
 
 
-ANY = st.sampled_from(
+ANY: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 7, 1.5, "", "a", "\x1b\n", "3.11", [], [1], ["a", "a"], [["a"]], [{"a": 1}], {}, {"a": {"b": []}}]
 )
 PIECES = st.sampled_from(
