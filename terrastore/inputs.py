@@ -10,6 +10,7 @@ from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
+from terrastore.report import listed
 from terrastore.requirements import Disk, pip, read_requirements
 from terrastore.requirements.lines import LineError, Option, index_identity, is_url, without_secrets
 from terrastore.requirements.pip_lines import ForPip
@@ -18,6 +19,7 @@ from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -31,7 +33,10 @@ UV: Final = "uv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+    """What is asked for, as it was written: files, an interpreter, options of pip's names.
+
+    ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -50,6 +55,8 @@ class Inputs:
     key_env: tuple[str, ...] = ()
     seed: bool = True
     any_patch: bool = False
+    require_locked: bool = False
+    cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -78,7 +85,11 @@ class Inputs:
         :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
-        reader, python = Disk(), interpreter.find(self.python)
+        with Disk(self.cache) as reader:
+            return self._read(reader)
+
+    def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
+        python = interpreter.find(self.python)
         said = self._installation(reader)
         requirements = read_requirements(
             self.files,
@@ -91,6 +102,12 @@ class Inputs:
         if requirements.projects and self.installer == PIP and not self.seed:
             raise UsageError(
                 "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
+            )
+        if self.require_locked and requirements.requirements and not said.demands_hashes:
+            without = [line for line in requirements.requirements if "--hash=" not in line]
+            raise RequirementsError(
+                f"not locked: {f'no hash fixes {listed(without)}' if without else 'nothing demands the hashes'}",
+                hint="pin everything with hashes, as uv pip compile --generate-hashes does, and --require-hashes",
             )
         if self.any_patch:
             self._refuse_patch_dependent((*said.requirements, *said.constraints), python)

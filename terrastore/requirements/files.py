@@ -48,7 +48,7 @@ class Reader(Protocol):
         """Return what identifies the content of a local file or directory that is to be installed, or raise OSError."""
 
     def links(self, path: str) -> str:
-        """Return what identifies the distributions in a local folder or page, or raise OSError."""
+        """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
 
 
 @dataclass(frozen=True, slots=True)

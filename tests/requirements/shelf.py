@@ -49,7 +49,7 @@ class Shelf:
         return digest(self.read(path))
 
     def links(self, path: str) -> str:
-        return self.digest(path)
+        return digest(b"links" + self.read(path))
 
 
 def digest(data: bytes) -> str:
