@@ -188,8 +188,6 @@ class ForUv:
             raise LineError(msg, hint="write NAME @ URL")
         if wanted.local is not None:
             self._local(wanted)
-        if text.startswith("~"):
-            text = os.path.expanduser(text)
         (self.constraints if constraint else self.requirements).append(text)
 
     def _local(self, wanted: Wanted) -> None:
