@@ -23,7 +23,7 @@ from terrastore.requirements.lines import (
     parse,
     without_secrets,
 )
-from terrastore.requirements.text import decode, expand, expand_for_show, logical_lines
+from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -230,6 +230,9 @@ class _Walk:
         line = parse(shown)
         # What an installer gets has every variable expanded.
         said = parse(expand(text, self._variables)) if "${" in text else line
+        if said.own and said is not line and not is_one_line(said.own):
+            msg = "the value of a variable in it is more than part of a line"
+            raise LineError(msg, hint="look for white space and # in the value")
         self.ignored += (f"{where}: pip ignores {without_secrets(each)} here" for each in line.ignored)
         if line.is_opaque:
             (self.constraints if constraint else self.requirements).add(OPAQUE + without_secrets(line.own))
@@ -259,7 +262,10 @@ class _Walk:
             msg = "a constraint cannot be editable"
             raise LineError(msg, hint="write NAME==VERSION, or NAME @ URL")
         if editable.local is None:
-            self.requirements.add(" ".join((f"-e {editable.text}", *editable.options)))
+            canonical = " ".join((f"-e {editable.text}", *editable.options))
+            self.requirements.add(canonical)
+            if not editable.is_pinned:
+                self.unpinned[canonical] = ""
             return
         path = as_path(editable.local)
         if not self._reader.exists(path):

@@ -204,8 +204,6 @@ class ForUv:
             raise LineError(msg, hint="write NAME @ URL")
         if wanted.local is not None:
             self._local(wanted)
-        if text.startswith("~"):
-            text = os.path.expanduser(text)
         self._is_hashed &= constraint or wanted.has_hash
         (self.constraints if constraint else self.requirements).append(text)
 
