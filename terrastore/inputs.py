@@ -10,13 +10,16 @@ from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
+from terrastore.report import listed
 from terrastore.requirements import Disk, documents, pip, read_requirements
-from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
+from terrastore.requirements.lines import LineError, Option, index_identity, is_url, without_secrets
 from terrastore.requirements.pip_lines import ForPip
+from terrastore.requirements.resolution import absolute
 from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -31,7 +34,10 @@ UV: Final = "uv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+    """What is asked for, as it was written: files, an interpreter, options of pip's names.
+
+    ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -53,6 +59,8 @@ class Inputs:
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     project: bool = False
+    require_locked: bool = False
+    cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -85,19 +93,34 @@ class Inputs:
         :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
-        reader, python = Disk(), interpreter.find(self.python)
-        said, files = self._installation(reader), self.files
+        with Disk(self.cache) as reader:
+            return self._read(reader)
+
+    def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
+        python = interpreter.find(self.python)
+        said = self._installation(reader)
+        files = (*self.files, *said.files)
         # A lock has resolved everything.
         said.no_deps = all(map(documents.is_lock, files))
         requirements = read_requirements(
             files,
-            self.constraints,
+            (*self.constraints, *said.constraint_files),
             reader=reader,
             target=Target(markers=python.markers, tags=python.tags),
             variables=os.environ,
             choice=self._choice(files, own_index=not said.has_index),
             hear=said.hear,
         )
+        if requirements.projects and self.installer == PIP and not self.seed:
+            raise UsageError(
+                "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
+            )
+        if self.require_locked and requirements.requirements and not said.demands_hashes:
+            without = [line for line in requirements.requirements if "--hash=" not in line]
+            raise RequirementsError(
+                f"not locked: {f'no hash fixes {listed(without)}' if without else 'nothing demands the hashes'}",
+                hint="pin everything with hashes, as uv pip compile --generate-hashes does, and --require-hashes",
+            )
         if self.any_patch:
             self._refuse_patch_dependent((*said.requirements, *said.constraints), python)
         request = Request(
@@ -151,7 +174,7 @@ class Inputs:
             said = ForPip(reader, pip.effective_settings(os.environ, pip.configuration_files(os.environ)))
         for option in self._options():
             try:
-                said.option(option)
+                said.option(_anywhere(option))
             except LineError as error:
                 shown = without_secrets(str(option))
                 raise UsageError(f"{shown} cannot be used: {error}", hint=error.hint) from None
@@ -196,12 +219,15 @@ class Inputs:
         if self.no_index:
             yield Option("--no-index")
         yield from (Option("--extra-index-url", url) for url in self.extra_index_url)
-        for place in self.find_links:
-            is_path = not is_url(place) and not is_file_url(place)
-            yield Option("--find-links", os.path.abspath(os.path.expanduser(place)) if is_path else place)
+        yield from (Option("--find-links", place) for place in self.find_links)
         if self.pre:
             yield Option("--pre")
         yield from (Option("--only-binary", names) for names in self.only_binary)
         yield from (Option("--no-binary", names) for names in self.no_binary)
         if self.require_hashes:
             yield Option("--require-hashes")
+
+
+def _anywhere(option: Option) -> Option:
+    """Return an option of the command line that means the same in every directory."""
+    return Option(option.name, absolute(option.value)) if option.name == "--find-links" else option

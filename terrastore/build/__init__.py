@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
 from terrastore.archive.installed import installed
+from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from terrastore.build.compilers import Compilers
     from terrastore.build.process import Tools
+    from terrastore.build.resolved import Resolved
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
     from terrastore.requirements.pip_lines import ForPip
@@ -80,6 +82,15 @@ class Installer(Protocol):
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
 
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        """Return what would be installed into the empty environment of ``python``."""
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        """Remove distributions from the environment of ``python``."""
+
     def origins(self, tree: str) -> Origins:
         """Return where what was installed below ``tree`` came from."""
 
@@ -115,6 +126,9 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             skeleton = frozenset(_paths(prefix.path))
         with report.phase("install", unit="steps") as phase:
             version = installer.install(python, phase)
+            # What they need stays: that is what the archive is for.
+            if edited := [project.name for project in projects(prefix.path)]:
+                installer.remove(python, edited, phase)
         compiled, downloads = installer.origins(prefix.path)
         versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
         redact_direct_urls(prefix.path, installer.tools.redacted)
@@ -129,6 +143,32 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             installer={"name": installer.name, "version": version},
             flags=installer.compilers.flags(versions),
         )
+
+
+def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
+    """Return what the installer would install now; nothing is.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("resolve", unit="steps") as phase:
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+        _make_skeleton(f"{work}/environment", recipe, installer, cache, phase)
+        return installer.resolve(f"{work}/environment/bin/python", phase)
+
+
+def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:
+    """Install projects to be edited into the environment at ``tree``, whose interpreter runs, and nothing they need.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("projects", unit="steps") as phase:
+        _INSTALLERS[recipe.installer](recipe, cache, work).edit(f"{tree}/bin/python", lines, phase)
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

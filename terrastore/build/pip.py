@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
+from terrastore.build.resolved import Resolved
 from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
 _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
+_PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
 
 
@@ -57,6 +59,25 @@ class Pip:
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
+
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        if self._said.requirements:
+            self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
+        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
+        origins = {name: each["download_info"] for name, each in found}
+        return Resolved(
+            versions={name: each["metadata"]["version"] for name, each in found},
+            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
+            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+        )
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
+        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
+        self._pip(python, ["install", *flags, f"--requirement={written}"], phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        self._pip(python, ["uninstall", "--yes", *names], phase)
 
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)
@@ -100,10 +121,16 @@ def _status(line: str) -> str:
 def _origins(report: Path) -> Origins:
     """Return (what was made from source, SHA-256 of downloads by name) from pip's installation report, version 1."""
     compiled, downloads = set(), {}
-    for item in json.loads(report.read_bytes())["install"] if report.exists() else ():
+    for item in _installed(report):
         name, origin = normalised(item["metadata"]["name"]), item["download_info"]
         if not origin["url"].partition("#")[0].endswith(".whl"):
             compiled.add(name)
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _installed(report: Path) -> list[dict[str, Any]]:
+    """Return what pip's installation report lists, version 1; nothing when there is none."""
+    found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"] if report.exists() else []
+    return found

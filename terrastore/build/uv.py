@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
+from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
 from terrastore.requirements.uv_lines import ForUv
 from terrastore.requirements.uv_program import HINT, found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
     from terrastore.report import Phase
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
+)
+# Of what it has not built yet it tells no version.
+_PLANNED: Final = re.compile(
+    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?"
+    r"(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
@@ -53,9 +59,28 @@ class Uv:
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.requirements:
-            command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
-            self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+            self._install(python, list(self._arguments()), self._said.requirements, self._constraints(), phase)
         return str(self._version)
+
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        said = ""
+        if self._said.requirements:
+            arguments = ["--dry-run", *self._arguments()]
+            said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
+        found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        return Resolved(
+            versions={name: match["version"] or "" for name, match in found},
+            commits={name: match["commit"] for name, match in found if match["commit"]},
+            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+        )
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        arguments = [each for each in self._said.arguments if each != "--require-hashes"]
+        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]
+        self.tools.run(command, "uv pip uninstall", phase, noise=_NOISE)
 
     def origins(self, tree: str) -> Origins:
         """Return what uv made from source; what it was all installed from it does not tell."""
@@ -64,24 +89,33 @@ class Uv:
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
 
-    def _arguments(self) -> Iterator[str]:
-        """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
-        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+    def _install(
+        self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
+    ) -> str:
+        """Run ``uv pip install`` and return its output; what may hold credentials goes through files and variables."""
+        command = [self._binary, "pip", "install", "--python", python, *self._common()]
         # Copied, so that whoever edits the environment does not edit the cache.
-        yield from ("--link-mode", "copy", "--no-compile-bytecode", "--no-python-downloads")
-        yield from ("--no-progress", "--color", "never")
-        yield from self._refreshing()
+        command += ("--link-mode", "copy", "--no-compile-bytecode", *self._refreshing(), *arguments)
+        command += ("--requirements", self._written("requirements.txt", _lines(lines)))
+        for path in constraints:
+            command += ("--constraints", path)
+        return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+
+    def _arguments(self) -> Iterator[str]:
         yield from self._said.arguments
         if self._said.no_deps:
             yield "--no-deps"
         if self._said.demands_hashes and "--require-hashes" not in self._said.arguments:
             yield "--require-hashes"
-        yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
-        constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
+
+    def _common(self) -> Iterator[str]:
+        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--no-python-downloads", "--no-progress", "--color", "never")
+
+    def _constraints(self) -> Iterator[str]:
+        yield from self._settings.variables.get("UV_CONSTRAINT", "").split()
         if self._said.constraints:
-            constraints.append(self._written("constraints.txt", _lines(self._said.constraints)))
-        for path in constraints:
-            yield from ("--constraints", path)
+            yield self._written("constraints.txt", _lines(self._said.constraints))
 
     def _refreshing(self) -> Iterator[str]:
         """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.files import Reader
 
 _BUILD_FILES: Final = ("pyproject.toml", "setup.py", "setup.cfg")
-_NEEDS: Final = ("version", "requires-python", "dependencies", "optional-dependencies")
+_NEEDS: Final = ("requires-python", "dependencies", "optional-dependencies")
 _DYNAMIC_NEEDS: Final = ("dependencies", "optional-dependencies")
 
 
@@ -40,6 +40,16 @@ def identity_of_project(reader: Reader, path: str, extras: Sequence[str]) -> tup
     said = {field: project[field] for field in _NEEDS if field in project} | {"extras": list(extras)}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return name, f"needs:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) -> str:
+    """Return what identifies how a project is installed to be edited: who changes that installs it again."""
+    total = hashlib.sha256("\0".join(extras).encode())
+    for name in _BUILD_FILES:
+        place = posixpath.join(path, name)
+        content = reader.read(place) if reader.exists(place) else b""
+        total.update(f"{name} {len(content)}\n".encode() + content)
+    return f"sha256:{total.hexdigest()}"
 
 
 def _static(reader: Reader, path: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import identity_of_project
+from terrastore.requirements.editables import identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -49,7 +49,7 @@ class Reader(Protocol):
         """Return what identifies the content of a local file or directory that is to be installed, or raise OSError."""
 
     def links(self, path: str) -> str:
-        """Return what identifies the distributions in a local folder or page, or raise OSError."""
+        """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class RequirementSet:
 
     ``requirements`` and ``constraints`` hold one line each, without those whose markers are false; ``local`` the
     digests of files and directories by path; ``sources`` what was read; ``url_variables`` the names of variables in
-    URLs, whose values may be secrets; ``editables`` the projects on this machine that are to be edited; ``unpinned``
-    the requirements that name neither a version nor a commit nor a content; ``has_hashes`` whether one has a hash;
-    ``ignored`` what pip reads and does nothing with, and where.
+    URLs, whose values may be secrets; ``projects`` the directories on this machine that are to be edited, with what
+    identifies how they are installed; ``unpinned`` the requirements that name neither a version nor a commit nor a
+    content; ``has_hashes`` whether one has a hash; ``ignored`` what pip reads and does nothing with, and where.
     """
 
     requirements: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class RequirementSet:
     local: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     url_variables: frozenset[str] = frozenset()
-    editables: tuple[Editable, ...] = ()
+    projects: Mapping[str, str] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
     has_hashes: bool = False
     ignored: tuple[str, ...] = ()
@@ -130,7 +130,7 @@ def read_requirements(
         local=dict(sorted(walk.local.items())),
         sources=tuple(walk.sources.values()),
         url_variables=frozenset(walk.url_variables),
-        editables=tuple(walk.editables),
+        projects=walk.projects,
         unpinned=tuple(sorted(line for line, name in walk.unpinned.items() if name not in pinned)),
         has_hashes=walk.has_hashes,
         ignored=tuple(walk.ignored),
@@ -156,7 +156,7 @@ class _Walk:
         self.local: dict[str, str] = {}
         self.sources: dict[str, Source] = {}
         self.url_variables: set[str] = set()
-        self.editables: list[Editable] = []
+        self.projects: dict[str, str] = {}
         self.unpinned: dict[str, str] = {}
         self.pins: dict[str, bool] = {}
         self.has_hashes = False
@@ -241,12 +241,12 @@ class _Walk:
 
     def _requirement(self, line: Line, said: Line, *, constraint: bool, where: str) -> None:
         wanted = line.wanted
+        self.has_hashes |= isinstance(wanted, Wanted) and wanted.has_hash
         if isinstance(wanted, Editable):
             self._editable(wanted, constraint=constraint)
         elif wanted is not None and wanted.applies(self._target.markers):
             digest = None if wanted.local is None else self._digest(wanted.local)
             canonical = wanted.canonical(digest)
-            self.has_hashes |= wanted.has_hash
             if wanted.name:
                 self.pins[wanted.name] = wanted.is_pinned or self.pins.get(wanted.name, False)
             if not wanted.is_pinned and not constraint:
@@ -269,7 +269,7 @@ class _Walk:
         self.local[path] = identity
         extras = f"[{','.join(editable.extras)}]" if editable.extras else ""
         self.requirements.add(" ".join((f"-e {name}{extras} @ {identity}", *editable.options)))
-        self.editables.append(editable)
+        self.projects[os.path.abspath(path)] = installation_of_project(self._reader, path, editable.extras)
 
     def _option(self, path: str, option: Option, *, constraint: bool, where: str, trail: tuple[str, ...]) -> None:
         if option.name in {"--requirement", "--constraint"}:

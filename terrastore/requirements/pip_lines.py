@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.files import Reader, Said
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
+_FILES: Final = ("requirement", "constraint")
 _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 
 
@@ -24,13 +25,14 @@ class ForPip:
     ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials;
     ``no_deps``: they list all that is to be installed. ``origins`` tells where each of them was said, by (whether it is
     a constraint, its number from 1). ``settings`` are those of the machine that say something else than where and how
-    to look.
+    to look; ``files`` and ``constraint_files`` are what it names to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
         self._reader = reader
         self.resolution = Resolution()
-        self.settings = {name: value for name, value in settings.items() if name not in SETTINGS}
+        self.settings = {name: value for name, value in settings.items() if name not in {*SETTINGS, *_FILES}}
+        self.files, self.constraint_files = (tuple(settings.get(name, "").split()) for name in _FILES)
         for name in filter(settings.__contains__, SETTINGS):
             try:
                 self.resolution.hear_setting(name, settings[name])

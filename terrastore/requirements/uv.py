@@ -400,6 +400,9 @@ class _Canonical:
         try:
             wanted = parse(text).wanted
         except LineError:
+            if "@" in text:
+                shown = without_secrets(text)
+                raise UsageError(f"uv's settings name {shown} by a path", hint="write NAME @ file:///…") from None
             return without_secrets(text)
         if not isinstance(wanted, Wanted):
             return without_secrets(text)

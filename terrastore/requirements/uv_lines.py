@@ -86,18 +86,22 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none. ``no_deps``: the lines list all that is to be installed. ``settings`` are those of the machine.
+    that tells none; ``edited`` those that are to be edited, as URLs. ``no_deps``: the lines list all that is to be
+    installed. ``settings`` are those of the machine, which name no files to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
         self._reader = reader
         self.settings = settings
+        self.files: tuple[str, ...] = ()
+        self.constraint_files: tuple[str, ...] = ()
         self._resolution = Resolution()
         self.requirements: list[str] = []
         self.constraints: list[str] = []
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
+        self.edited: set[str] = set()
         self.no_deps = False
         self._is_hashed = True
 
@@ -112,7 +116,7 @@ class ForUv:
         if isinstance(said.entry, Wanted):
             self._wanted(said.entry, said.text, constraint=said.constraint)
         elif isinstance(said.entry, Editable):
-            self._editable(said.entry, said.text)
+            self._editable(said.entry)
         elif said.entry.name not in FOLLOWED:
             self.option(said.entry)
         elif said.constraint and said.entry.name == "--requirement":
@@ -174,7 +178,7 @@ class ForUv:
         if place not in places:
             places.append(place)
 
-    def _editable(self, editable: Editable, text: str) -> None:
+    def _editable(self, editable: Editable) -> None:
         if editable.local is None:
             why, hint = REFUSED["--editable"]
             raise LineError(why, hint=hint)
@@ -182,7 +186,9 @@ class ForUv:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
         self._is_hashed = False
-        self.requirements.append(text)
+        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
+        # uv takes no quotes away.
+        self.requirements.append(f"-e {editable.text}")
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
