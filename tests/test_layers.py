@@ -15,7 +15,7 @@ ROWS = (
     ("ensure", "doctor", "settings"),
     ("supply", "flight"),
     ("filling",),
-    ("inputs", "install", "publish"),
+    ("inputs", "install", "publish", "wheelhouse"),
     ("relocation",),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),

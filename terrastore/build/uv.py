@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
 
 OLDEST: Final = Version("0.8.13")
@@ -76,6 +77,10 @@ class Uv:
         return frozenset(
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
+
+    def kept(self) -> Kept | None:
+        """Return None: uv unpacks what it downloads, and keeps no wheels."""
+        return None
 
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore.errors import UsageError
 from terrastore.inputs import PIP, UV, Inputs
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ store = option(
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where builds keep downloads, wheels and logs.")
 
+wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
+
 publishing = _together(
     option("--rebuild", is_flag=True, help="Build, and replace what the store has."),
     option("--no-publish", is_flag=True, help="Do not put what is built into the store."),
@@ -109,6 +112,17 @@ def inputs(values: dict[str, Any]) -> Inputs:
     renamed = {"requirements": "requirement", "constraints": "constraint"}
     taken = {each.name: values.pop(renamed.get(each.name, each.name)) for each in fields(Inputs) if each.name != "seed"}
     return Inputs(**taken, seed=not values.pop("no_seed"))
+
+
+def refuse_wheelhouse(values: dict[str, Any]) -> None:
+    """Refuse ``--wheelhouse`` with an installer that has no wheels to give.
+
+    :raises UsageError: when it is uv
+    """
+    if values["wheelhouse"] and values["installer"] == UV:
+        raise UsageError(
+            "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
+        )
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:
