@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -76,14 +77,18 @@ class Pip:
         if self._shelved is None:
             self._pip(python, ["install", *self._arguments()], phase)
             return
-        # In pip's own process what packages are built with is seen too.
-        arguments = ("install", *self._arguments(), "--use-feature=inprocess-build-deps")
         self._shelved.install(
-            lambda more: self._pip(python, (*arguments, *more), phase, program=(str(_KEEP_WHEELS), self._kept)),
+            lambda more: self._pip_kept(python, more, phase),
             lambda project: self._pip(
                 python, ("index", "versions", project, *_PROBING), phase, variables=self._indexes(), may_fail=True
             ),
         )
+
+    def _pip_kept(self, python: str, more: Sequence[str], phase: Phase) -> str:
+        shutil.rmtree(self._kept, ignore_errors=True)
+        # In pip's own process what packages are built with is seen too.
+        arguments = ("install", *self._arguments(), *more, "--use-feature=inprocess-build-deps")
+        return self._pip(python, arguments, phase, program=(str(_KEEP_WHEELS), self._kept))
 
     def _indexes(self) -> dict[str, str]:
         """Return as variables where the recipe says to look: arguments would show credentials."""

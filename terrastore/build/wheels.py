@@ -7,6 +7,7 @@ import json
 import os
 import re
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -103,22 +104,27 @@ class WithShelf:
         :raises BuildError: when pip fails; without an index what the wheelhouse lacks is named
         """
         os.mkdir(self._folder)
-        self._fetch(self._shelf.pinned)
-        links = (f"--find-links={self._folder}",)
-        if self._shelf.is_closed and not self._lacks():
-            # All that can be found is fixed, so no index would give anything else.
-            try:
+        links, pinned = (f"--find-links={self._folder}",), self._shelf.pinned
+        if self._shelf.is_closed and {each.name for each in pinned} >= self._shelf.wanted.keys():
+            # Nothing but what is fixed can be found, so no index would give anything else.
+            self._fetch(pinned)
+            with suppress(BuildError):
                 pip((*links, _NO_INDEX))
-            except BuildError:
-                pass
-            else:
                 return
         if self._shelf.may_be_offline and _is_out_of_reach(probe(next(iter(self._shelf.wanted), "pip"))):
             self._is_offline = True
-            self._fetch(self._shelf.others)
+            self._fetch((*pinned, *self._shelf.others))
             self._install_offline(pip, (*links, _NO_INDEX))
-        else:
+            return
+        self._fetch(each for each in pinned if each.built)
+        try:
             pip(links if self._there else ())
+        except BuildError as error:
+            # A release that the index does not have any more; what it has, pip takes from there.
+            if _lacking(error).keys().isdisjoint(each.name for each in pinned):
+                raise
+            self._fetch(pinned)
+            pip(links)
 
     def kept(self, folder: str, report: Path) -> Kept:
         """Return the wheels that pip opened and were kept in ``folder``, as far as ``report``, pip's, tells of them."""
@@ -149,8 +155,8 @@ class WithShelf:
             frozen=sorted(name for name, each in taken.items() if self._is_offline and each.sha256 not in fixed),
         )
 
-    def _fetch(self, wheels: Sequence[Wheel]) -> None:
-        self._there += self._shelf.fetch(wheels, self._folder)
+    def _fetch(self, wheels: Iterable[Wheel]) -> None:
+        self._there += self._shelf.fetch([each for each in wheels if each not in self._there], self._folder)
 
     def _lacks(self) -> list[str]:
         """Return the requirements for which nothing is there, as they would be written."""
@@ -166,14 +172,19 @@ class WithShelf:
             pip(arguments)
         except BuildError as error:
             lacking = self._lacks()
-            found, named = dict.fromkeys(_NONE_FOUND.findall(error.message)), set(map(_project, lacking))
-            lacking += [each for each in found if _project(each) not in named]
+            named = set(map(_project, lacking))
+            lacking += [each for project, each in _lacking(error).items() if project not in named]
             if not lacking:
                 raise
             raise BuildError(
                 f"no index can be reached, and {self._shelf.place} has no wheel of {', '.join(lacking)}",
                 hint=f"build once with --wheelhouse where an index can be reached; {error.hint}",
             ) from error
+
+
+def _lacking(error: BuildError) -> dict[str, str]:
+    """Return the requirements that pip says it found nothing for, by project."""
+    return {_project(each): each for each in _NONE_FOUND.findall(error.message)}
 
 
 def _project(requirement: str) -> str:
