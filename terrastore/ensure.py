@@ -135,7 +135,7 @@ class Run:
         self._cache = cache
         self._policy = policy
         self._report = report
-        self._request = inputs.request()
+        self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
         self.patience = Patience(policy.wait)
@@ -161,7 +161,11 @@ class Run:
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
-        state = None if self._policy.rebuild else environment.holds(target.path, self.key)
+        state = (
+            None
+            if self._policy.rebuild
+            else environment.holds(target.path, self.key, self._request.requirements.projects)
+        )
         if state is None or (self._policy.verify and self._has_drifted(target)):
             return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
@@ -272,6 +276,7 @@ class Run:
             packages=len(manifest.packages),
             inputs=environment.inputs(self._request.requirements.sources),
             interpreter=Fingerprint.of(python.executable),
+            projects=self._request.requirements.projects,
         )
         return install(
             manifest,
@@ -281,7 +286,15 @@ class Run:
             state=state,
             backup=self._policy.backup,
             report=self._report,
+            finish=self._add_projects if state.projects else None,
         )
+
+    def _add_projects(self, staged: str) -> None:
+        """Install the projects that are to be edited, which no archive holds."""
+        from terrastore.build import edit  # noqa: PLC0415 -- see _supply
+
+        lines = [line for line in self._said.requirements if line.startswith("-e ")]
+        edit(self._inputs.recipe(self._request, self._said), staged, lines, cache=self._cache, report=self._report)
 
     @property
     def _publish_as(self) -> EnvKey:
@@ -297,10 +310,13 @@ class Run:
         from terrastore.install import cores  # noqa: PLC0415
 
         supply, request, name = self._supply, self._request, publish.archive_name()
+        for ignored in request.requirements.ignored:
+            self._report.warn(ignored)
         self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
         house = self._wheelhouse
-        recipe = replace(self._inputs.recipe(request), shelf=house.shelf(request) if house else None)
+        recipe = self._inputs.recipe(request, self._said)
+        recipe = replace(recipe, shelf=house.shelf(request) if house else None)
         with built(recipe, cache=self._cache, report=self._report) as made:
             if house and made.kept:
                 house.tell(made.kept)
@@ -308,7 +324,7 @@ class Run:
             if request.any_patch:
                 from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
 
-                asked = (*request.requirements.requirements, *request.requirements.constraints)
+                asked = (*self._said.requirements, *self._said.constraints)
                 refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
             origin = Origin(
                 key=self._publish_as.text,
@@ -359,9 +375,9 @@ class Run:
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
-        before, after = self._request.canonical(), self._inputs.request().canonical()
+        before, after = self._request, self._inputs.request()
         # A build may write into the project that it builds, such as a file with its version.
-        if before | {"local": None} != after | {"local": None}:
+        if before.without_content() != after.without_content():
             raise RequirementsError(
                 "the requirements changed while they were installed",
                 hint="run again once they are as they should be",

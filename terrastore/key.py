@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from terrastore.interpreter import Interpreter
     from terrastore.requirements import RequirementSet
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 LAYOUT: Final = 1
 """Version of the archive layout, as in FORMAT.md."""
 
@@ -29,16 +29,15 @@ _TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)
 class Request:
     """Everything that decides what an environment will hold.
 
-    ``options`` are resolution options of the command line, canonical and without credentials; ``machine`` the
-    installer's own settings on this machine; ``variables`` those that ``--key-env`` names (None: not set);
-    ``any_patch`` whether every patch version of the interpreter will do.
+    ``resolution`` is where and how the installer looks for what is required, canonical and without credentials;
+    ``variables`` those that ``--key-env`` names (None: not set); ``any_patch`` whether every patch version of the
+    interpreter will do.
     """
 
     requirements: RequirementSet
     interpreter: Interpreter
     host: Host
-    options: tuple[str, ...] = ()
-    machine: Mapping[str, str] = field(default_factory=dict)
+    resolution: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str | None] = field(default_factory=dict)
     installer: str = "pip"
     seed: bool = True
@@ -60,14 +59,20 @@ class Request:
             "seed": self.seed,
             "requirements": list(self.requirements.requirements),
             "constraints": list(self.requirements.constraints),
-            "local": dict(self.requirements.local),
-            "options": [*self.requirements.options, *self.options],
-            "machine": dict(self.machine),
+            "resolution": dict(self.resolution),
             "variables": {
                 name: None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
                 for name, value in self.variables.items()
             },
         }
+
+    def without_content(self) -> dict[str, Any]:
+        """Return the same, but for what of it tells the content of files and directories named by path."""
+        text = json.dumps(self.canonical() | {"local": sorted(self.requirements.local)}, ensure_ascii=False)
+        for digest in sorted({*self.requirements.local.values()}):
+            text = text.replace(digest, "")
+        document: dict[str, Any] = json.loads(text)
+        return document
 
 
 @dataclass(frozen=True, slots=True)

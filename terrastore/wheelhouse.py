@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from packaging.tags import Tag
 
-    from terrastore.archive.manifest import Manifest, WheelFile
+    from terrastore.archive.manifest import Manifest, Package
     from terrastore.build.wheels import Kept
     from terrastore.interpreter import Interpreter
     from terrastore.key import Request
@@ -44,13 +45,16 @@ if TYPE_CHECKING:
 RECENT: Final = 20
 """How many environments are looked at, those that were published last."""
 _PIECE: Final = 8 * 1024 * 1024
-_PLACES: Final = ("index-url", "extra-index-url", "find-links", "no-index")
+_PLACES: Final = ("index-url", "extra-index-url", "find-links", "no-index", "require-hashes")
+_SETTINGS: Final = re.compile(r"\s--(?:config-settings|global-option)\b")
 
 
 class Asked:
     """What requirements say of wheels, by project: the versions they fix, and the digests they admit."""
 
     def __init__(self, request: Request) -> None:
+        self.demands_digests = bool(request.resolution.get("require-hashes"))
+        """Whether nothing is installed that no digest fixes (pip's hash-checking mode)."""
         self.versions: dict[str, str] = {}
         self.digests: dict[str, set[str]] = {}
         self.wanted: dict[str, str] = {}
@@ -85,16 +89,15 @@ class Asked:
         if is_wanted:
             self.wanted[name] = ""
 
-    @property
-    def demands_digests(self) -> bool:
-        """Whether there is a digest for one, and so must be for all (pip's hash-checking mode)."""
-        return bool(self.digests)
-
     def fixes(self, wheel: Wheel) -> bool:
         """Whether ``wheel`` is what is asked for, and nothing else can be."""
         if self.demands_digests:
-            return wheel.sha256 in self.digests.get(wheel.name, ())
+            return self.admits(wheel)
         return self.versions.get(wheel.name) == wheel.version
+
+    def admits(self, wheel: Wheel) -> bool:
+        """Whether a digest in the requirements is that of ``wheel``, or of what it was made from."""
+        return bool({wheel.sha256, wheel.source} & self.digests.get(wheel.name, set()))
 
     def leaves_open(self, wheel: Wheel) -> bool:
         """Whether ``wheel`` may be what is asked for, among others."""
@@ -197,7 +200,7 @@ class Wheelhouse:
         wanted = {digest: name for name, digests in asked.digests.items() for digest in digests}
         if not wanted or {each.name for each in known.values() if asked.fixes(each)} >= asked.wanted.keys():
             return {}
-        tags, found = frozenset(_tags(python)), {}
+        tags, found = frozenset(python.tags()), {}
         for store in self._layers:
             if not isinstance(store, ListableStore):
                 continue
@@ -278,9 +281,8 @@ class _PassingOver:
 
 def _vouched_for(manifest: Manifest, request: Request, asked: Asked) -> Iterator[Wheel]:
     """Yield the wheels that a verified manifest says stand for their project and version, for this request too."""
-    ours, theirs = request.canonical(), manifest.request
-    is_near = any(each.name in asked.wanted for each in manifest.packages)
-    if not is_near or _places(ours) != _places(theirs):
+    is_alike = _places(request.canonical()) == _places(manifest.request)
+    if not any(each.name in asked.wanted for each in manifest.packages):
         return
     for package in manifest.packages:
         if package.wheel is None or package.direct:
@@ -288,35 +290,33 @@ def _vouched_for(manifest: Manifest, request: Request, asked: Asked) -> Iterator
         wheel = _parsed(package.wheel.file, package.wheel.sha256)
         if wheel is None or wheel.name != package.name:
             continue
-        if not package.built:
+        if package.built:
+            if not _is_made_alike(package, manifest, request, asked):
+                continue
+            wheel = replace(wheel, built=True, source=package.sha256)
+        if is_alike or asked.admits(wheel):
             yield wheel
-        elif _is_made_alike(package.name, package.flags, package.wheel, manifest, request, asked):
-            yield Wheel(
-                file=wheel.file,
-                sha256=wheel.sha256,
-                name=wheel.name,
-                version=wheel.version,
-                built=True,
-                source=package.sha256,
-            )
-    yield from filter(None, (_parsed(tool.file, tool.sha256) for tool in manifest.tools))
+    if is_alike:
+        yield from filter(None, (_parsed(tool.file, tool.sha256) for tool in manifest.tools))
 
 
-def _is_made_alike(
-    name: str, flags: Sequence[str], wheel: WheelFile, manifest: Manifest, request: Request, asked: Asked
-) -> bool:
-    """Whether building here would give the same as what was built there."""
+def _is_made_alike(package: Package, manifest: Manifest, request: Request, asked: Asked) -> bool:
+    """Whether making a package here would give the same as it gave there."""
     ours, theirs, here = request.canonical(), manifest.request, request.host.facts()
-    settings = [line for line in theirs.get("requirements", ()) if "--config-settings" in line]
-    is_pure = wheel.file.endswith("-none-any.whl")
+    with_settings = filter(_SETTINGS.search, theirs.get("requirements", ()))
+    is_pure = package.wheel is not None and package.wheel.file.endswith("-none-any.whl")
     return (
-        not flags
-        and name not in asked.with_settings
-        and not any(canonicalize_name(line.split("=")[0].split("[")[0].strip()) == name for line in settings)
+        not package.flags
+        and package.name not in asked.with_settings
+        and package.name not in map(_project, with_settings)
         and ours["variables"] == theirs.get("variables")
         and ours["salt"] == theirs.get("salt")
         and (is_pure or all(manifest.host.get(each) == here[each] for each in ("libc", "distribution")))
     )
+
+
+def _project(line: str) -> str:
+    return str(canonicalize_name(re.split(r"[^A-Za-z0-9._-]", line)[0]))
 
 
 def _places(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,13 +334,6 @@ def _parsed(file: str, sha256: str, tags: frozenset[Tag] | None = None) -> Wheel
     if tags is not None and not own & tags:
         return None
     return Wheel(file=file, sha256=sha256, name=str(name), version=str(version))
-
-
-def _tags(python: Interpreter) -> Iterator[Tag]:
-    """Yield the tags of wheels (PEP 425) that an interpreter of this machine takes."""
-    version = python.version[:2]
-    yield from cpython_tags(version, abis=[python.tag, "abi3", "none"])
-    yield from compatible_tags(version, interpreter=python.tag)
 
 
 def _digest(path: str) -> str:

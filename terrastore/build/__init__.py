@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
 from terrastore.archive.installed import installed
+from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.pip import Pip
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from terrastore.build.wheels import Kept, Shelf
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
+    from terrastore.requirements.pip_lines import ForPip
+    from terrastore.requirements.uv_lines import ForUv
 
 Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 """Normalised names of what was made from source, and SHA-256 by name of what was installed from an archive."""
@@ -36,17 +39,14 @@ Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 class Recipe:
     """What is to be installed and how.
 
-    ``installer`` is ``pip`` or ``uv``; ``files`` and ``constraints`` are paths of requirements files; ``options`` are
-    lines of such a file, and may hold credentials; ``secrets`` are texts that must not be written anywhere. Without
-    ``files`` nothing is installed; without ``seed`` not even pip stays. ``shelf`` has wheels that may be used; with one
-    those that are used are kept.
+    ``installer`` is ``pip`` or ``uv``, and ``said`` what that one is to be told, which may hold credentials;
+    ``secrets`` are texts that must not be written anywhere. Without requirements nothing is installed; without
+    ``seed`` not even pip stays. ``shelf`` has wheels that may be used; with one, those that are used are kept.
     """
 
     interpreter: Interpreter
     installer: str = Pip.name
-    files: Sequence[str]
-    constraints: Sequence[str] = ()
-    options: Sequence[str] = ()
+    said: ForPip | ForUv
     secrets: Sequence[str] = ()
     seed: bool = True
     shelf: Shelf | None = None
@@ -95,6 +95,12 @@ class Installer(Protocol):
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
 
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        """Remove distributions from the environment of ``python``."""
+
     def origins(self, tree: str) -> Origins:
         """Return where what was installed below ``tree`` came from."""
 
@@ -133,6 +139,9 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             skeleton = frozenset(_paths(prefix.path))
         with report.phase("install", unit="steps") as phase:
             version = installer.install(python, phase)
+            # What they need stays: that is what the archive is for.
+            if edited := [project.name for project in projects(prefix.path)]:
+                installer.remove(python, edited, phase)
         compiled, downloads = installer.origins(prefix.path)
         # What was compiled elsewhere, for every processor, was none of our compilers' business.
         versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
@@ -154,6 +163,18 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             flags=installer.compilers.flags(versions),
             kept=kept,
         )
+
+
+def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:
+    """Install projects to be edited into the environment at ``tree``, whose interpreter runs, and nothing they need.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("projects", unit="steps") as phase:
+        _INSTALLERS[recipe.installer](recipe, cache, work).edit(f"{tree}/bin/python", lines, phase)
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

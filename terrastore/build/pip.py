@@ -13,8 +13,7 @@ from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.build.wheels import WithShelf
-from terrastore.requirements.lines import Wanted, parse
-from terrastore.requirements.pip import configuration_files, effective_settings
+from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,9 @@ _WHERE: Final = {
     "--extra-index-url": "PIP_EXTRA_INDEX_URL",
     "--trusted-host": "PIP_TRUSTED_HOST",
 }
+_REQUIREMENTS: Final = "requirements.txt"
+_CONSTRAINTS: Final = "constraints.txt"
+_PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
 
 
@@ -41,11 +43,14 @@ class Pip:
     needs_pip: ClassVar[bool] = True
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
+        if not isinstance(recipe.said, ForPip):
+            msg = "what is said to pip must be said for pip"
+            raise TypeError(msg)
         self._recipe = recipe
+        self._said = recipe.said
         self._work = work
         # pip gets the settings that the key was made of, and reads none by itself.
-        settings = effective_settings(os.environ, configuration_files(os.environ))
-        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()} | {
+        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
             "PIP_CACHE_DIR": str(cache / "pip"),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -60,12 +65,20 @@ class Pip:
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
+        if self._said.requirements:
             self._install(python, phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
+        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
+        self._pip(python, ["install", *flags, f"--requirement={written}"], phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        self._pip(python, ["uninstall", "--yes", *names], phase)
 
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)
@@ -92,10 +105,8 @@ class Pip:
 
     def _indexes(self) -> dict[str, str]:
         """Return as variables where the recipe says to look: arguments would show credentials."""
-        parsed = map(parse, self._recipe.options)
-        said = [option for line in parsed if not isinstance(line, Wanted) for option in line]
+        said = list(self._said.resolution.options())
         values = {name: [each.value for each in said if each.name == name] for name in _WHERE}
-        values["--index-url"] = values["--index-url"][-1:]
         return {_WHERE[name]: " ".join(found) for name, found in values.items() if found}
 
     @property
@@ -125,13 +136,18 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
-        if self._recipe.options:
-            options = Path(self._work, "options.txt")
-            options.touch(mode=0o600)
-            options.write_text("".join(f"{line}\n" for line in self._recipe.options))
-            yield f"--requirement={options}"
-        yield from (f"--requirement={path}" for path in self._recipe.files)
-        yield from (f"--constraint={path}" for path in self._recipe.constraints)
+        lines = self._said.requirements
+        if self._shelved:
+            lines = list(map(self._shelved.admitting, lines))
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *lines])}"
+        if self._said.constraints:
+            yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
+
+    def _written(self, name: str, lines: Sequence[str]) -> Path:
+        path = Path(self._work, name)
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
 
 
 def _status(line: str) -> str:

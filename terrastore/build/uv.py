@@ -17,17 +17,15 @@ from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
-from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.lines import Option
-from terrastore.requirements.uv import Settings, effective_settings
 from terrastore.requirements.uv_lines import ForUv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
     from terrastore.build.wheels import Kept
     from terrastore.report import Phase
+    from terrastore.requirements.uv import Settings
 
 OLDEST: Final = Version("0.8.13")
 """The first that notes in the environment which packages it built from source, as far as tried."""
@@ -48,28 +46,32 @@ class Uv:
     needs_pip: ClassVar[bool] = False
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
-        self._recipe = recipe
+        if not isinstance(recipe.said, ForUv):
+            msg = "what is said to uv must be said for uv"
+            raise TypeError(msg)
+        self._said = recipe.said
         self._work = Path(work)
         self._cache = cache / _CACHE
         self._binary, self._version = found()
-        reader = Disk()
         # uv gets the settings that the key was made of, and reads none by itself.
-        self._settings = effective_settings(os.environ, os.getcwd(), reader=reader)
-        self._said = ForUv(reader, sources=self._settings.sources)
-        for line in recipe.options:
-            name, _, value = line.partition(" ")
-            self._said.option(Option(name, value))
-        read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
+        self._settings = self._said.settings
         hidden = (*recipe.secrets, *self._settings.secrets)
         self.compilers = Compilers(cache, work)
         variables = _variables(self._settings, self._said.places) | self.compilers.variables()
         self.tools = Tools(cache, work, hidden=hidden, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
-            command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
-            self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+        if self._said.requirements:
+            self._install(python, self._said.arguments, self._said.requirements, self._constraints(), phase)
         return str(self._version)
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        arguments = [each for each in self._said.arguments if each != "--require-hashes"]
+        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]
+        self.tools.run(command, "uv pip uninstall", phase, noise=_NOISE)
 
     def origins(self, tree: str) -> Origins:
         """Return what uv made from source; what it was all installed from it does not tell."""
@@ -82,20 +84,26 @@ class Uv:
         """Return None: uv unpacks what it downloads, and keeps no wheels."""
         return None
 
-    def _arguments(self) -> Iterator[str]:
-        """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
-        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+    def _install(
+        self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
+    ) -> None:
+        """Run ``uv pip install``; what may hold credentials goes through files and variables."""
+        command = [self._binary, "pip", "install", "--python", python, *self._common()]
         # Copied, so that whoever edits the environment does not edit the cache.
-        yield from ("--link-mode", "copy", "--no-compile-bytecode", "--no-python-downloads")
-        yield from ("--no-progress", "--color", "never")
-        yield from self._refreshing()
-        yield from self._said.arguments
-        yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
-        constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
-        if self._said.constraints:
-            constraints.append(self._written("constraints.txt", _lines(self._said.constraints)))
+        command += ("--link-mode", "copy", "--no-compile-bytecode", *self._refreshing(), *arguments)
+        command += ("--requirements", self._written("requirements.txt", _lines(lines)))
         for path in constraints:
-            yield from ("--constraints", path)
+            command += ("--constraints", path)
+        self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+
+    def _common(self) -> Iterator[str]:
+        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--no-python-downloads", "--no-progress", "--color", "never")
+
+    def _constraints(self) -> Iterator[str]:
+        yield from self._settings.variables.get("UV_CONSTRAINT", "").split()
+        if self._said.constraints:
+            yield self._written("constraints.txt", _lines(self._said.constraints))
 
     def _refreshing(self) -> Iterator[str]:
         """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""

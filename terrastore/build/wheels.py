@@ -20,6 +20,7 @@ from terrastore.archive.layers import normalised
 from terrastore.archive.manifest import WheelFile
 from terrastore.archive.relocate import MARKER
 from terrastore.errors import BuildError
+from terrastore.requirements.lines import Wanted, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -126,6 +127,14 @@ class WithShelf:
             self._fetch(pinned)
             pip(links)
 
+    def admitting(self, line: str) -> str:
+        """Return a requirement line that admits wheels that were made from a file that its hashes admit."""
+        made = {each.name: each.sha256 for each in self._there if each.built}
+        wanted = parse(line)
+        if isinstance(wanted, Wanted) and wanted.has_hash and wanted.name in made:
+            return f"{line} --hash=sha256:{made[wanted.name]}"
+        return line
+
     def kept(self, folder: str, report: Path) -> Kept:
         """Return the wheels that pip opened and were kept in ``folder``, as far as ``report``, pip's, tells of them."""
         opened = _opened(folder)
@@ -134,6 +143,8 @@ class WithShelf:
         installed, direct, taken = {}, set(), {}
         items = json.loads(report.read_bytes())["install"] if report.exists() else []
         for item in items:
+            if item["download_info"].get("dir_info", {}).get("editable"):
+                continue
             name, origin = normalised(item["metadata"]["name"]), item["download_info"]
             wheel = next(filter(None, (_as_installed(each, item) for each in opened)), None)
             if item["is_direct"]:

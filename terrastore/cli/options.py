@@ -59,6 +59,7 @@ what = _together(
     option("--only-binary", multiple=True, metavar="NAMES", help="Never build these from source (:all:)."),
     option("--no-binary", multiple=True, metavar="NAMES", help="Always build these from source (:all:)."),
     option("--require-hashes", is_flag=True, help="Demand a hash for everything."),
+    option("--index-alias", multiple=True, metavar="URL=URL", help="A mirror, and the index that it stands for."),
     option("--any-patch", is_flag=True, help="Share with every patch version of the same Python."),
     option("--no-seed", is_flag=True, help="Leave pip out of the environment."),
     option("--salt", default="", metavar="TEXT", help="Text that makes the key another one."),

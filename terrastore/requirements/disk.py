@@ -53,6 +53,10 @@ class Disk:
             total.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
+    def links(self, path: str) -> str:
+        """Return the SHA-256 of what is in a folder of distributions, or of a page of links."""
+        return self.digest(path)
+
 
 def _content(root: str, folder: str) -> Iterator[tuple[str, str]]:
     """Yield (path, SHA-256) of a project's files; of a link that leads to none, the digest of where it leads."""
