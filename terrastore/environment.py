@@ -48,7 +48,8 @@ class State:
     """What an environment was made from, and for where.
 
     ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``packages`` how many there
-    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk, ``projects``
+    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk, ``created``
+    when the archive was made (RFC 3339, "" when that is not known), ``projects``
     the directories that are installed in it to be edited, with what identifies how. While it is relocated ``prefix``
     is empty, and ``moving_from`` the one that it had.
     """
@@ -59,6 +60,7 @@ class State:
     packages: int
     inputs: tuple[dict[str, Any], ...]
     interpreter: Fingerprint
+    created: str = ""
     projects: Mapping[str, str] = field(default_factory=dict)
     moving_from: str = ""
     schema: int = _SCHEMA
@@ -77,6 +79,7 @@ class State:
                 packages=document["packages"],
                 inputs=tuple(document["inputs"]),
                 interpreter=Fingerprint(**document["interpreter"]),
+                created=str(document.get("created", "")),
                 projects={str(path): str(identity) for path, identity in document.get("projects", {}).items()},
                 moving_from=str(document.get("moving_from", "")),
             )

@@ -10,6 +10,7 @@ from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
+from terrastore.report import listed
 from terrastore.requirements import Disk, pip, read_requirements
 from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
 from terrastore.requirements.pip_lines import ForPip
@@ -49,6 +50,7 @@ class Inputs:
     key_env: tuple[str, ...] = ()
     seed: bool = True
     any_patch: bool = False
+    require_locked: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -90,6 +92,12 @@ class Inputs:
         if requirements.projects and self.installer == PIP and not self.seed:
             raise UsageError(
                 "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
+            )
+        if self.require_locked and requirements.requirements and not said.demands_hashes:
+            without = [line for line in requirements.requirements if "--hash=" not in line]
+            raise RequirementsError(
+                f"not locked: {f'no hash fixes {listed(without)}' if without else 'nothing demands the hashes'}",
+                hint="pin everything with hashes, as uv pip compile --generate-hashes does, and --require-hashes",
             )
         if self.any_patch:
             self._refuse_patch_dependent((*said.requirements, *said.constraints), python)

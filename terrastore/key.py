@@ -22,6 +22,7 @@ LAYOUT: Final = 1
 """Version of the archive layout, as in FORMAT.md."""
 
 _DIGITS: Final = 40
+_SHORT: Final = 8
 _TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
 
 
@@ -117,7 +118,12 @@ class EnvKey:
     @property
     def short(self) -> str:
         """The key with its first digits alone, enough for a person to tell environments apart."""
-        return self.text.replace(self.digits[:_DIGITS], self.digits[:8])
+        return self.text.replace(self.digits[:_DIGITS], self.digits[:_SHORT])
+
+    def matches(self, text: str) -> bool:
+        """Whether ``text`` is this key, or its beginning with at least eight digits."""
+        least = len(self.text) - len(self.digits) + _SHORT
+        return len(text) >= least and self.text.startswith(text)
 
     def __str__(self) -> str:
         return self.text

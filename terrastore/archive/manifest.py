@@ -93,8 +93,9 @@ class WheelFile:
 class Package:
     """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded.
 
-    ``flags`` are the compilers' options for the processor, as far as they are known; ``wheel`` is what was installed,
-    where that is known; ``direct``: it was asked for by where it is, not by its name.
+    ``flags`` are the compilers' options for the processor, as far as they are known; ``commit`` is the one of a
+    repository that it was installed from, None when it was not; ``wheel`` is what was installed, where that is known;
+    ``direct``: it was asked for by where it is, not by its name.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Package:
     flags: tuple[str, ...] = ()
     wheel: WheelFile | None = None
     direct: bool = False
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,7 @@ class Manifest:
             if entry["kind"] != BINARY_KIND:
                 del entry["offsets"], entry["sha256"]
         for package in document["packages"]:
-            for name in ("flags", "wheel", "direct"):
+            for name in ("flags", "commit", "wheel", "direct"):
                 if not package[name]:
                     del package[name]
         if not document["tools"]:
@@ -282,6 +284,7 @@ def _package(item: dict[str, Any]) -> Package:
         built=_flag(item, "built"),
         sha256=_digest(item, "sha256") if item.get("sha256") is not None else None,
         flags=tuple(_strings(item, "flags")),
+        commit=_text(item, "commit") if item.get("commit") is not None else None,
         wheel=_wheel(_object(item, "wheel")) if item.get("wheel") is not None else None,
         direct=_flag(item, "direct"),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from terrastore.archive import bytecode, compiled, editables, layers, record, relocate, slots, staging, ustar
 from terrastore.archive.frames import compress, describe, trailer
-from terrastore.archive.installed import installed, read
+from terrastore.archive.installed import commit, installed, read
 from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
@@ -108,7 +108,7 @@ def pack(
         layers=tuple(packed_layers),
         relocations=tuple(_relocation(path, found, changed) for path in sorted(found.kinds)),
         packages=tuple(
-            _package(each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
+            _package(tree, each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
         ),
         totals=Totals(
             members=len(found.members),
@@ -313,7 +313,9 @@ def _refuse_missing(libraries: Mapping[str, Sequence[str]]) -> None:
     )
 
 
-def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]) -> Package:
+def _package(
+    tree: str, distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]
+) -> Package:
     return Package(
         name=distribution.name,
         version=distribution.version,
@@ -322,4 +324,5 @@ def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[s
         wheel=origin.wheels.get(distribution.name),
         direct=distribution.name in origin.direct,
         flags=flags.get(distribution.name, ()),
+        commit=commit(tree, distribution),
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from terrastore.archive.manifest import WheelFile
     from terrastore.build.compilers import Compilers
     from terrastore.build.process import Tools
+    from terrastore.build.resolved import Resolved
     from terrastore.build.wheels import Kept, Shelf
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
@@ -95,6 +96,9 @@ class Installer(Protocol):
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
 
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        """Return what would be installed into the empty environment of ``python``."""
+
     def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
         """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
 
@@ -163,6 +167,20 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             flags=installer.compilers.flags(versions),
             kept=kept,
         )
+
+
+def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
+    """Return what the installer would install now; nothing is.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("resolve", unit="steps") as phase:
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+        _make_skeleton(f"{work}/environment", recipe, installer, cache, phase)
+        return installer.resolve(f"{work}/environment/bin/python", phase)
 
 
 def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:

@@ -7,11 +7,12 @@ import os
 import shutil
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
+from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
 from terrastore.requirements.pip_lines import ForPip
 
@@ -72,6 +73,17 @@ class Pip:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
 
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        if self._said.requirements:
+            self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
+        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
+        origins = {name: each["download_info"] for name, each in found}
+        return Resolved(
+            versions={name: each["metadata"]["version"] for name, each in found},
+            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
+            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+        )
+
     def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
         written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
         flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
@@ -84,7 +96,7 @@ class Pip:
         return _origins(self._outcome)
 
     def kept(self) -> Kept | None:
-        return self._shelved.kept(self._kept, self._outcome) if self._shelved else None
+        return self._shelved.kept(self._kept, _installed(self._outcome)) if self._shelved else None
 
     def _install(self, python: str, phase: Phase) -> None:
         if self._shelved is None:
@@ -160,10 +172,16 @@ def _status(line: str) -> str:
 def _origins(report: Path) -> Origins:
     """Return (what was made from source, SHA-256 of downloads by name) from pip's installation report, version 1."""
     compiled, downloads = set(), {}
-    for item in json.loads(report.read_bytes())["install"] if report.exists() else ():
+    for item in _installed(report):
         name, origin = normalised(item["metadata"]["name"]), item["download_info"]
         if not origin["url"].partition("#")[0].endswith(".whl"):
             compiled.add(name)
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _installed(report: Path) -> list[dict[str, Any]]:
+    """Return what pip's installation report lists, version 1; nothing when there is none."""
+    found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"] if report.exists() else []
+    return found

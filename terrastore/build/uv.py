@@ -15,6 +15,7 @@ from packaging.version import Version
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
+from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
 from terrastore.requirements.uv_lines import ForUv
@@ -32,6 +33,9 @@ OLDEST: Final = Version("0.8.13")
 _HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
+)
+_PLANNED: Final = re.compile(
+    r" \+ (?P<name>\S+)==(?P<version>\S+)(?: \(from (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40})(?:#\S*)?)?\))?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
@@ -65,6 +69,18 @@ class Uv:
             self._install(python, self._said.arguments, self._said.requirements, self._constraints(), phase)
         return str(self._version)
 
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        said = ""
+        if self._said.requirements:
+            arguments = ["--dry-run", *self._said.arguments]
+            said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
+        found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        return Resolved(
+            versions={name: match["version"] for name, match in found},
+            commits={name: match["commit"] for name, match in found if match["commit"]},
+            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+        )
+
     def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
         arguments = [each for each in self._said.arguments if each != "--require-hashes"]
         self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
@@ -86,15 +102,15 @@ class Uv:
 
     def _install(
         self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
-    ) -> None:
-        """Run ``uv pip install``; what may hold credentials goes through files and variables."""
+    ) -> str:
+        """Run ``uv pip install`` and return its output; what may hold credentials goes through files and variables."""
         command = [self._binary, "pip", "install", "--python", python, *self._common()]
         # Copied, so that whoever edits the environment does not edit the cache.
         command += ("--link-mode", "copy", "--no-compile-bytecode", *self._refreshing(), *arguments)
         command += ("--requirements", self._written("requirements.txt", _lines(lines)))
         for path in constraints:
             command += ("--constraints", path)
-        self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+        return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
 
     def _common(self) -> Iterator[str]:
         yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))

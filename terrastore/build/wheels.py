@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import zipfile
@@ -135,13 +134,12 @@ class WithShelf:
             return f"{line} --hash=sha256:{made[wanted.name]}"
         return line
 
-    def kept(self, folder: str, report: Path) -> Kept:
-        """Return the wheels that pip opened and were kept in ``folder``, as far as ``report``, pip's, tells of them."""
+    def kept(self, folder: str, items: Sequence[Mapping[str, Any]]) -> Kept:
+        """Return the wheels that pip opened and were kept in ``folder``; ``items`` are those of its report."""
         opened = _opened(folder)
         offered = {each.sha256: each for each in self._there}
         fixed = {each.sha256 for each in self._shelf.pinned}
         installed, direct, taken = {}, set(), {}
-        items = json.loads(report.read_bytes())["install"] if report.exists() else []
         for item in items:
             if item["download_info"].get("dir_info", {}).get("editable"):
                 continue

@@ -56,6 +56,7 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
     default="fail",
     help="What to do when the store does not answer; default: fail.",
 )
+@options.freshness
 @options.publishing
 @options.wheelhouse
 @options.waiting
@@ -82,6 +83,7 @@ def ensure(**values: Any) -> None:
     store = None if values["ignore_store"] else options.opened_store(values["store"])
     policy = Policy(
         build=not values["no_build"],
+        **_freshness(values),
         verify=values["verify"],
         rebuild=values["rebuild"],
         publish=not values["no_publish"],
@@ -102,6 +104,7 @@ def ensure(**values: Any) -> None:
 @click.command()
 @options.what
 @options.store
+@options.freshness
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
 @options.wheelhouse
 @options.waiting
@@ -118,7 +121,11 @@ def build(**values: Any) -> None:
     inputs, started = options.inputs(values), time.perf_counter()
     store = options.opened_store(values["store"])
     policy = Policy(
-        rebuild=values["rebuild"], require_publish=True, wait=values["wait"], wheelhouse=values["wheelhouse"]
+        rebuild=values["rebuild"],
+        require_publish=True,
+        wait=values["wait"],
+        wheelhouse=values["wheelhouse"],
+        **_freshness(values),
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"]) as report:
@@ -223,6 +230,10 @@ def rollback(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
         print(f"rolled back {done.format(messages.near(now))}")
+
+
+def _freshness(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ("expect", "refresh", "max_age")}
 
 
 def where(values: dict[str, Any]) -> tuple[Target | Releases, str]:

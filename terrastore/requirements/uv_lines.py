@@ -84,7 +84,7 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none. ``settings`` are those of the machine.
+    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
@@ -96,6 +96,7 @@ class ForUv:
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
+        self.edited: set[str] = set()
 
     def hear(self, said: Said) -> None:
         """Take a line.
@@ -169,6 +170,7 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
+        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
         # uv takes no quotes away.
         self.requirements.append(f"-e {editable.text}")
 
