@@ -55,7 +55,7 @@ class Asked:
     def __init__(self, request: Request) -> None:
         self.demands_digests = bool(request.resolution.get("require-hashes"))
         """Whether nothing is installed that no digest fixes (pip's hash-checking mode)."""
-        self.versions: dict[str, str] = {}
+        self.versions: dict[str, Version] = {}
         self.digests: dict[str, set[str]] = {}
         self.wanted: dict[str, str] = {}
         self.is_plain = True
@@ -65,7 +65,7 @@ class Asked:
             self._take(line, is_wanted=False)
         for line in request.requirements.requirements:
             self._take(line, is_wanted=True)
-        self.wanted = {name: self.versions.get(name, "") for name in self.wanted}
+        self.wanted = {name: str(self.versions.get(name, "")) for name in self.wanted}
 
     def _take(self, line: str, *, is_wanted: bool) -> None:
         text, *options = line.split(" --")
@@ -79,7 +79,7 @@ class Asked:
         for specifier in requirement.specifier:
             if specifier.operator in {"==", "==="} and not specifier.version.endswith(".*"):
                 with suppress(InvalidVersion):
-                    self.versions[name] = str(Version(specifier.version))
+                    self.versions[name] = Version(specifier.version)
         for option in options:
             kind, _, value = option.partition("=")
             if kind == "hash" and is_wanted:
@@ -93,7 +93,7 @@ class Asked:
         """Whether ``wheel`` is what is asked for, and nothing else can be."""
         if self.demands_digests:
             return self.admits(wheel)
-        return self.versions.get(wheel.name) == wheel.version
+        return self.versions.get(wheel.name) == Version(wheel.version)
 
     def admits(self, wheel: Wheel) -> bool:
         """Whether a digest in the requirements is that of ``wheel``, or of what it was made from."""

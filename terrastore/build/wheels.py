@@ -180,13 +180,12 @@ class WithShelf:
         try:
             pip(arguments)
         except BuildError as error:
-            lacking = self._lacks()
-            named = set(map(_project, lacking))
-            lacking += [each for project, each in _lacking(error).items() if project not in named]
+            # As pip has it, as somebody wrote it.
+            lacking = {_project(each): each for each in self._lacks()} | _lacking(error)
             if not lacking:
                 raise
             raise BuildError(
-                f"no index can be reached, and {self._shelf.place} has no wheel of {', '.join(lacking)}",
+                f"no index can be reached, and {self._shelf.place} has no wheel of {', '.join(lacking.values())}",
                 hint=f"build once with --wheelhouse where an index can be reached; {error.hint}",
             ) from error
 
