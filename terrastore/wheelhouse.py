@@ -74,7 +74,9 @@ class Asked:
         except InvalidRequirement:
             self.is_plain = False
             return
-        self.is_plain &= requirement.url is None
+        if requirement.url is not None:
+            self.is_plain = False
+            return
         name = str(canonicalize_name(requirement.name))
         for specifier in requirement.specifier:
             if specifier.operator in {"==", "==="} and not specifier.version.endswith(".*"):
@@ -282,7 +284,8 @@ class _PassingOver:
 def _vouched_for(manifest: Manifest, request: Request, asked: Asked) -> Iterator[Wheel]:
     """Yield the wheels that a verified manifest says stand for their project and version, for this request too."""
     is_alike = _places(request.canonical()) == _places(manifest.request)
-    if not any(each.name in asked.wanted for each in manifest.packages):
+    # What a project needs that is asked for by where it is stands in no requirement.
+    if asked.is_plain and not any(each.name in asked.wanted for each in manifest.packages):
         return
     for package in manifest.packages:
         if package.wheel is None or package.direct:

@@ -9,7 +9,7 @@ import shutil
 import tarfile
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.conftest import make_wheel
 
@@ -29,19 +29,24 @@ def build_wheel(folder, *_):
 _PROJECT = '[build-system]\nrequires = {requires}\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: Any, asked: list[str], **options: Any) -> None:
+        self._asked = asked
+        super().__init__(*arguments, **options)
+
     def log_message(self, *_: object) -> None:
-        """Say nothing: tests read what the program says."""
+        self._asked.append(self.path)
 
 
 class PackageIndex:
-    """Files by project, as directories that a web server lists; ``compiled`` tells what was made from source."""
+    """Files by project, as directories that a web server lists; ``asked`` are the paths that it was asked for."""
 
     def __init__(self, root: Path) -> None:
         self._simple = root / "simple"
         self._log = root / "compiled"
         self._log.touch()
         self.url = ""
+        self.asked: list[str] = []
 
     @property
     def compiled(self) -> list[str]:
@@ -87,7 +92,7 @@ class PackageIndex:
     @contextmanager
     def serving(self) -> Iterator[PackageIndex]:
         """Serve it by HTTP while the body runs; afterwards nobody answers there."""
-        handler = functools.partial(_Quiet, directory=str(self._simple.parent))
+        handler = functools.partial(_Handler, asked=self.asked, directory=str(self._simple.parent))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             thread = threading.Thread(target=server.serve_forever)
             thread.start()

@@ -129,7 +129,7 @@ class WithShelf:
     def admitting(self, line: str) -> str:
         """Return a requirement line that admits wheels that were made from a file that its hashes admit."""
         made = {each.name: each.sha256 for each in self._there if each.built}
-        wanted = parse(line)
+        wanted = parse(line).wanted
         if isinstance(wanted, Wanted) and wanted.has_hash and wanted.name in made:
             return f"{line} --hash=sha256:{made[wanted.name]}"
         return line
