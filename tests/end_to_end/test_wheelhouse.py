@@ -177,14 +177,8 @@ def test_what_projects_are_built_with_is_kept(house: CommandLine, index: Package
 def test_layers_are_those_of_an_ordinary_installation(house: CommandLine, index: PackageIndex) -> None:
     """With and without a wheelhouse: a sdist, a real one too, a URL, a repository, a directory."""
     repository = index.project(house.cwd / "repository", "stored", "1.0")
-    identity = {
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@b",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b",
-    }
-    for command in ("init -q", "add .", "commit -qm first"):
-        subprocess.run(["git", *command.split()], cwd=repository, env=os.environ | identity, check=True)
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm first"):
+        subprocess.run(["git", *command.split()], cwd=repository, check=True)
     index.project(house.cwd / "web", "web", "1.0")
     with index.serving():
         house.write(
