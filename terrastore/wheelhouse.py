@@ -130,14 +130,13 @@ class Wheelhouse:
                     known.setdefault(wheel.file, wheel)
             known |= self._named(asked, known, request.interpreter)
         resolution = _places(request.canonical())
-        is_without_index = bool(resolution.get("no-index"))
         return Shelf(
             place=self._name,
             pinned=[each for each in known.values() if asked.fixes(each)],
             others=[each for each in known.values() if asked.leaves_open(each)],
             wanted=asked.wanted,
             is_closed=asked.is_plain and not resolution.get("find-links"),
-            may_be_offline=bool(known) and not is_without_index,
+            may_be_offline=not resolution.get("no-index"),
             fetch=self._fetch,
         )
 

@@ -31,7 +31,9 @@ def elsewhere(cli: CommandLine) -> CommandLine:
 @pytest.fixture
 def isolated(elsewhere: CommandLine) -> CommandLine:
     """Return one whose processes have no network: no device but a loopback that is down (network_namespaces(7))."""
-    tried = subprocess.run([*WITHOUT_NETWORK, sys.executable, "-c", CONNECT], capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        [*WITHOUT_NETWORK, sys.executable, "-c", CONNECT], capture_output=True, text=True, check=False
+    )
     if "Network is unreachable" not in tried.stderr:
         if "CI" in os.environ:
             raise AssertionError(tried.stderr)
