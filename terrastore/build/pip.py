@@ -148,6 +148,8 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
+        if self._said.no_deps:
+            yield "--no-deps"
         lines = self._said.requirements
         if self._shelved:
             lines = list(map(self._shelved.admitting, lines))

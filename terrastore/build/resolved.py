@@ -20,7 +20,10 @@ _TOLD: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """Versions by normalised name; ``commits`` those of what is in repositories, ``edited`` what no archive holds."""
+    """Versions by normalised name, "" for one that is not known before it is built.
+
+    ``commits`` are those of what is in repositories; ``edited`` is what no archive holds.
+    """
 
     versions: Mapping[str, str]
     commits: Mapping[str, str]
@@ -37,7 +40,7 @@ class Resolved:
                 told.append(f"{name} {after} added")
             elif after is None:
                 told.append(f"{name} {before.version} dropped")
-            elif canonicalize_version(before.version) != canonicalize_version(after):
+            elif after and canonicalize_version(before.version) != canonicalize_version(after):
                 told.append(f"{name} {before.version} → {after}")
             elif before.commit and before.commit != self.commits.get(name, before.commit):
                 told.append(f"{name} {before.commit[:8]} → {self.commits[name][:8]}")

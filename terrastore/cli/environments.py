@@ -136,6 +136,7 @@ def build(**values: Any) -> None:
 @click.command()
 @options.what
 @options.option("--explain", is_flag=True, help="Print the canonical JSON that the key is the digest of.")
+@options.cache_dir
 @options.common
 def key(**values: Any) -> None:
     """Print what names the environment."""

@@ -54,6 +54,9 @@ _PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--
 # pip hears these while it takes a line apart, whatever the line is.
 _EVERYWHERE: Final = frozenset({"--all-releases", "--no-binary", "--only-binary", "--only-final"})
 _INCLUDES: Final = ("--requirement", "--constraint")
+_TURNS: Final = {
+    "--no-index": 1, "--index-url": 2, "--extra-index-url": 3, "--pre": 4, "--requirement": 5, "--constraint": 5,
+}  # fmt: skip
 _ARCHIVES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar",
 )  # fmt: skip
@@ -69,6 +72,7 @@ _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+
 _HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
 _EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
+_EXACT: Final = re.compile(r"===?[^*]+")
 _VCS: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
 _FRAGMENTS: Final = re.compile(r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)=")
 
@@ -91,7 +95,7 @@ class Option:
     value: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {shlex.quote(self.value)}" if self.value else self.name
+        return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ class Wanted:
         """Whether it names one version, one commit, or something by its content."""
         if self.url and self.local is None and _VCS.match(self.url):
             return bool(_COMMIT.search(self.url.partition("#")[0]))
-        return bool(self.url or self.local) or bool(re.match(r"===?[^*]+$", self.specifiers.partition(",")[0]))
+        return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
         """Whether its marker is true in an environment (PEP 508), as it is without one.
@@ -146,7 +150,7 @@ class Wanted:
             head = f"{self.name}{extras}" + (f" @ {self.url}" if self.url else self.specifiers)
             head = head.removeprefix(" @ ")
         else:
-            head = f"{self.name or _file_name(self.local) or 'directory'}{extras} @ {content or self.local}"
+            head = f"{self.name or _file_name(as_path(self.local)) or 'directory'}{extras} @ {content or self.local}"
         return " ".join((head, *self.options))
 
 
@@ -186,12 +190,10 @@ def parse(line: str) -> Line:
     if match := _PIN.fullmatch(line):
         specifiers = f"=={canonical_version(match[2])}"
         return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
-    text, _, rest = line.partition(" -")
-    if line.startswith("-"):
-        text, rest = "", line[1:]
-    if not rest:
-        return Line(wanted=_wanted(line), own=line)
     # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
+    text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
+    if not dash:
+        return Line(wanted=_wanted(line), own=line)
     text, behind = text.rstrip(), f"-{rest}"
     if text and _HASHES.fullmatch(behind):
         hashes = tuple(sorted(set(behind.split())))
@@ -265,12 +267,14 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
             heard.append(option)
         elif option.name != "--config-settings" or chief is None or chief.name != "--editable":
             ignored.append(str(option))
+    # pip does not hear them in the line's order.
+    heard.sort(key=lambda each: _TURNS.get(each.name, 0))
     if chief is None or chief.name != "--editable":
         return Line(options=tuple(heard), ignored=tuple(ignored))
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
     editable = replace(_editable(chief.value), options=_own_options(own))
-    said = " ".join((f"-e {shlex.quote(chief.value)}", *map(_said, own)))
+    said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
 
 
@@ -301,7 +305,7 @@ def _options(text: str) -> tuple[list[Option], list[str]]:
             raise LineError(msg)
         if name in _WITH_VALUE:
             given = value if equals else next(words, None)
-            if given is None:
+            if not given:
                 msg = f"{name} lacks its value"
                 raise LineError(msg)
             value = given
@@ -316,13 +320,12 @@ def _full_name(name: str) -> str:
         msg = f"{without_secrets(name)} is not an option of requirements files"
         raise LineError(msg)
     meant = [name] if name in _NAMES else [each for each in _NAMES if each.startswith(name)]
-    names = {_OTHER_NAMES.get(each, each) for each in meant}
-    if len(names) > 1:
-        msg = f"{name} may be any of {', '.join(sorted(names))}"
+    if len(meant) > 1:
+        msg = f"{name} may be any of {', '.join(sorted(meant))}"
         raise LineError(msg, hint="write the option's whole name")
-    if not names:
+    if not meant:
         raise _UnknownOptionError
-    return names.pop()
+    return _OTHER_NAMES.get(meant[0], meant[0])
 
 
 def _own_options(options: list[Option]) -> tuple[str, ...]:
@@ -332,7 +335,12 @@ def _own_options(options: list[Option]) -> tuple[str, ...]:
 
 
 def _said(option: Option) -> str:
-    return f"{option.name}={shlex.quote(option.value)}"
+    return f"{option.name}={_quoted(option.value)}"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a word of a line; a hash behind white space would begin a comment, quoted or not."""
+    return re.sub(r"(\s)#", r"\1'\#'", shlex.quote(value))
 
 
 def _editable(text: str) -> Editable:
@@ -359,6 +367,8 @@ def _wanted(text: str) -> Wanted:
     match = _EXTRAS.fullmatch(head)
     place = match[1] if match else head
     before = place.partition("@")[0]
+    if "://" in before:
+        return _named(text)
     if before.startswith((".", "~")) or "/" in before or (_is_archive(place) and not re.search(r"[=<>!@]", place)):
         extras = _sorted_extras(match[2]) if match else ()
         return Wanted(local=place, extras=extras, marker=_marker(marker))

@@ -41,18 +41,18 @@ def decode(data: bytes) -> str:
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield (number of the first physical line, text) with continuations joined, comments and blank lines gone."""
-    pending, started = "", 0
+    pending, started = list[str](), 0
     for number, line in enumerate(text.splitlines(), start=1):
-        comment = _COMMENT.match(line) is not None
         started = started if pending else number
+        comment = _COMMENT.match(line) is not None
         if line.endswith("\\") and not comment:
-            pending += line.strip("\\")
+            pending.append(line.strip("\\"))
             continue
         # A comment ends a continued line, as pip has it.
-        whole, pending = pending + (" " + line if comment and pending else line), ""
+        whole, pending = "".join((*pending, " " if comment else "", line)), []
         if stripped := _COMMENT.sub("", whole).strip():
             yield started, stripped
-    if stripped := _COMMENT.sub("", pending).strip():
+    if stripped := _COMMENT.sub("", "".join(pending)).strip():
         yield started, stripped
 
 
