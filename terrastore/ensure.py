@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from terrastore.report import Report
     from terrastore.store.protocol import Store
     from terrastore.supply import Supply
+    from terrastore.wheelhouse import Wheelhouse
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -52,7 +53,8 @@ class Policy:
     ``expect`` is the only key that will do, as far as it is written; ``refresh`` whether versions that no requirement
     pins are looked up again; ``max_age`` how many seconds old the environment may be, None for any age;
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
-    other runs, all together; ``build_blindly`` whether to build when the store does not answer.
+    other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
+    builds take wheels from the store, and leave theirs there.
     """
 
     build: bool = True
@@ -67,6 +69,7 @@ class Policy:
     force: bool = False
     wait: float = 600.0
     build_blindly: bool = False
+    wheelhouse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +379,12 @@ class Run:
             self._report.remark(f"open   {listed(unpinned)}: what is installed now stays, until --refresh or --max-age")
         self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
-        with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
+        house = self._wheelhouse
+        recipe = self._inputs.recipe(request, self._said)
+        recipe = replace(recipe, shelf=house.shelf(request) if house else None)
+        with built(recipe, cache=self._cache, report=self._report) as made:
+            if house and made.kept:
+                house.tell(made.kept)
             self._refuse_changed_inputs()
             if request.any_patch:
                 from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
@@ -394,6 +402,9 @@ class Run:
                 downloads=made.downloads,
                 base_prefix=request.interpreter.base_prefix,
                 flags=made.flags,
+                wheels=made.wheel_files,
+                direct=made.kept.direct if made.kept else frozenset(),
+                tools=made.tool_files,
             )
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
@@ -408,8 +419,18 @@ class Run:
                     report=self._report,
                 )
                 archive.flush()
+                if house and made.kept and publications:
+                    house.publish(made.kept, required=self._policy.require_publish)
                 envelope = publish.envelope(packed, self._publish_as, name)
                 yield packed, archive, publish.end(publications, envelope)
+
+    @cached_property
+    def _wheelhouse(self) -> Wheelhouse | None:
+        if self._store is None or not self._policy.wheelhouse:
+            return None
+        from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- see _supply
+
+        return Wheelhouse(self._store, self._cache, self._report)
 
     def _nearest(self, *, published_first: bool = False) -> Nearest | None:
         """Return what the request is to be compared with, the environment before or one that the store has."""

@@ -15,7 +15,7 @@ ROWS = (
     ("ensure", "doctor", "settings", "why"),
     ("supply", "flight"),
     ("filling", "nearest"),
-    ("inputs", "install", "publish"),
+    ("inputs", "install", "publish", "wheelhouse"),
     ("relocation",),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
     from terrastore.requirements.uv import Settings
 
@@ -88,6 +89,10 @@ class Uv:
         return frozenset(
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
+
+    def kept(self) -> Kept | None:
+        """Return None: uv unpacks what it downloads, and keeps no wheels."""
+        return None
 
     def _install(
         self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase

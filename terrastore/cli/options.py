@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore.errors import UsageError
 from terrastore.inputs import PIP, UV, Inputs
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ store = option(
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, logs and digests are kept.")
 
+wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
+
 
 class _Duration(click.ParamType[float]):
     """A length of time, in seconds."""
@@ -139,6 +142,17 @@ def inputs(values: dict[str, Any]) -> Inputs:
     names = [each.name for each in fields(Inputs) if each.name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}
     return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
+
+
+def refuse_wheelhouse(values: dict[str, Any]) -> None:
+    """Refuse ``--wheelhouse`` with an installer that has no wheels to give.
+
+    :raises UsageError: when it is uv
+    """
+    if values["wheelhouse"] and values["installer"] == UV:
+        raise UsageError(
+            "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
+        )
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:
