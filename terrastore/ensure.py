@@ -326,6 +326,7 @@ class Run:
                     origin=origin,
                     workers=cores(),
                     report=self._report,
+                    is_secret=made.redactor.is_in,
                 )
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)

@@ -47,6 +47,7 @@ MODULES: Final = (
     "interpreter",
     "loader",
     "messages",
+    "redaction",
     "place",
     "processor",
     "relocation",

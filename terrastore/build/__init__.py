@@ -13,11 +13,14 @@ from terrastore import room
 from terrastore.archive.installed import installed
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
+from terrastore.build.caches import kept_clean
 from terrastore.build.pip import Pip
 from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.build.uv import Uv
+from terrastore.redaction import Redactor
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -55,7 +58,7 @@ class Built:
     ``skeleton``: paths that were there before anything was installed. ``work``: a directory for what goes with the
     build, removed with it. ``compiled``: normalised names of distributions made from source; ``downloads``: SHA-256
     of what distributions were installed from, by name. ``installer``: its name and version. ``flags``: compilers'
-    options for the processor, by name of what was made from source.
+    options for the processor, by name of what was made from source. ``redactor`` knows the secrets of the build.
     """
 
     prefix: StagingPrefix
@@ -66,6 +69,7 @@ class Built:
     downloads: Mapping[str, str]
     installer: Mapping[str, str]
     flags: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Installer(Protocol):
@@ -74,6 +78,9 @@ class Installer(Protocol):
     name: ClassVar[str]
     needs_pip: ClassVar[bool]
     """Whether the skeleton needs pip, wanted or not."""
+    notes: ClassVar[re.Pattern[str]]
+    """Files of its cache, by path there, in which it notes logins; they hold no part of a package."""
+    cache: Path
     tools: Tools
     compilers: Compilers
 
@@ -113,22 +120,25 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         with report.phase("virtualenv", unit="steps") as phase:
             _make_skeleton(prefix.path, recipe, installer, cache, phase)
             skeleton = frozenset(_paths(prefix.path))
-        with report.phase("install", unit="steps") as phase:
-            version = installer.install(python, phase)
-        compiled, downloads = installer.origins(prefix.path)
-        versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
-        redact_direct_urls(prefix.path, installer.tools.redacted)
-        redact_checkouts(prefix.path, installer.tools.redacted)
-        yield Built(
-            prefix=prefix,
-            python=python,
-            skeleton=skeleton,
-            work=work,
-            compiled=compiled,
-            downloads=downloads,
-            installer={"name": installer.name, "version": version},
-            flags=installer.compilers.flags(versions),
-        )
+        redactor = installer.tools.redactor
+        with kept_clean(installer.cache, installer.notes, redactor):
+            with report.phase("install", unit="steps") as phase:
+                version = installer.install(python, phase)
+            compiled, downloads = installer.origins(prefix.path)
+            versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
+            redact_direct_urls(prefix.path, redactor.redacted)
+            redact_checkouts(prefix.path, redactor.redacted)
+            yield Built(
+                prefix=prefix,
+                python=python,
+                skeleton=skeleton,
+                work=work,
+                compiled=compiled,
+                downloads=downloads,
+                installer={"name": installer.name, "version": version},
+                flags=installer.compilers.flags(versions),
+                redactor=redactor,
+            )
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

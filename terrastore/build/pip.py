@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import redactor_for
 from terrastore.build.process import Tools
+from terrastore.requirements import Disk, read_requirements
 from terrastore.requirements.pip import configuration_files, effective_settings
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
 _LISTING: Final = "Installing collected packages: "
+_NAMING_PLACES: Final = ("--index-url ", "--extra-index-url ", "--find-links ", "--proxy ", "-i ", "-f ")
 
 
 class Pip:
@@ -27,14 +31,20 @@ class Pip:
 
     name: ClassVar[str] = "pip"
     needs_pip: ClassVar[bool] = True
+    notes: ClassVar[re.Pattern[str]] = re.compile(r"http[^/]*/(.*/)?[^./]+|wheels/.*/origin\.json")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         self._recipe = recipe
         self._work = work
+        self.cache = cache / "pip"
         # pip gets the settings that the key was made of, and reads none by itself.
         settings = effective_settings(os.environ, configuration_files(os.environ))
+        lines = [*recipe.options, *_said(recipe), *(f"--{name} {value}" for name, value in settings.items())]
+        places = [line for line in lines if line.startswith(_NAMING_PLACES)]
+        redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
+        self._places_are_secret = any(redactor.redacted(place) != place for place in places)
         variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()} | {
-            "PIP_CACHE_DIR": str(cache / "pip"),
+            "PIP_CACHE_DIR": str(self.cache),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_COLOR": "1",
@@ -43,7 +53,7 @@ class Pip:
         }
         self.compilers = Compilers(cache, work)
         variables |= self.compilers.variables()
-        self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._recipe.files:
@@ -72,6 +82,9 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
+        if self._places_are_secret:
+            # Else another pip installs what builds need, with these places among its arguments, for all to read.
+            yield "--use-feature=inprocess-build-deps"
         if self._recipe.options:
             options = Path(self._work, "options.txt")
             options.touch(mode=0o600)
@@ -79,6 +92,19 @@ class Pip:
             yield f"--requirement={options}"
         yield from (f"--requirement={path}" for path in self._recipe.files)
         yield from (f"--constraint={path}" for path in self._recipe.constraints)
+
+
+def _said(recipe: Recipe) -> list[str]:
+    """Return what the recipe's files say, line by line, every variable expanded."""
+    texts: list[str] = []
+    read_requirements(
+        recipe.files,
+        recipe.constraints,
+        reader=Disk(),
+        variables=os.environ,
+        hear=lambda said: texts.append(said.text),
+    )
+    return texts
 
 
 def _status(line: str) -> str:

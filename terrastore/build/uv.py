@@ -14,6 +14,7 @@ from packaging.version import Version
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
@@ -45,11 +46,12 @@ class Uv:
 
     name: ClassVar[str] = "uv"
     needs_pip: ClassVar[bool] = False
+    notes: ClassVar[re.Pattern[str]] = re.compile(r".*\.(rkyv|http|rev|msgpack)|git-v\d+/.*/(config|FETCH_HEAD)")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         self._recipe = recipe
         self._work = Path(work)
-        self._cache = cache / _CACHE
+        self.cache = cache / _CACHE
         self._binary, self._version = found()
         reader = Disk()
         # uv gets the settings that the key was made of, and reads none by itself.
@@ -59,10 +61,17 @@ class Uv:
             name, _, value = line.partition(" ")
             self._said.option(Option(name, value))
         read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
-        hidden = (*recipe.secrets, *self._settings.secrets)
+        redactor = redactor_for(
+            (*self._said.requirements, *self._said.constraints, *self._settings.texts),
+            places=(*self._settings.places, *(place for said in self._said.places.values() for place in said)),
+            secrets=self._settings.secrets,
+            doubtful=recipe.secrets,
+            variables=os.environ,
+        )
+        self._requirements, for_git = without_git_logins(self._said.requirements, self._work, os.environ)
         self.compilers = Compilers(cache, work)
-        variables = _variables(self._settings, self._said.places) | self.compilers.variables()
-        self.tools = Tools(cache, work, hidden=hidden, variables=variables)
+        variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._recipe.files:
@@ -79,13 +88,13 @@ class Uv:
 
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
-        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
         # Copied, so that whoever edits the environment does not edit the cache.
         yield from ("--link-mode", "copy", "--no-compile-bytecode", "--no-python-downloads")
         yield from ("--no-progress", "--color", "never")
         yield from self._refreshing()
         yield from self._said.arguments
-        yield from ("--requirements", self._written("requirements.txt", _lines(self._said.requirements)))
+        yield from ("--requirements", self._written("requirements.txt", _lines(self._requirements)))
         constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
         if self._said.constraints:
             constraints.append(self._written("constraints.txt", _lines(self._said.constraints)))

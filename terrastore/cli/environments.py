@@ -34,9 +34,9 @@ _SOURCES = (
 
 
 @contextmanager
-def reporting(quiet: int) -> Iterator[TerminalReport]:
+def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
     """Yield a report that draws, and stop drawing before anything else is printed."""
-    report = TerminalReport(quiet=quiet)
+    report = TerminalReport(quiet=quiet, verbose=verbose)
     try:
         yield report
     finally:
@@ -90,7 +90,7 @@ def ensure(**values: Any) -> None:
         build_blindly=values["on_store_error"] == "build",
     )
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
     _discard(outcome.retired, report)
@@ -114,7 +114,7 @@ def build(**values: Any) -> None:
     store = options.opened_store(values["store"])
     policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"])
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown="", started=started, as_json=values["as_json"])
 

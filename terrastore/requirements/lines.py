@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from terrastore.redaction import without_path_tokens
+from terrastore.redaction import without_secrets as without_secrets  # noqa: PLC0414 -- for who reads lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,12 +45,6 @@ _WITH_VALUE: Final = frozenset(
 )
 _FLAGS: Final = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-require-hashes"})
 _ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tar")
-# A configuration parser that splits at the first colon leaves a URL without its scheme.
-_USERINFO: Final = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s]*@")
-_TOKEN: Final = re.compile(
-    r"([?&](?:x-amz-|x-goog-)?[a-z0-9_-]*(?:token|signature|sig|key|secret|passw|auth|credential)[a-z0-9_-]*=)[^&#\s\"']+",
-    re.IGNORECASE,
-)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -112,14 +109,9 @@ def is_file_url(text: str) -> bool:
     return text[:5].lower() == "file:"
 
 
-def without_secrets(text: str) -> str:
-    """Return ``text`` with user, password and tokens taken out of every URL: a secret never leaves the process."""
-    return _TOKEN.sub(r"\1****", _USERINFO.sub("", text))
-
-
 def index_identity(url: str) -> str:
     """Return what tells one index from another: its URL without user, password, query and fragment."""
-    return re.split(r"[?#]", without_secrets(url))[0]
+    return without_path_tokens(re.split(r"[?#]", without_secrets(url))[0])
 
 
 def _options(line: str) -> Iterator[Option]:
