@@ -38,6 +38,7 @@ READER, TOKEN = "reader", f"Tr4dew1nd-{_OURS}"
 ODD_READER, ODD_PASSWORD = "odd", f"p@ss/w%rd:9#{_OURS}"
 TOKEN_AS_USER = f"us3rT0ken{_OURS}"
 TOKEN_IN_PATH = f"pA7hT0kenQz{_OURS}"
+_PATIENCE = 300.0
 _ADMIN = f"r00t-{_OURS}"
 LOGINS = (
     (OWNER, OWNERS_PASSWORD),
@@ -118,7 +119,7 @@ def running_devpi() -> Iterator[PrivateIndex]:
         with open(f"{folder}/log", "wb") as log:
             server = subprocess.Popen(serve, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            until(lambda: os.path.exists(socket) or server.poll() is not None)
+            until(lambda: os.path.exists(socket) or server.poll() is not None, patience=_PATIENCE)
             assert server.poll() is None, Path(folder, "log").read_text()
             own = certificate(Path(folder))
             guard = _guard(socket)

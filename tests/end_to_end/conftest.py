@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kill_points import tracer_lacks
+from tests.private_git import running_git
 from tests.private_index import running_devpi
 
 if TYPE_CHECKING:
@@ -38,3 +39,10 @@ def online(cli: CommandLine) -> CommandLine:
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         del cli.env[name]
     return cli
+
+
+@pytest.fixture(scope="session")
+def private_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return host and port of a git server that demands a login."""
+    with running_git(tmp_path_factory.mktemp("git")) as host:
+        yield host
