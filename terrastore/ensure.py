@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore import environment
+from terrastore import environment, times
 from terrastore.environment import State
 from terrastore.errors import (
     RequirementsError,
@@ -20,14 +20,16 @@ from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.place import Releases
+from terrastore.report import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from terrastore.archive.manifest import Manifest
+    from terrastore.archive.manifest import Manifest, Package
     from terrastore.archive.pack import Packed
     from terrastore.archive.unpack import ReadRange
+    from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
     from terrastore.place import Target
@@ -46,11 +48,16 @@ _TOLD: Final = 6
 class Policy:
     """What ``ensure`` may do, and what it must.
 
+    ``expect`` is the only key that will do, as far as it is written; ``refresh`` whether versions that no requirement
+    pins are looked up again; ``max_age`` how many seconds old the environment may be, None for any age;
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
     other runs, all together; ``build_blindly`` whether to build when the store does not answer.
     """
 
     build: bool = True
+    expect: str | None = None
+    refresh: bool = False
+    max_age: float | None = None
     verify: bool = False
     rebuild: bool = False
     publish: bool = True
@@ -132,9 +139,14 @@ class Run:
         self._cache = cache
         self._policy = policy
         self._report = report
-        self._request = inputs.request()
+        self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
+        if policy.expect is not None and not self.key.matches(policy.expect):
+            raise UsageError(
+                f"the key is {self.key}, and {policy.expect} is expected",
+                hint="compare terrastore key --explain here and where that was written down",
+            )
         self.patience = Patience(policy.wait)
 
     @cached_property
@@ -144,7 +156,14 @@ class Run:
             return None
         from terrastore.supply import Supply  # noqa: PLC0415
 
-        return Supply(self._store, self.key, self._request.host, replace=self._policy.rebuild, report=self._report)
+        return Supply(
+            self._store,
+            self.key,
+            self._request.host,
+            replace=self._policy.rebuild,
+            outdated=lambda found, manifest: self._outdated(found.pointer.created, manifest.packages),
+            report=self._report,
+        )
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -158,10 +177,34 @@ class Run:
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
-        state = None if self._policy.rebuild else environment.holds(target.path, self.key)
+        state = (
+            None
+            if self._policy.rebuild
+            else environment.holds(target.path, self.key, self._request.requirements.projects)
+        )
         if state is None or (self._policy.verify and self._has_drifted(target)):
             return None
+        if self._policy.refresh or self._policy.max_age is not None:
+            from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415 -- see _supply
+
+            if self._outdated(state.created, read_environment_manifest(target.path).packages):
+                return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
+
+    def _outdated(self, created: str, packages: Iterable[Package]) -> str:
+        """Say why an environment of these packages, made when ``created`` says, will not do; "" when it will."""
+        if (most := self._policy.max_age) is not None and times.seconds_since(created) > most:
+            return f"is older than {times.duration(most)}"
+        if self._policy.refresh and (moved := self._resolution.moved(packages)):
+            return f"has other versions than are found now: {moved}"
+        return ""
+
+    @cached_property
+    def _resolution(self) -> Resolved:
+        """Return what the installer would install now."""
+        from terrastore.build import resolve  # noqa: PLC0415 -- see _supply
+
+        return resolve(self._inputs.recipe(self._request, self._said), cache=self._cache, report=self._report)
 
     def _has_drifted(self, target: Target) -> bool:
         """Whether the environment at ``target`` is not as it was made; what differs is told once."""
@@ -203,7 +246,13 @@ class Run:
                 if (offer := supply.find(layer, self._request.interpreter)) is not None:
                     found, manifest = offer
                     with supply.filling(layer, found, publish=policy.publish) as read:
-                        retired = self._install(manifest, read.read, found.pointer.archive.sha256, target)
+                        retired = self._install(
+                            manifest,
+                            read.read,
+                            target,
+                            digest=found.pointer.archive.sha256,
+                            created=found.pointer.created,
+                        )
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
             supply.raise_miss()
@@ -246,7 +295,9 @@ class Run:
                 return theirs
             retired = None
             if target is not None:
-                retired = self._install(packed.manifest, read_file(archive), packed.sha256, target)
+                retired = self._install(
+                    packed.manifest, read_file(archive), target, digest=packed.sha256, created=times.now()
+                )
         return self._outcome(BUILT, packed.manifest, target, None if is_late else published, retired)
 
     def _theirs(self, target: Target | None) -> Outcome | None:
@@ -257,7 +308,7 @@ class Run:
             self._report.warn(f"{error.message}; what was built here is used, not what was published before it")
             return None
 
-    def _install(self, manifest: Manifest, read: ReadRange, digest: str, target: Target) -> str | None:
+    def _install(self, manifest: Manifest, read: ReadRange, target: Target, *, digest: str, created: str) -> str | None:
         """Install the archive's environment; return what it replaced."""
         from terrastore.install import install  # noqa: PLC0415 -- see _supply
 
@@ -265,10 +316,12 @@ class Run:
         state = State(
             key=self.key.text,
             archive=digest,
+            created=created,
             prefix=target.path,
             packages=len(manifest.packages),
             inputs=environment.inputs(self._request.requirements.sources),
             interpreter=Fingerprint.of(python.executable),
+            projects=self._request.requirements.projects,
         )
         return install(
             manifest,
@@ -278,7 +331,15 @@ class Run:
             state=state,
             backup=self._policy.backup,
             report=self._report,
+            finish=self._add_projects if state.projects else None,
         )
+
+    def _add_projects(self, staged: str) -> None:
+        """Install the projects that are to be edited, which no archive holds."""
+        from terrastore.build import edit  # noqa: PLC0415 -- see _supply
+
+        lines = [line for line in self._said.requirements if line.startswith("-e ")]
+        edit(self._inputs.recipe(self._request, self._said), staged, lines, cache=self._cache, report=self._report)
 
     @property
     def _publish_as(self) -> EnvKey:
@@ -294,14 +355,18 @@ class Run:
         from terrastore.install import cores  # noqa: PLC0415
 
         supply, request, name = self._supply, self._request, publish.archive_name()
+        for ignored in request.requirements.ignored:
+            self._report.warn(ignored)
+        if unpinned := request.requirements.unpinned:
+            self._report.remark(f"open   {listed(unpinned)}: what is installed now stays, until --refresh or --max-age")
         self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
-        with built(self._inputs.recipe(request), cache=self._cache, report=self._report) as made:
+        with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
             if request.any_patch:
                 from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
 
-                asked = (*request.requirements.requirements, *request.requirements.constraints)
+                asked = (*self._said.requirements, *self._said.constraints)
                 refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
             origin = Origin(
                 key=self._publish_as.text,
@@ -340,9 +405,9 @@ class Run:
 
     def _refuse_changed_inputs(self) -> None:
         """Refuse a result whose key no longer says what the installer read."""
-        before, after = self._request.canonical(), self._inputs.request().canonical()
+        before, after = self._request, self._inputs.request()
         # A build may write into the project that it builds, such as a file with its version.
-        if before | {"local": None} != after | {"local": None}:
+        if before.without_content() != after.without_content():
             raise RequirementsError(
                 "the requirements changed while they were installed",
                 hint="run again once they are as they should be",

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -48,8 +48,10 @@ class State:
     """What an environment was made from, and for where.
 
     ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``packages`` how many there
-    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk. While it is
-    relocated ``prefix`` is empty, and ``moving_from`` the one that it had.
+    are, ``inputs`` the files that asked for it, ``interpreter`` the base interpreter as it was on disk, ``created``
+    when the archive was made (RFC 3339, "" when that is not known), ``projects``
+    the directories that are installed in it to be edited, with what identifies how. While it is relocated ``prefix``
+    is empty, and ``moving_from`` the one that it had.
     """
 
     key: str
@@ -58,6 +60,8 @@ class State:
     packages: int
     inputs: tuple[dict[str, Any], ...]
     interpreter: Fingerprint
+    created: str = ""
+    projects: Mapping[str, str] = field(default_factory=dict)
     moving_from: str = ""
     schema: int = _SCHEMA
 
@@ -75,9 +79,11 @@ class State:
                 packages=document["packages"],
                 inputs=tuple(document["inputs"]),
                 interpreter=Fingerprint(**document["interpreter"]),
+                created=str(document.get("created", "")),
+                projects={str(path): str(identity) for path, identity in document.get("projects", {}).items()},
                 moving_from=str(document.get("moving_from", "")),
             )
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
     def write(self, path: str) -> None:
@@ -86,9 +92,15 @@ class State:
 
 
 def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
-    """Return what a state says of the files that were read: path, SHA-256, size, mtime in nanoseconds, inode."""
-    found = []
+    """Return what a state says of the files that were read: path, SHA-256, size, mtime in nanoseconds, inode.
+
+    Of one that was read by http there are URL and SHA-256.
+    """
+    found: list[dict[str, Any]] = []
     for source in sources:
+        if "://" in source.path:
+            found.append({"path": source.path, "sha256": source.sha256})
+            continue
         facts = os.stat(source.path)
         found.append(
             {
@@ -102,13 +114,15 @@ def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def holds(path: str, key: EnvKey) -> State | None:
+def holds(path: str, key: EnvKey, projects: Mapping[str, str] | None = None) -> State | None:
     """Return the state of the environment at ``path`` when that is what ``key`` names, in place and in order.
+
+    ``projects`` are those that must be installed in it to be edited, as in its state.
 
     A moved environment does not count, nor one whose interpreter was replaced on disk or is gone.
     """
     state = State.read(path)
-    if state is None or state.key != key.text or state.prefix != path:
+    if state is None or (state.key, state.prefix, state.projects) != (key.text, path, projects or {}):
         return None
     try:
         return state if Fingerprint.of(os.path.join(path, "bin", "python")) == state.interpreter else None

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import interpreter
-from terrastore.errors import RequirementsError, UsageError, reason
+from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
-from terrastore.requirements import Disk, RequirementSet, read_requirements
-from terrastore.requirements.files import as_path
-from terrastore.requirements.lines import LineError, Option, index_identity, is_file_url, is_url, without_secrets
-from terrastore.requirements.pip import configuration_files, pip_settings
+from terrastore.redaction import without_secrets
+from terrastore.report import listed
+from terrastore.requirements import Disk, pip, read_requirements
+from terrastore.requirements.lines import LineError, Option, index_identity, is_url
+from terrastore.requirements.pip_lines import ForPip
+from terrastore.requirements.resolution import absolute
+from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
+    from terrastore.requirements.files import Reader
     from terrastore.requirements.uv_lines import ForUv
 
 DEFAULT_FILE: Final = "requirements.txt"
@@ -29,7 +34,10 @@ UV: Final = "uv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What is asked for, as it was written: files, an interpreter, options of pip's names."""
+    """What is asked for, as it was written: files, an interpreter, options of pip's names.
+
+    ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -43,10 +51,13 @@ class Inputs:
     only_binary: tuple[str, ...] = ()
     no_binary: tuple[str, ...] = ()
     require_hashes: bool = False
+    index_alias: tuple[str, ...] = ()
     salt: str = ""
     key_env: tuple[str, ...] = ()
     seed: bool = True
     any_patch: bool = False
+    require_locked: bool = False
+    cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -63,108 +74,136 @@ class Inputs:
         return (DEFAULT_FILE,)
 
     def request(self) -> Request:
+        """Return what these inputs ask for; see :meth:`read`."""
+        return self.read()[0]
+
+    def read(self) -> tuple[Request, ForPip | ForUv]:
         """Read the files, look at the interpreter, the host and the installer's own settings; return what they come to.
+
+        That is the request, which holds no secret, and what the installer is to hear, which may.
 
         :raises RequirementsError: for a file or a line that cannot be used
         :raises UsageError: for an option or a setting that cannot be used
         :raises HostError: when no interpreter fits
         """
-        reader = Disk()
-        hear = None
-        if self.installer == UV:
-            # Who builds by pip needs none of this.
-            from terrastore.requirements import uv  # noqa: PLC0415
-            from terrastore.requirements.uv_lines import ForUv  # noqa: PLC0415
+        with Disk(self.cache) as reader:
+            return self._read(reader)
 
-            settings = uv.effective_settings(os.environ, os.getcwd(), reader=reader)
-            machine = uv.uv_settings(settings, reader=reader)
-            said = ForUv(reader, sources=settings.sources)
-            self._say_options(said)
-            hear = said.hear
-        else:
-            machine = pip_settings(os.environ, configuration_files(os.environ), reader=reader)
-        requirements = read_requirements(self.files, self.constraints, reader=reader, variables=os.environ, hear=hear)
+    def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
         python = interpreter.find(self.python)
+        said = self._installation(reader)
+        requirements = read_requirements(
+            (*self.files, *said.files),
+            (*self.constraints, *said.constraint_files),
+            reader=reader,
+            target=Target(markers=python.markers, tags=python.tags),
+            variables=os.environ,
+            hear=said.hear,
+        )
+        if requirements.projects and self.installer == PIP and not self.seed:
+            raise UsageError(
+                "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
+            )
+        if self.require_locked and requirements.requirements and not said.demands_hashes:
+            without = [line for line in requirements.requirements if "--hash=" not in line]
+            raise RequirementsError(
+                f"not locked: {f'no hash fixes {listed(without)}' if without else 'nothing demands the hashes'}",
+                hint="pin everything with hashes, as uv pip compile --generate-hashes does, and --require-hashes",
+            )
         if self.any_patch:
-            self._refuse_patch_dependent(requirements, python)
-        return Request(
+            self._refuse_patch_dependent((*said.requirements, *said.constraints), python)
+        request = Request(
             requirements=requirements,
             interpreter=python,
             host=Host.here(),
-            options=tuple(self._canonical_options()),
-            machine=machine,
+            resolution=self._resolution(said),
             variables={name: os.environ.get(name) for name in sorted(self.key_env)},
             installer=self.installer,
             seed=self.seed,
             salt=self.salt,
             any_patch=self.any_patch,
         )
+        return request, said
 
-    def recipe(self, request: Request) -> Recipe:
+    def recipe(self, request: Request, said: ForPip | ForUv) -> Recipe:
         """Return how to build what ``request`` asks for."""
         from terrastore.build import Recipe  # noqa: PLC0415 -- only a miss needs the modules of building
 
         return Recipe(
             interpreter=request.interpreter,
             installer=self.installer,
-            files=self.files if request.requirements.requirements else (),
-            constraints=self.constraints,
-            options=tuple(self._options()),
+            said=said,
             secrets=tuple(filter(None, map(os.environ.get, sorted(request.requirements.url_variables)))),
             seed=self.seed,
         )
 
-    def _refuse_patch_dependent(self, requirements: RequirementSet, python: Interpreter) -> None:
+    def _installation(self, reader: Reader) -> ForPip | ForUv:
+        """Return what the installer is to hear, the machine's settings and the command line's options so far."""
+        said: ForPip | ForUv
+        if self.installer == UV:
+            # Who builds by pip needs none of this.
+            from terrastore.requirements.uv import effective_settings  # noqa: PLC0415
+            from terrastore.requirements.uv_lines import ForUv  # noqa: PLC0415
+
+            said = ForUv(reader, effective_settings(os.environ, os.getcwd(), reader=reader))
+        else:
+            said = ForPip(reader, pip.effective_settings(os.environ, pip.configuration_files(os.environ)))
+        for option in self._options():
+            try:
+                said.option(_anywhere(option))
+            except LineError as error:
+                shown = without_secrets(str(option))
+                raise UsageError(f"{shown} cannot be used: {error}", hint=error.hint) from None
+        return said
+
+    def _resolution(self, said: ForPip | ForUv) -> dict[str, Any]:
+        """Return where and how the installer looks, as the key takes it: mirrors by what they stand for."""
+        aliases = dict(map(self._alias, self.index_alias))
+
+        def identity(url: str) -> str:
+            bare = index_identity(url).rstrip("/")
+            return aliases.get(bare, bare)
+
+        try:
+            return said.canonical(identity)
+        except LineError as error:
+            raise RequirementsError(f"--find-links cannot be used: {error}", hint=error.hint) from None
+
+    def _alias(self, text: str) -> tuple[str, str]:
+        mirror, equals, stands_for = text.rpartition("=")
+        if not equals or not is_url(mirror) or not is_url(stands_for):
+            raise UsageError(
+                f"{without_secrets(text)!r} is no alias of an index",
+                hint="write --index-alias MIRROR=URL, both with https://",
+            )
+        return index_identity(mirror).rstrip("/"), index_identity(stands_for).rstrip("/")
+
+    def _refuse_patch_dependent(self, lines: Iterable[str], python: Interpreter) -> None:
         from terrastore.requirements.patches import dependent_lines  # noqa: PLC0415 -- few ask for it
 
-        lines, series = (*requirements.requirements, *requirements.constraints), python.version[:2]
+        series = python.version[:2]
         if found := list(dependent_lines(lines, series)):
             raise RequirementsError(
                 f"not every patch version of Python {'.'.join(map(str, series))} reads this alike: {found[0]}",
                 hint="leave --any-patch out, or write the marker with python_version",
             )
 
-    def _say_options(self, uv: ForUv) -> None:
-        for line in self._options():
-            name, _, value = line.partition(" ")
-            try:
-                uv.option(Option(name, value))
-            except LineError as error:
-                raise UsageError(f"{without_secrets(line)} cannot be used: {error}", hint=error.hint) from None
-
-    def _options(self) -> Iterator[str]:
-        """Yield the options as lines of a requirements file, which no list of processes shows."""
+    def _options(self) -> Iterator[Option]:
+        """Yield what the command line says of where and how to look; values may hold credentials."""
         if self.index_url is not None:
-            yield f"--index-url {self.index_url}"
+            yield Option("--index-url", self.index_url)
         if self.no_index:
-            yield "--no-index"
-        yield from (f"--extra-index-url {url}" for url in self.extra_index_url)
-        for place in self.find_links:
-            is_path = not is_url(place) and not is_file_url(place)
-            yield f"--find-links {os.path.abspath(os.path.expanduser(place)) if is_path else place}"
+            yield Option("--no-index")
+        yield from (Option("--extra-index-url", url) for url in self.extra_index_url)
+        yield from (Option("--find-links", place) for place in self.find_links)
         if self.pre:
-            yield "--pre"
-        yield from (f"--only-binary {names}" for names in self.only_binary)
-        yield from (f"--no-binary {names}" for names in self.no_binary)
+            yield Option("--pre")
+        yield from (Option("--only-binary", names) for names in self.only_binary)
+        yield from (Option("--no-binary", names) for names in self.no_binary)
         if self.require_hashes:
-            yield "--require-hashes"
-
-    def _canonical_options(self) -> Iterator[str]:
-        """Yield the options as the key takes them: URLs without credentials, directories by content."""
-        for line in self._options():
-            name, _, value = line.partition(" ")
-            if name == "--find-links" and not is_url(value):
-                value = f"sha256:{_digest(value)}"
-            elif name in {"--index-url", "--extra-index-url", "--find-links"}:
-                value = index_identity(value)
-            yield f"{name} {value}".strip()
+            yield Option("--require-hashes")
 
 
-def _digest(place: str) -> str:
-    try:
-        return Disk().digest(as_path(place))
-    except (OSError, ValueError) as error:
-        shown = without_secrets(place)
-        raise RequirementsError(
-            f"--find-links {shown} cannot be read: {reason(error)}", hint="check the path"
-        ) from None
+def _anywhere(option: Option) -> Option:
+    """Return an option of the command line that means the same in every directory."""
+    return Option(option.name, absolute(option.value)) if option.name == "--find-links" else option

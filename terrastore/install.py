@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from terrastore import environment
+from terrastore.archive import projects
 from terrastore.archive.unpack import find_manifest, unpack
 from terrastore.environment import State
 from terrastore.errors import UsageError, reason
@@ -15,6 +16,8 @@ from terrastore.relocation import compile_rewritten, fitting, require_fit, requi
 from terrastore.room import Files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.unpack import ReadRange
     from terrastore.interpreter import Interpreter
@@ -31,10 +34,12 @@ def install(
     state: State,
     backup: bool,
     report: Report,
+    finish: Callable[[str], None] | None = None,
 ) -> str | None:
     """Stage the archive's environment, check it and swap it in; return what it replaced, to be removed.
 
-    The target must be locked. ``state`` is written last, so an environment that has one is whole.
+    The target must be locked. ``finish`` adds what no archive holds to the staged environment, which then knows its
+    target. ``state`` is written last, so an environment that has one is whole.
 
     :raises ArchiveRefusedError: when the archive is not as its manifest says
     :raises HostError: when the environment's interpreter does not run as it should, or there is no room
@@ -48,6 +53,9 @@ def install(
         with report.phase("check", unit="steps"):
             environment.check(staged, python, libraries)
         compile_rewritten(staged, manifest, report)
+        if finish is not None:
+            finish(staged)
+            projects.move(staged, staged, target.path)
         state.write(staged)
         return target.swap(staged, backup=backup)
 

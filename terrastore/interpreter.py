@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -11,9 +12,14 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import HostError, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packaging.tags import Tag
 
 _TIMEOUT: Final = 30
 _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
@@ -81,6 +87,30 @@ class Interpreter:
         """The names it has in an environment's ``bin``; the first is the link to it."""
         major, minor = self.version[:2]
         return "python", f"python{major}", f"python{major}.{minor}{'t' if self.free_threaded else ''}"
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """The environment that markers are evaluated in (PEP 508), on this host, without ``extra``."""
+        return {
+            "implementation_name": self.implementation,
+            "implementation_version": self.version_text,
+            "os_name": os.name,
+            "platform_machine": platform.machine(),
+            "platform_python_implementation": "CPython",
+            "platform_release": platform.release(),
+            "platform_system": platform.system(),
+            "platform_version": platform.version(),
+            "python_full_version": self.version_text,
+            "python_version": ".".join(map(str, self.version[:2])),
+            "sys_platform": sys.platform,
+        }
+
+    def tags(self) -> Sequence[Tag]:
+        """Return the tags of wheels that fit it on this host, the best first (PEP 425)."""
+        from packaging.tags import compatible_tags, cpython_tags  # noqa: PLC0415 -- few choose among wheels
+
+        version, interpreter = self.version[:2], f"cp{self.version[0]}{self.version[1]}"
+        return [*cpython_tags(version, [self.tag]), *compatible_tags(version, interpreter)]
 
     def identity(self, *, any_patch: bool = False) -> dict[str, Any]:
         """Return what a key says of it: everything that can change what is resolved or compiled.

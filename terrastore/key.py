@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from terrastore.interpreter import Interpreter
     from terrastore.requirements import RequirementSet
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 LAYOUT: Final = 1
 """Version of the archive layout, as in FORMAT.md."""
 
 _DIGITS: Final = 40
+_SHORT: Final = 8
 _TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
 
 
@@ -29,16 +30,15 @@ _TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)
 class Request:
     """Everything that decides what an environment will hold.
 
-    ``options`` are resolution options of the command line, canonical and without credentials; ``machine`` the
-    installer's own settings on this machine; ``variables`` those that ``--key-env`` names (None: not set);
-    ``any_patch`` whether every patch version of the interpreter will do.
+    ``resolution`` is where and how the installer looks for what is required, canonical and without credentials;
+    ``variables`` those that ``--key-env`` names (None: not set); ``any_patch`` whether every patch version of the
+    interpreter will do.
     """
 
     requirements: RequirementSet
     interpreter: Interpreter
     host: Host
-    options: tuple[str, ...] = ()
-    machine: Mapping[str, str] = field(default_factory=dict)
+    resolution: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str | None] = field(default_factory=dict)
     installer: str = "pip"
     seed: bool = True
@@ -60,14 +60,20 @@ class Request:
             "seed": self.seed,
             "requirements": list(self.requirements.requirements),
             "constraints": list(self.requirements.constraints),
-            "local": dict(self.requirements.local),
-            "options": [*self.requirements.options, *self.options],
-            "machine": dict(self.machine),
+            "resolution": dict(self.resolution),
             "variables": {
                 name: None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
                 for name, value in self.variables.items()
             },
         }
+
+    def without_content(self) -> dict[str, Any]:
+        """Return the same, but for what of it tells the content of files and directories named by path."""
+        text = json.dumps(self.canonical() | {"local": sorted(self.requirements.local)}, ensure_ascii=False)
+        for digest in sorted({*self.requirements.local.values()}):
+            text = text.replace(digest, "")
+        document: dict[str, Any] = json.loads(text)
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,12 @@ class EnvKey:
     @property
     def short(self) -> str:
         """The key with its first digits alone, enough for a person to tell environments apart."""
-        return self.text.replace(self.digits[:_DIGITS], self.digits[:8])
+        return self.text.replace(self.digits[:_DIGITS], self.digits[:_SHORT])
+
+    def matches(self, text: str) -> bool:
+        """Whether ``text`` is this key, or its beginning with at least eight digits."""
+        least = len(self.text) - len(self.digits) + _SHORT
+        return len(text) >= least and self.text.startswith(text)
 
     def __str__(self) -> str:
         return self.text

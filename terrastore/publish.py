@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
-from terrastore import __version__, catalogue
+from terrastore import __version__, catalogue, times
 from terrastore.catalogue import Published
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
@@ -224,7 +224,7 @@ def envelope(packed: Packed, key: EnvKey, name: str) -> bytes:
     """Return the pointer from ``key`` to the archive ``name``, as it is stored."""
     return Pointer(
         key=key.text,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=times.now(),
         archive=packed.summary(name),
         manifest=packed.location,
         python=str(packed.manifest.interpreter["version"]),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import environment, interpreter
-from terrastore.archive import bytecode, originals
+from terrastore.archive import bytecode, originals, projects
 from terrastore.archive.strays import replaced, strays
 from terrastore.environment import State
 from terrastore.errors import BuildError, HostError
@@ -66,6 +66,8 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
             state = replace(before, prefix=target.path, interpreter=state.interpreter, moving_from="")
+            if had:
+                projects.move(target.path, had, target.path)
             rewritten = {entry.path for entry in manifest.relocations} - others
             _tell_strays(target.path, had, rewritten, report)
             # Not even at the place it had before is it whole again until the end.

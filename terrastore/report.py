@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _KILO: Final = 1000
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -35,6 +35,16 @@ def size(count: int) -> str:
 def number(count: int, singular: str) -> str:
     """Return a count and its noun."""
     return f"{count:,} {singular}" if count == 1 else f"{count:,} {singular}s"
+
+
+def listed(texts: Sequence[str], most: int = 5) -> str:
+    """Return texts as a person lists them, the first few alone.
+
+    >>> listed(["one", "two", "three"], 2)
+    'one, two and 1 more'
+    """
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 def plain(text: str) -> str:

@@ -33,6 +33,7 @@ MODULES: Final = (
     "archive/manifest",
     "archive/originals",
     "archive/placeholder",
+    "archive/projects",
     "archive/record",
     "archive/relocate",
     "archive/scripts",

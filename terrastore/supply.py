@@ -21,7 +21,7 @@ from terrastore.host import REMEDY
 from terrastore.publish import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from terrastore.archive.manifest import Manifest
     from terrastore.catalogue import Published
@@ -34,16 +34,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Layer:
-    """One of the stores: the archive that its pointer named last, and what was wrong with it."""
+    """One of the stores: the archive that its pointer named last, and what was wrong with it.
+
+    ``outdated`` says why that archive is sound but no longer wanted, "" when it is.
+    """
 
     store: Store
     archive: str | None = None
     trouble: TerrastoreError | None = None
+    outdated: str = ""
 
     @property
     def heals(self) -> bool:
-        """Whether what it has is unsound and to be replaced."""
-        return isinstance(self.trouble, ArchiveRefusedError) and not self.trouble.later
+        """Whether what it has is unsound or outdated, and to be replaced."""
+        return bool(self.outdated) or (isinstance(self.trouble, ArchiveRefusedError) and not self.trouble.later)
 
     @property
     def is_out_of_reach(self) -> bool:
@@ -60,16 +64,27 @@ class Supply:
     """What the stores offer one request on this host.
 
     ``publish_as`` is the key that a build for this host is published under: the request's own, or that of its
-    distribution where the own one's archive does not fit.
+    distribution where the own one's archive does not fit. ``outdated`` says in words why what was found will not do,
+    though it fits; with ``replace`` nothing will.
     """
 
-    def __init__(self, store: Store, key: EnvKey, host: Host, *, replace: bool, report: Report) -> None:
+    def __init__(
+        self,
+        store: Store,
+        key: EnvKey,
+        host: Host,
+        *,
+        replace: bool,
+        outdated: Callable[[Published, Manifest], str] = lambda _found, _manifest: "",
+        report: Report,
+    ) -> None:
         self.layers = tuple(map(Layer, catalogue.layers(store)))
         self.publish_as = key
         self._store = store
         self._key = key
         self._host = host
         self._replace = replace
+        self._outdated = outdated
         self._report = report
         self._misfit = ""
 
@@ -112,7 +127,10 @@ class Supply:
             return None, lack
         with catalogue.naming(found):
             found, manifest = found.with_manifest()
-        lack = self._host.lacks(manifest.needs, python.base_prefix)
+        if not (lack := self._host.lacks(manifest.needs, python.base_prefix)):
+            layer.outdated = self._outdated(found, manifest)
+            if layer.outdated:
+                return None, ""
         return (None if lack else (found, manifest)), lack
 
     @contextmanager
@@ -165,6 +183,11 @@ class Supply:
         for trouble in (layer.trouble for layer in self.layers):
             if trouble is not None and _is_refusal(trouble):
                 raise trouble
+        if outdated := next(filter(None, (layer.outdated for layer in self.layers)), ""):
+            raise NotInStoreError(
+                f"{self._key.short} in {self._store} {outdated}, and building is off",
+                hint="publish it anew where building is allowed",
+            )
         if self._misfit:
             raise HostError(
                 self._misfit,
@@ -178,6 +201,8 @@ class Supply:
 
     def why_built(self) -> str:
         """Return in a line why something is built."""
+        if outdated := next(filter(None, (layer.outdated for layer in self.layers)), ""):
+            return f"build  {self._key.short} anew: what is there {outdated}"
         if self._replace or any(layer.heals for layer in self.layers):
             return f"build  {self._key.short} anew"
         if self._misfit:
@@ -187,6 +212,7 @@ class Supply:
         return f"miss  no {self._key.short} in {self._store}; building it here"
 
     def _look_up(self, layer: Layer, key: EnvKey) -> Published | None:
+        layer.outdated = ""
         found = catalogue.find(layer.store, key, self._report)
         if found is not None:
             layer.archive = found.pointer.archive.name

@@ -12,7 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive import originals, record, relocate, slots, ustar
+from terrastore.archive import originals, projects, record, relocate, slots, ustar
 from terrastore.archive.changes import ADDED, EDITED, MISSING, Drift, Package
 from terrastore.archive.installed import installed
 from terrastore.archive.inventory import LINK, Entry, checksum, members, read_inventory
@@ -48,6 +48,7 @@ def find_drift(root: str, *, prefix: str, workers: int, report: Report) -> Drift
             results = list(pool.map(lambda index: examiner.layer(manifest.layers[index], made[index]), order))
     by_layer = dict(zip(order, results, strict=True))
     known = {entry.path for layer in made for entry in layer}
+    known.update(path for project in projects.projects(root) for path in projects.files(root, project))
     added = [path for path, entry in there.items() if path not in known and entry.kind != "d"]
     return _by_package(root, manifest, [by_layer[index] for index in range(len(made))], added)
 
@@ -204,7 +205,8 @@ class _Examiner:
 def _by_package(
     root: str, manifest: Manifest, layers: Sequence[Mapping[str, str] | None], added: Iterable[str]
 ) -> Drift:
-    now = {each.name: each for each in installed(root, tolerant=True)}
+    edited = {project.record for project in projects.projects(root)}
+    now = {each.name: each for each in installed(root, tolerant=True) if each.record not in edited}
     before = {package.name: package.version for package in manifest.packages}
     files: dict[str, dict[str, str]] = {}
     others: dict[str, str] = {}

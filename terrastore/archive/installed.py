@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,15 @@ def read(tree: str, path: str) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b""
+
+
+def commit(tree: str, distribution: Distribution) -> str | None:
+    """Return the commit that a distribution was installed from (PEP 610), None when that was no repository."""
+    try:
+        found = json.loads(read(tree, f"{distribution.info}/direct_url.json"))["vcs_info"]["commit_id"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def header_fields(data: bytes) -> dict[str, list[str]]:

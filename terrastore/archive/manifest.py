@@ -84,7 +84,8 @@ class Relocation:
 class Package:
     """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded.
 
-    ``flags`` are the compilers' options for the processor, as far as they are known.
+    ``flags`` are the compilers' options for the processor, as far as they are known; ``commit`` is the one of a
+    repository that it was installed from, None when it was not.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Package:
     built: bool = False
     sha256: str | None = None
     flags: tuple[str, ...] = ()
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +140,9 @@ class Manifest:
             if entry["kind"] != BINARY_KIND:
                 del entry["offsets"], entry["sha256"]
         for package in document["packages"]:
-            if not package["flags"]:
-                del package["flags"]
+            for name in ("flags", "commit"):
+                if not package[name]:
+                    del package[name]
         made = document.pop("raw")
         return made or json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -266,7 +269,8 @@ def _package(item: dict[str, Any]) -> Package:
     if sha256 is not None:
         sha256 = _digest(item, "sha256")
     name, version, flags = _text(item, "name"), _text(item, "version"), tuple(_strings(item, "flags"))
-    return Package(name=name, version=version, built=built, sha256=sha256, flags=flags)
+    commit = _text(item, "commit") if item.get("commit") is not None else None
+    return Package(name=name, version=version, built=built, sha256=sha256, flags=flags, commit=commit)
 
 
 def _totals(item: dict[str, Any]) -> Totals:

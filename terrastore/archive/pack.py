@@ -22,7 +22,7 @@ from terrastore.archive import (
     ustar,
 )
 from terrastore.archive.frames import compress, describe, trailer
-from terrastore.archive.installed import installed, read
+from terrastore.archive.installed import commit, installed, read
 from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
@@ -122,7 +122,7 @@ def pack(
         layers=tuple(packed_layers),
         relocations=tuple(_relocation(path, found, changed) for path in sorted(found.kinds)),
         packages=tuple(
-            _package(each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
+            _package(tree, each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
         ),
         totals=Totals(
             members=len(found.members),
@@ -333,11 +333,14 @@ def _refuse_missing(libraries: Mapping[str, Sequence[str]]) -> None:
     )
 
 
-def _package(distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]) -> Package:
+def _package(
+    tree: str, distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]
+) -> Package:
     return Package(
         name=distribution.name,
         version=distribution.version,
         built=distribution.name in origin.compiled,
         sha256=origin.downloads.get(distribution.name),
         flags=flags.get(distribution.name, ()),
+        commit=commit(tree, distribution),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
 from terrastore.archive.installed import installed
+from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.caches import kept_clean
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
     from terrastore.build.compilers import Compilers
     from terrastore.build.process import Tools
+    from terrastore.build.resolved import Resolved
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
+    from terrastore.requirements.pip_lines import ForPip
+    from terrastore.requirements.uv_lines import ForUv
 
 Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 """Normalised names of what was made from source, and SHA-256 by name of what was installed from an archive."""
@@ -37,16 +41,14 @@ Origins: TypeAlias = "tuple[frozenset[str], Mapping[str, str]]"
 class Recipe:
     """What is to be installed and how.
 
-    ``installer`` is ``pip`` or ``uv``; ``files`` and ``constraints`` are paths of requirements files; ``options`` are
-    lines of such a file, and may hold credentials; ``secrets`` are texts that must not be written anywhere. Without
-    ``files`` nothing is installed; without ``seed`` not even pip stays.
+    ``installer`` is ``pip`` or ``uv``, and ``said`` what that one is to be told, which may hold credentials;
+    ``secrets`` are texts that must not be written anywhere. Without requirements nothing is installed; without
+    ``seed`` not even pip stays.
     """
 
     interpreter: Interpreter
     installer: str = Pip.name
-    files: Sequence[str]
-    constraints: Sequence[str] = ()
-    options: Sequence[str] = ()
+    said: ForPip | ForUv
     secrets: Sequence[str] = ()
     seed: bool = True
 
@@ -87,6 +89,15 @@ class Installer(Protocol):
     def install(self, python: str, phase: Phase) -> str:
         """Install what the recipe asks for into the environment of ``python``; return the installer's version."""
 
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        """Return what would be installed into the empty environment of ``python``."""
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        """Remove distributions from the environment of ``python``."""
+
     def origins(self, tree: str) -> Origins:
         """Return where what was installed below ``tree`` came from."""
 
@@ -124,6 +135,9 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         with kept_clean(installer.cache, installer.notes, redactor):
             with report.phase("install", unit="steps") as phase:
                 version = installer.install(python, phase)
+                # What they need stays: that is what the archive is for.
+                if edited := [project.name for project in projects(prefix.path)]:
+                    installer.remove(python, edited, phase)
             compiled, downloads = installer.origins(prefix.path)
             versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
             redact_direct_urls(prefix.path, redactor.redacted)
@@ -139,6 +153,35 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
                 flags=installer.compilers.flags(versions),
                 redactor=redactor,
             )
+
+
+def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
+    """Return what the installer would install now; nothing is.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("resolve", unit="steps") as phase:
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+        _make_skeleton(f"{work}/environment", recipe, installer, cache, phase)
+        with kept_clean(installer.cache, installer.notes, installer.tools.redactor):
+            return installer.resolve(f"{work}/environment/bin/python", phase)
+
+
+def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:
+    """Install projects to be edited into the environment at ``tree``, whose interpreter runs, and nothing they need.
+
+    :raises UsageError: when the installer is not there
+    :raises BuildError: when it fails; its last lines and the log's path are in the message
+    :raises HostError: when no directory can hold what it makes meanwhile
+    """
+    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
+    with staging.held(work, report), report.phase("projects", unit="steps") as phase:
+        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+        with kept_clean(installer.cache, installer.notes, installer.tools.redactor):
+            installer.edit(f"{tree}/bin/python", lines, phase)
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

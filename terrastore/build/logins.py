@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from terrastore.redaction import Redactor, logins, path_tokens, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _GIT_URL: Final = re.compile(
@@ -75,41 +75,53 @@ def demanded(output: Sequence[str]) -> str | None:
 
 
 def without_git_logins(
-    lines: Sequence[str], work: Path, variables: Mapping[str, str]
-) -> tuple[list[str], dict[str, str]]:
-    """Return lines of requirements without the logins of git's URLs, and the variables by which git gets them.
+    files: Sequence[Sequence[str]], work: Path, variables: Mapping[str, str]
+) -> tuple[list[list[str]], dict[str, str]]:
+    """Return lines of requirements files without the logins of git's URLs, and the variables by which git gets them.
 
     Installers and git name a URL among the arguments of processes, where everybody on the machine can read it. So git
     is given the logins by a file below ``work`` (gitcredentials(7)). It cannot be told before git 2.31; then the lines
     stay as they are.
     """
-    matches = [match for line in lines for match in _GIT_URL.finditer(line)]
+    matches = [match for lines in files for line in lines for match in _GIT_URL.finditer(line)]
     if not matches or not _git_takes_counted_settings():
-        return list(lines), {}
+        return [list(lines) for lines in files], {}
     logins_of: dict[str, dict[str, str]] = {}
     for match in matches:
         # A reference stands behind the path.
         path = match["path"].rpartition("@")[0] or match["path"]
         logins_of.setdefault(match["scheme"] + match["host"], {})[path] = match["login"]
-    settings, known = [], []
-    store = work / "git-credentials"
+    store, settings, known = work / "git-credentials", list[tuple[str, str]](), list[str]()
     for base, by_path in logins_of.items():
+        settings += _helpers(base, by_path, f"store --file={shlex.quote(str(store))}")
         for path, login in by_path.items():
-            user, colon, password = login.partition(":")
+            user, _, password = login.partition(":")
             place = base.replace("://", f"://{user}:{password}@", 1)
-            known.append(f"{place}/{path}" if len(set(by_path.values())) > 1 else place)
-            if not colon:
-                # The password may be known to a helper of the user's own, which is asked first.
-                settings.append((f"credential.{base}/{path}.username", unquote(user)))
-        if len(set(by_path.values())) > 1:
-            settings.append((f"credential.{base}.useHttpPath", "true"))
-        if all(":" in login for login in by_path.values()):
-            settings.append((f"credential.{base}.helper", ""))
-        settings.append((f"credential.{base}.helper", f"store --file={shlex.quote(str(store))}"))
+            known.append(f"{place}/{path}" if _are_several(by_path) else place)
     store.touch(mode=0o600)
     store.write_text("".join(f"{url}\n" for url in known))
-    cleaned = [_GIT_URL.sub(lambda match: match[0].replace(f"{match['login']}@", "", 1), line) for line in lines]
-    return cleaned, _counted(settings, variables)
+    return [[_GIT_URL.sub(_without_login, line) for line in lines] for lines in files], _counted(settings, variables)
+
+
+def _helpers(base: str, by_path: Mapping[str, str], ours: str) -> Iterator[tuple[str, str]]:
+    """Yield git's settings for a server, by which it knows the logins ``by_path``."""
+    if _are_several(by_path):
+        yield f"credential.{base}.useHttpPath", "true"
+    for path, login in by_path.items():
+        if ":" not in login:
+            # The password may be known to a helper of the user's own, which is asked first.
+            yield f"credential.{base}/{path}.username", unquote(login)
+    if all(":" in login for login in by_path.values()):
+        yield f"credential.{base}.helper", ""
+    yield f"credential.{base}.helper", ours
+
+
+def _are_several(by_path: Mapping[str, str]) -> bool:
+    return len({*by_path.values()}) > 1
+
+
+def _without_login(match: re.Match[str]) -> str:
+    return match[0].replace(f"{match['login']}@", "", 1)
 
 
 def _counted(settings: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> dict[str, str]:

@@ -6,14 +6,14 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
-from terrastore.build.logins import redactor_for
+from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
-from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.pip import configuration_files, effective_settings
+from terrastore.build.resolved import Resolved
+from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from terrastore.report import Phase
 
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
+_REQUIREMENTS: Final = "requirements.txt"
+_CONSTRAINTS: Final = "constraints.txt"
+_PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
-_NAMING_PLACES: Final = ("--index-url ", "--extra-index-url ", "--find-links ", "--proxy ", "-i ", "-f ")
+_NAMING_PLACES: Final = ("--index-url ", "--extra-index-url ", "--find-links ", "--proxy ")
 
 
 class Pip:
@@ -34,16 +37,22 @@ class Pip:
     notes: ClassVar[re.Pattern[str]] = re.compile(r"http[^/]*/(.*/)?[^./]+|wheels/.*/origin\.json")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
+        if not isinstance(recipe.said, ForPip):
+            msg = "what is said to pip must be said for pip"
+            raise TypeError(msg)
         self._recipe = recipe
+        self._said = recipe.said
         self._work = work
         self.cache = cache / "pip"
-        # pip gets the settings that the key was made of, and reads none by itself.
-        settings = effective_settings(os.environ, configuration_files(os.environ))
-        lines = [*recipe.options, *_said(recipe), *(f"--{name} {value}" for name, value in settings.items())]
+        settings = {f"--{name} {value}" for name, value in recipe.said.settings.items()}
+        lines = [*recipe.said.options(), *recipe.said.requirements, *recipe.said.constraints, *settings]
         places = [line for line in lines if line.startswith(_NAMING_PLACES)]
         redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
         self._places_are_secret = any(redactor.redacted(place) != place for place in places)
-        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in settings.items()} | {
+        said = (recipe.said.requirements, recipe.said.constraints)
+        (self._requirements, self._constraints), for_git = without_git_logins(said, Path(work), os.environ)
+        # pip gets the settings that the key was made of, and reads none by itself.
+        variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
             "PIP_CACHE_DIR": str(self.cache),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -52,16 +61,35 @@ class Pip:
             "PIP_PROGRESS_BAR": "off",
         }
         self.compilers = Compilers(cache, work)
-        variables |= self.compilers.variables()
+        variables |= self.compilers.variables() | for_git
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
+        if self._said.requirements:
             self._pip(python, ["install", *self._arguments()], phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
+
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        if self._said.requirements:
+            self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
+        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
+        origins = {name: each["download_info"] for name, each in found}
+        return Resolved(
+            versions={name: each["metadata"]["version"] for name, each in found},
+            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
+            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+        )
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
+        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
+        self._pip(python, ["install", *flags, *self._in_process(), f"--requirement={written}"], phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        self._pip(python, ["uninstall", "--yes", *names], phase)
 
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)
@@ -82,29 +110,24 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
+        yield from self._in_process()
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._requirements])}"
+        if self._constraints:
+            yield f"--constraint={self._written(_CONSTRAINTS, self._constraints)}"
+
+    def _in_process(self) -> Iterator[str]:
+        """Yield what keeps pip from starting another one, with every place it looks at among its arguments, for builds.
+
+        Everybody on the machine could read these.
+        """
         if self._places_are_secret:
-            # Else another pip installs what builds need, with these places among its arguments, for all to read.
             yield "--use-feature=inprocess-build-deps"
-        if self._recipe.options:
-            options = Path(self._work, "options.txt")
-            options.touch(mode=0o600)
-            options.write_text("".join(f"{line}\n" for line in self._recipe.options))
-            yield f"--requirement={options}"
-        yield from (f"--requirement={path}" for path in self._recipe.files)
-        yield from (f"--constraint={path}" for path in self._recipe.constraints)
 
-
-def _said(recipe: Recipe) -> list[str]:
-    """Return what the recipe's files say, line by line, every variable expanded."""
-    texts: list[str] = []
-    read_requirements(
-        recipe.files,
-        recipe.constraints,
-        reader=Disk(),
-        variables=os.environ,
-        hear=lambda said: texts.append(said.text),
-    )
-    return texts
+    def _written(self, name: str, lines: Sequence[str]) -> Path:
+        path = Path(self._work, name)
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
 
 
 def _status(line: str) -> str:
@@ -117,10 +140,16 @@ def _status(line: str) -> str:
 def _origins(report: Path) -> Origins:
     """Return (what was made from source, SHA-256 of downloads by name) from pip's installation report, version 1."""
     compiled, downloads = set(), {}
-    for item in json.loads(report.read_bytes())["install"] if report.exists() else ():
+    for item in _installed(report):
         name, origin = normalised(item["metadata"]["name"]), item["download_info"]
         if not origin["url"].partition("#")[0].endswith(".whl"):
             compiled.add(name)
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _installed(report: Path) -> list[dict[str, Any]]:
+    """Return what pip's installation report lists, version 1; nothing when there is none."""
+    found: list[dict[str, Any]] = json.loads(report.read_bytes())["install"] if report.exists() else []
+    return found

@@ -16,24 +16,28 @@ from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
+from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
-from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.lines import Option
-from terrastore.requirements.uv import Settings, effective_settings
 from terrastore.requirements.uv_lines import ForUv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
     from terrastore.report import Phase
+    from terrastore.requirements.uv import Settings
 
 OLDEST: Final = Version("0.8.13")
 """The first that notes in the environment which packages it built from source, as far as tried."""
 _HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
+)
+# Of what it has not built yet it tells no version.
+_PLANNED: Final = re.compile(
+    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?"
+    r"(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
@@ -49,18 +53,15 @@ class Uv:
     notes: ClassVar[re.Pattern[str]] = re.compile(r".*\.(rkyv|http|rev|msgpack)|git-v\d+/.*/(config|FETCH_HEAD)")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
-        self._recipe = recipe
+        if not isinstance(recipe.said, ForUv):
+            msg = "what is said to uv must be said for uv"
+            raise TypeError(msg)
+        self._said = recipe.said
         self._work = Path(work)
         self.cache = cache / _CACHE
         self._binary, self._version = found()
-        reader = Disk()
         # uv gets the settings that the key was made of, and reads none by itself.
-        self._settings = effective_settings(os.environ, os.getcwd(), reader=reader)
-        self._said = ForUv(reader, sources=self._settings.sources)
-        for line in recipe.options:
-            name, _, value = line.partition(" ")
-            self._said.option(Option(name, value))
-        read_requirements(recipe.files, recipe.constraints, reader=reader, variables=os.environ, hear=self._said.hear)
+        self._settings = self._said.settings
         redactor = redactor_for(
             (*self._said.requirements, *self._said.constraints, *self._settings.texts),
             places=(*self._settings.places, *(place for said in self._said.places.values() for place in said)),
@@ -68,16 +69,36 @@ class Uv:
             doubtful=recipe.secrets,
             variables=os.environ,
         )
-        self._requirements, for_git = without_git_logins(self._said.requirements, self._work, os.environ)
+        said = (self._said.requirements, self._said.constraints)
+        (self._requirements, self._constrained), for_git = without_git_logins(said, self._work, os.environ)
         self.compilers = Compilers(cache, work)
         variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._recipe.files:
-            command = [self._binary, "pip", "install", "--python", python, *self._arguments()]
-            self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+        if self._said.requirements:
+            self._install(python, self._said.arguments, self._requirements, self._constraints(), phase)
         return str(self._version)
+
+    def resolve(self, python: str, phase: Phase) -> Resolved:
+        said = ""
+        if self._said.requirements:
+            arguments = ["--dry-run", *self._said.arguments]
+            said = self._install(python, arguments, self._requirements, self._constraints(), phase)
+        found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        return Resolved(
+            versions={name: match["version"] or "" for name, match in found},
+            commits={name: match["commit"] for name, match in found if match["commit"]},
+            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+        )
+
+    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+        arguments = [each for each in self._said.arguments if each != "--require-hashes"]
+        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+
+    def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
+        command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]
+        self.tools.run(command, "uv pip uninstall", phase, noise=_NOISE)
 
     def origins(self, tree: str) -> Origins:
         """Return what uv made from source; what it was all installed from it does not tell."""
@@ -86,20 +107,26 @@ class Uv:
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
 
-    def _arguments(self) -> Iterator[str]:
-        """Yield the arguments of ``uv pip install``; what may hold credentials goes through files and variables."""
-        yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+    def _install(
+        self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
+    ) -> str:
+        """Run ``uv pip install`` and return its output; what may hold credentials goes through files and variables."""
+        command = [self._binary, "pip", "install", "--python", python, *self._common()]
         # Copied, so that whoever edits the environment does not edit the cache.
-        yield from ("--link-mode", "copy", "--no-compile-bytecode", "--no-python-downloads")
-        yield from ("--no-progress", "--color", "never")
-        yield from self._refreshing()
-        yield from self._said.arguments
-        yield from ("--requirements", self._written("requirements.txt", _lines(self._requirements)))
-        constraints = self._settings.variables.get("UV_CONSTRAINT", "").split()
-        if self._said.constraints:
-            constraints.append(self._written("constraints.txt", _lines(self._said.constraints)))
+        command += ("--link-mode", "copy", "--no-compile-bytecode", *self._refreshing(), *arguments)
+        command += ("--requirements", self._written("requirements.txt", _lines(lines)))
         for path in constraints:
-            yield from ("--constraints", path)
+            command += ("--constraints", path)
+        return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+
+    def _common(self) -> Iterator[str]:
+        yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--no-python-downloads", "--no-progress", "--color", "never")
+
+    def _constraints(self) -> Iterator[str]:
+        yield from self._settings.variables.get("UV_CONSTRAINT", "").split()
+        if self._constrained:
+            yield self._written("constraints.txt", _lines(self._constrained))
 
     def _refreshing(self) -> Iterator[str]:
         """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""

@@ -56,6 +56,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
     default="fail",
     help="What to do when the store does not answer; default: fail.",
 )
+@options.freshness
 @options.publishing
 @options.waiting
 @options.replacing
@@ -80,6 +81,7 @@ def ensure(**values: Any) -> None:
     store = None if values["ignore_store"] else options.opened_store(values["store"])
     policy = Policy(
         build=not values["no_build"],
+        **_freshness(values),
         verify=values["verify"],
         rebuild=values["rebuild"],
         publish=not values["no_publish"],
@@ -99,6 +101,7 @@ def ensure(**values: Any) -> None:
 @click.command()
 @options.what
 @options.store
+@options.freshness
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
 @options.waiting
 @options.cache_dir
@@ -112,7 +115,7 @@ def build(**values: Any) -> None:
 
     inputs, started = options.inputs(values), time.perf_counter()
     store = options.opened_store(values["store"])
-    policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"])
+    policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"], **_freshness(values))
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
@@ -122,6 +125,7 @@ def build(**values: Any) -> None:
 @click.command()
 @options.what
 @options.option("--explain", is_flag=True, help="Print the canonical JSON that the key is the digest of.")
+@options.cache_dir
 @options.common
 def key(**values: Any) -> None:
     """Print what names the environment."""
@@ -216,6 +220,10 @@ def rollback(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
         print(f"rolled back {done.format(messages.near(now))}")
+
+
+def _freshness(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ("expect", "refresh", "max_age")}
 
 
 def where(values: dict[str, Any]) -> tuple[Target | Releases, str]:

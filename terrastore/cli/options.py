@@ -58,6 +58,8 @@ what = _together(
     option("--only-binary", multiple=True, metavar="NAMES", help="Never build these from source (:all:)."),
     option("--no-binary", multiple=True, metavar="NAMES", help="Always build these from source (:all:)."),
     option("--require-hashes", is_flag=True, help="Demand a hash for everything."),
+    option("--index-alias", multiple=True, metavar="URL=URL", help="A mirror, and the index that it stands for."),
+    option("--require-locked", is_flag=True, help="Refuse what is not fixed by hashes."),
     option("--any-patch", is_flag=True, help="Share with every patch version of the same Python."),
     option("--no-seed", is_flag=True, help="Leave pip out of the environment."),
     option("--salt", default="", metavar="TEXT", help="Text that makes the key another one."),
@@ -70,7 +72,30 @@ store = option(
     metavar="URL",
     help="Where environments are kept, the nearest first; default: the user's data folder.",
 )
-cache_dir = option("--cache-dir", metavar="DIR", help="Where builds keep downloads, wheels and logs.")
+cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, logs and digests are kept.")
+
+
+class _Duration(click.ParamType[float]):
+    """A length of time, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        from terrastore.times import parse_duration  # noqa: PLC0415 -- few give one
+
+        try:
+            return parse_duration(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no length of time, such as 24h or 7d", parameter, context)
+
+
+freshness = _together(
+    option("--refresh", is_flag=True, help="Look up again what is not pinned; build if that moved."),
+    option("--max-age", type=_Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
+    option("--expect", metavar="KEY", help="Fail when the key is another one."),
+)
 
 publishing = _together(
     option("--rebuild", is_flag=True, help="Build, and replace what the store has."),
@@ -107,8 +132,10 @@ common = _together(
 def inputs(values: dict[str, Any]) -> Inputs:
     """Take what the options of ``what`` say out of ``values``."""
     renamed = {"requirements": "requirement", "constraints": "constraint"}
-    taken = {each.name: values.pop(renamed.get(each.name, each.name)) for each in fields(Inputs) if each.name != "seed"}
-    return Inputs(**taken, seed=not values.pop("no_seed"))
+    ours = {"seed", "cache"}
+    names = [each.name for each in fields(Inputs) if each.name not in ours]
+    taken = {name: values.pop(renamed.get(name, name)) for name in names}
+    return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:

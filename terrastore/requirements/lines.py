@@ -1,51 +1,75 @@
-"""Requirements files as text: logical lines, comments, options (pip's "Requirements File Format")."""
+"""One logical line of a requirements file: what pip takes it for, and the one way to write that.
+
+The rules are those of pip's own parser: a line is a requirement, with options of its own behind it, or options alone.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from terrastore.redaction import without_path_tokens
-from terrastore.redaction import without_secrets as without_secrets  # noqa: PLC0414 -- for who reads lines
+from terrastore.redaction import without_path_tokens, without_secrets
+from terrastore.requirements.specifiers import canonical_specifiers, canonical_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-_COMMENT: Final = re.compile(r"(^|\s+)#.*$")
-_PER_REQUIREMENT: Final = re.compile(r"\s+((?:--(?:hash|config-settings?|global-option)\b|-C).*)$")
-_ALIASES: Final = {
+    from packaging.markers import Marker
+
+_SHORT: Final = {
     "-r": "--requirement",
     "-c": "--constraint",
     "-e": "--editable",
     "-i": "--index-url",
-    "--pypi-url": "--index-url",
     "-f": "--find-links",
+    "-C": "--config-settings",
 }
-_PER_REQUIREMENT_ALIASES: Final = {"--config-setting": "--config-settings"}
-_WITH_VALUE: Final = frozenset(
-    {
-        "--requirement",
-        "--constraint",
-        "--editable",
-        "--index-url",
-        "--extra-index-url",
-        "--find-links",
-        "--no-binary",
-        "--only-binary",
-        "--trusted-host",
-        "--use-feature",
-        "--all-releases",
-        "--only-final",
-    }
+_WITH_VALUE: Final = (
+    "--all-releases",
+    "--config-settings",
+    "--constraint",
+    "--editable",
+    "--extra-index-url",
+    "--find-links",
+    "--global-option",
+    "--hash",
+    "--index-url",
+    "--no-binary",
+    "--only-binary",
+    "--only-final",
+    "--requirement",
+    "--trusted-host",
+    "--use-feature",
 )
-_FLAGS: Final = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-require-hashes"})
-_ARCHIVES: Final = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tar")
+_FLAGS: Final = ("--no-index", "--no-require-hashes", "--pre", "--prefer-binary", "--require-hashes")
+_OTHER_NAMES: Final = {"--config-setting": "--config-settings", "--pypi-url": "--index-url"}
+_NAMES: Final = (*_WITH_VALUE, *_FLAGS, *_OTHER_NAMES)
+_PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--hash"})
+# pip hears these while it takes a line apart, whatever the line is.
+_EVERYWHERE: Final = frozenset({"--all-releases", "--no-binary", "--only-binary", "--only-final"})
+_INCLUDES: Final = ("--requirement", "--constraint")
+_TURNS: Final = {
+    "--no-index": 1, "--index-url": 2, "--extra-index-url": 3, "--pre": 4, "--requirement": 5, "--constraint": 5,
+}  # fmt: skip
+_ARCHIVES: Final = (
+    ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar",
+)  # fmt: skip
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# Most lines of most files are one of these, and need no parser.
+_PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
+_HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
+_EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
+_COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
+_EXACT: Final = re.compile(r"===?[^*]+")
+_VCS: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
+_FRAGMENTS: Final = re.compile(r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)=")
 
 
 class LineError(ValueError):
@@ -63,40 +87,117 @@ class Option:
     """An option: its long name and its value, "" for a flag."""
 
     name: str
-    value: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A requirement line: canonical text, and the local path or ``file:`` URL it names, if any."""
+    """What a requirement asks for, without secrets.
+
+    ``name`` is normalised (PEP 503), "" when nothing says it; ``extras`` are sorted; ``specifiers`` canonical;
+    ``url`` is where it is from, "" for an index; ``local`` the path or ``file:`` URL of something on this machine,
+    ``file_name`` that of an archive there; ``options`` its own ones, hashes last and sorted.
+    """
+
+    name: str = ""
+    extras: tuple[str, ...] = ()
+    specifiers: str = ""
+    url: str = ""
+    local: str | None = None
+    marker: Marker | None = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def has_hash(self) -> bool:
+        """Whether it says by hash which files will do."""
+        return bool(self.options) and self.options[-1].startswith("--hash=")
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it names one version, one commit, or something by its content."""
+        if self.url and self.local is None and _VCS.match(self.url):
+            return bool(_COMMIT.search(self.url.partition("#")[0]))
+        return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
+
+    def applies(self, environment: Mapping[str, str]) -> bool:
+        """Whether its marker is true in an environment (PEP 508), as it is without one.
+
+        :raises LineError: when the marker compares what cannot be compared
+        """
+        if self.marker is None:
+            return True
+        try:
+            return self.marker.evaluate(dict(environment))
+        except ValueError as error:
+            msg = f"its marker cannot be evaluated: {str(error).splitlines()[0]}"
+            raise LineError(msg, hint="correct what stands behind the semicolon") from None
+
+    def canonical(self, content: str | None = None) -> str:
+        """Return the one line that says this, without its marker.
+
+        :param content: the SHA-256 of what ``local`` leads to: it counts, and not where it stands
+        """
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        if self.local is None:
+            head = f"{self.name}{extras}" + (f" @ {self.url}" if self.url else self.specifiers)
+            head = head.removeprefix(" @ ")
+        else:
+            head = f"{self.name or _file_name(as_path(self.local)) or 'directory'}{extras} @ {content or self.local}"
+        return " ".join((head, *self.options))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editable:
+    """What is to be installed so that it can be edited: ``text`` as pip takes it, without secrets.
+
+    ``local`` is the directory of a project on this machine, None for a repository.
+    """
 
     text: str
-    local: str | None = None
+    local: str | None
+    extras: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
-def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (number of the first physical line, text) with continuations joined, comments and blank lines gone."""
-    pending, started = "", 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        comment = bool(_COMMENT.match(line))
-        started = started if pending else number
-        if line.endswith("\\") and not comment:
-            pending += line[:-1]
-            continue
-        # A comment ends a continued line, as pip has it.
-        whole, pending = pending + (" " + line if comment and pending else line), ""
-        if stripped := _COMMENT.sub("", whole).strip():
-            yield started, stripped
-    if stripped := _COMMENT.sub("", pending).strip():
-        yield started, stripped
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What a line says: a requirement or not, and options.
+
+    ``own`` is the requirement as it is written, options of its own included; ``ignored`` are words that pip reads and
+    then does nothing with. ``is_opaque``: it has an option that nobody here knows, and ``own`` is the whole line.
+    """
+
+    wanted: Wanted | Editable | None = None
+    own: str = ""
+    options: tuple[Option, ...] = ()
+    ignored: tuple[str, ...] = ()
+    is_opaque: bool = False
 
 
-def parse(line: str) -> tuple[Option, ...] | Wanted:
-    """Return what a logical line says: options, or one requirement.
+def parse(line: str) -> Line:
+    """Return what a logical line says.
 
     :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
-    return tuple(_options(line)) if line.startswith("-") else _wanted(line)
+    if match := _PIN.fullmatch(line):
+        specifiers = f"=={canonical_version(match[2])}"
+        return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
+    # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
+    text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
+    if not dash:
+        return Line(wanted=_wanted(line), own=line)
+    text, behind = text.rstrip(), f"-{rest}"
+    if text and _HASHES.fullmatch(behind):
+        hashes = tuple(sorted(set(behind.split())))
+        return Line(wanted=replace(_wanted(text), options=hashes), own=line)
+    try:
+        options, ignored = _options(behind)
+    except _UnknownOptionError:
+        return Line(own=line, is_opaque=True)
+    return _requirement(text, options, ignored) if text else _alone(options, ignored)
 
 
 def is_url(text: str) -> bool:
@@ -114,78 +215,219 @@ def index_identity(url: str) -> str:
     return without_path_tokens(re.split(r"[?#]", without_secrets(url))[0])
 
 
-def _options(line: str) -> Iterator[Option]:
+def as_path(local: str) -> str:
+    """Return the path that a ``file:`` URL or a path names.
+
+    :raises LineError: when it is neither
+    """
+    if not is_file_url(local):
+        return os.path.expanduser(local)
     try:
-        words = iter(shlex.split(line, comments=False))
+        return unquote(urlsplit(local).path)
+    except ValueError:
+        msg = f"{without_secrets(local)} is no URL"
+        raise LineError(msg) from None
+
+
+class _UnknownOptionError(Exception):
+    pass
+
+
+def _requirement(text: str, options: list[Option], ignored: list[str]) -> Line:
+    """Return a requirement with options of its own."""
+    own = [each for each in options if each.name in _PER_REQUIREMENT]
+    heard = tuple(each for each in options if each.name in _EVERYWHERE)
+    ignored = [str(each) for each in options if each not in own and each not in heard] + ignored
+    wanted = replace(_wanted(text), options=_own_options(own))
+    return Line(wanted=wanted, own=" ".join((text, *map(_said, own))), options=heard, ignored=tuple(ignored))
+
+
+def _alone(options: list[Option], ignored: list[str]) -> Line:
+    """Return a line of options alone, of which pip hears some once, and others not beside an include or ``-e``."""
+    chief = next(
+        (each for name in ("--editable", *_INCLUDES) for each in options if each.name == name),
+        None,
+    )
+    heard, seen = list[Option](), set[str]()
+    for option in options:
+        once = option.name == "--find-links" and option.name in seen
+        seen.add(option.name)
+        is_heard = option.name in _EVERYWHERE or (chief is None and not once and option.name not in _PER_REQUIREMENT)
+        if is_heard or option is chief:
+            heard.append(option)
+        elif option.name != "--config-settings" or chief is None or chief.name != "--editable":
+            ignored.append(str(option))
+    # pip does not hear them in the line's order.
+    heard.sort(key=lambda each: _TURNS.get(each.name, 0))
+    if chief is None or chief.name != "--editable":
+        return Line(options=tuple(heard), ignored=tuple(ignored))
+    own = [each for each in options if each.name == "--config-settings"]
+    heard.remove(chief)
+    editable = replace(_editable(chief.value), options=_own_options(own))
+    said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
+    return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
+
+
+def _options(text: str) -> tuple[list[Option], list[str]]:
+    """Return the options in ``text``, and the words that stand behind ones that take no value.
+
+    An option's name may be cut short, as optparse allows.
+    """
+    try:
+        words = iter(shlex.split(text, comments=False))
     except ValueError as error:
         msg = f"the quotes do not match: {error}"
         raise LineError(msg) from None
+    found, ignored = list[Option](), list[str]()
     for word in words:
-        if not word.startswith("-"):
-            msg = f"{without_secrets(word)} stands behind an option that takes no value"
-            raise LineError(msg)
+        if not word.startswith("-") or word == "-":
+            ignored.append(word)
+            continue
+        if word == "--":
+            ignored += words
+            break
         name, equals, value = word.partition("=")
-        if not name.startswith("--") and len(name) > 2:  # noqa: PLR2004 -- a value glued to a short option
-            name, value, equals = word[:2], word[2:], "="
-        name = _ALIASES.get(name, name)
-        if name in _FLAGS:
-            yield Option(name, "")
-        elif name in _WITH_VALUE:
-            found = value if equals else next(words, None)
-            if found is None:
+        if not name.startswith("--"):
+            name, value, equals = word[:2], word[2:], word[2:]
+        name = _full_name(name)
+        if name in _FLAGS and equals:
+            msg = f"{name} takes no value"
+            raise LineError(msg)
+        if name in _WITH_VALUE:
+            given = value if equals else next(words, None)
+            if not given:
                 msg = f"{name} lacks its value"
                 raise LineError(msg)
-            yield Option(name, found)
-        else:
-            msg = f"{without_secrets(name)} is not an option of requirements files"
-            raise LineError(msg)
+            value = given
+        found.append(Option(name, value))
+    return found, ignored
 
 
-def _wanted(line: str) -> Wanted:
-    match = _PER_REQUIREMENT.search(line)
-    text = line[: match.start()] if match else line
-    options = "".join(f" {option}" for option in _per_requirement(match[1])) if match else ""
-    head = re.split(r"[\s;\[]", text)[0]
-    if is_file_url(head):
-        return Wanted(without_secrets(text) + options, without_secrets(head))
-    if not is_url(head) and (head.startswith((".", "~")) or "/" in head.partition("@")[0] or _is_archive(head)):
-        return Wanted(text + options, head)
-    if is_url(head):
-        return Wanted(without_secrets(text) + options)
+def _full_name(name: str) -> str:
+    if not name.startswith("--"):
+        if name in _SHORT:
+            return _SHORT[name]
+        msg = f"{without_secrets(name)} is not an option of requirements files"
+        raise LineError(msg)
+    meant = [name] if name in _NAMES else [each for each in _NAMES if each.startswith(name)]
+    if len(meant) > 1:
+        msg = f"{name} may be any of {', '.join(sorted(meant))}"
+        raise LineError(msg, hint="write the option's whole name")
+    if not meant:
+        raise _UnknownOptionError
+    return _OTHER_NAMES.get(meant[0], meant[0])
+
+
+def _own_options(options: list[Option]) -> tuple[str, ...]:
+    """Return a requirement's own options: settings in their order, then hashes, each once and sorted."""
+    hashes = {f"--hash={each.value}" for each in options if each.name == "--hash"}
+    return (*(_said(each) for each in options if each.name != "--hash"), *sorted(hashes))
+
+
+def _said(option: Option) -> str:
+    return f"{option.name}={_quoted(option.value)}"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a word of a line; a hash behind white space would begin a comment, quoted or not."""
+    return re.sub(r"(\s)#", r"\1'\#'", shlex.quote(value))
+
+
+def _editable(text: str) -> Editable:
+    if _VCS.match(text):
+        return Editable(text=without_secrets(text), local=None)
+    match = _EXTRAS.fullmatch(text)
+    place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
+    if is_url(place):
+        msg = "only a project's directory or a repository can be edited"
+        raise LineError(msg, hint="leave out -e")
+    return Editable(text=without_secrets(text), local=without_secrets(place), extras=extras)
+
+
+def _wanted(text: str) -> Wanted:
+    """Return what a requirement without options asks for."""
+    head, marker = text, ""
+    if is_url(text) or is_file_url(text):
+        head, _, marker = text.partition("; ") if "; " in text else text.partition(" ;")
+    elif ";" in text:
+        head, _, marker = text.partition(";")
+    head = head.strip()
+    if is_url(head) or is_file_url(head):
+        return _from_url(head, _marker(marker))
+    match = _EXTRAS.fullmatch(head)
+    place = match[1] if match else head
+    before = place.partition("@")[0]
+    if "://" in before:
+        return _named(text)
+    if before.startswith((".", "~")) or "/" in before or (_is_archive(place) and not re.search(r"[=<>!@]", place)):
+        extras = _sorted_extras(match[2]) if match else ()
+        return Wanted(local=place, extras=extras, marker=_marker(marker))
+    return _named(text)
+
+
+def _named(text: str) -> Wanted:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         msg = str(error).splitlines()[0]
         raise LineError(without_secrets(msg)) from None
-    name = str(canonicalize_name(requirement.name))
-    if requirement.extras:
-        name += "[" + ",".join(sorted({canonicalize_name(extra) for extra in requirement.extras})) + "]"
-    where = f" @ {without_secrets(requirement.url)}" if requirement.url else str(requirement.specifier)
-    marker = f" ; {requirement.marker}" if requirement.marker else ""
-    local = requirement.url if requirement.url and is_file_url(requirement.url) else None
-    return Wanted(name + where + marker + options, local and without_secrets(local))
+    wanted = Wanted(
+        name=str(canonicalize_name(requirement.name)),
+        extras=tuple(sorted({str(canonicalize_name(extra)) for extra in requirement.extras})),
+        specifiers=canonical_specifiers(requirement.specifier),
+        marker=requirement.marker,
+    )
+    if not requirement.url:
+        return wanted
+    if is_file_url(requirement.url):
+        return replace(wanted, local=without_secrets(requirement.url))
+    if not is_url(requirement.url):
+        msg = "what stands behind @ is no URL"
+        raise LineError(msg, hint="write NAME @ file:///…, or the path alone")
+    return replace(wanted, url=_identity(requirement.url))
 
 
-def _is_archive(head: str) -> bool:
-    return head.lower().endswith(_ARCHIVES) and not re.search(r"[=<>!~@]", head)
+def _from_url(text: str, marker: Marker | None) -> Wanted:
+    """Return what a URL alone asks for; ``#egg=`` or a wheel's name says what it is."""
+    if is_file_url(text):
+        match = _EXTRAS.fullmatch(text)
+        place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
+        return Wanted(local=without_secrets(place.partition("#")[0]), extras=extras, marker=marker)
+    said = re.search(r"[#&]egg=([^&\[]+)(?:\[([^\]]*)\])?", text)
+    file_name = _file_name(index_identity(text))
+    name = said[1] if said else file_name.partition("-")[0] if file_name.endswith(".whl") else ""
+    extras = _sorted_extras(said[2] or "") if said else ()
+    return Wanted(name=str(canonicalize_name(name)), extras=extras, url=_identity(text), marker=marker)
 
 
-def _per_requirement(text: str) -> list[str]:
-    """Return a requirement's own options, each as ``--name=value``: settings in their order, then hashes sorted.
+def _identity(url: str) -> str:
+    """Return a URL without secrets, and of its fragments only those that decide what is installed."""
+    place, _, fragments = without_secrets(url).partition("#")
+    kept = "&".join(sorted(each for each in fragments.split("&") if _FRAGMENTS.match(each)))
+    return f"{place}#{kept}" if kept else place
 
-    :raises LineError: when quotes do not match
-    """
+
+def _marker(text: str) -> Marker | None:
+    if not text.strip():
+        return None
+    from packaging.markers import InvalidMarker, Marker  # noqa: PLC0415 -- few paths and URLs have one
+
     try:
-        words = iter(shlex.split(text))
-    except ValueError as error:
-        msg = f"the quotes do not match: {error}"
-        raise LineError(msg) from None
-    found = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if word.startswith("-C"):
-            name, equals, value = "--config-settings", word[2:], word[2:].removeprefix("=")
-        value = value if equals else next(words, "")
-        found.append(f"{_PER_REQUIREMENT_ALIASES.get(name, name)}={shlex.quote(value)}")
-    hashes = {option for option in found if option.startswith("--hash=")}
-    return [*(option for option in found if option not in hashes), *sorted(hashes)]
+        return Marker(text)
+    except InvalidMarker as error:
+        msg = str(error).splitlines()[0]
+        raise LineError(msg, hint="correct what stands behind the semicolon") from None
+
+
+def _sorted_extras(text: str) -> tuple[str, ...]:
+    return tuple(sorted({str(canonicalize_name(each.strip())) for each in text.split(",") if each.strip()}))
+
+
+def _file_name(place: str) -> str:
+    """Return the name of the archive that a path or URL leads to, "" when it is none."""
+    name = place.rstrip("/").rpartition("/")[2]
+    return name if _is_archive(name) else ""
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES)

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import UsageError, reason
-from terrastore.requirements.files import as_path
-from terrastore.requirements.lines import index_identity, is_url, without_secrets
+from terrastore.redaction import without_secrets
+from terrastore.requirements.lines import as_path, index_identity, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ NOT_FOR_US: Final = frozenset(
 )
 _MEND: Final = "correct it, or take it away"
 _SECTIONS: Final = ("global", "install")
-_PATHS: Final = frozenset({"build-constraint", "constraint", "find-links", "requirement", "requirements-from-script"})
+_PATHS: Final = frozenset({"build-constraint", "requirements-from-script"})
 
 
 def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
@@ -77,18 +77,14 @@ def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> di
     return {name: value for name, value in sorted(settings.items()) if name not in NOT_FOR_US}
 
 
-def pip_settings(variables: Mapping[str, str], files: Iterable[str], *, reader: Reader) -> dict[str, str]:
-    """Return pip's settings that shape a resolution, by long option name, without credentials.
+def shaping(settings: Mapping[str, str], *, reader: Reader) -> dict[str, str]:
+    """Return those of pip's effective settings that shape a resolution, by long option name, without credentials.
 
     Local files and directories that a setting names count by content.
 
-    :raises UsageError: when a configuration file, or what it names, cannot be read
+    :raises UsageError: when what a setting names cannot be read
     """
-    return {
-        name: _canonical(name, value, reader)
-        for name, value in effective_settings(variables, files).items()
-        if name not in _WITHOUT_EFFECT
-    }
+    return {name: _canonical(name, value, reader) for name, value in settings.items() if name not in _WITHOUT_EFFECT}
 
 
 def configuration_files(variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -109,14 +105,13 @@ def _canonical(name: str, value: str, reader: Reader) -> str:
 
 
 def _canonical_word(name: str, word: str, reader: Reader) -> str:
-    if name in {"index-url", "extra-index-url"} or is_url(word):
+    if is_url(word):
         return index_identity(word)
     if name not in _PATHS:
         return without_secrets(word)
     try:
         path = as_path(word)
-        # pip only warns of a folder that is not there.
-        return f"sha256:{reader.digest(path)}" if name != "find-links" or reader.exists(path) else "absent"
+        return f"sha256:{reader.digest(path)}"
     except (OSError, ValueError) as error:
         shown = without_secrets(word)
         raise UsageError(f"pip's setting {name}: {shown} cannot be read: {reason(error)}", hint=_MEND) from None

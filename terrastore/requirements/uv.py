@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
-from terrastore.requirements.files import as_path
+from terrastore.redaction import without_secrets
 from terrastore.requirements.lines import (
     LineError,
     Wanted,
+    as_path,
     index_identity,
     is_file_url,
     is_url,
-    logical_lines,
     parse,
-    without_secrets,
 )
+from terrastore.requirements.text import logical_lines
 from terrastore.requirements.uv_projects import pyproject, settings_of, upwards, workspace_root
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ _SAME: Final = {
     "UV_TORCH_BACKEND": "torch-backend",
 }
 _INDEX_VARIABLES: Final = frozenset({"UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX", "UV_INDEX_URL"})
+OF_INDEXES: Final = _INDEXES | _INDEX_VARIABLES | {
+    *(f"pip.{name}" for name in (*_INDEXES, "find-links", "index-strategy")),
+    "UV_FIND_LINKS", "find-links", "index-strategy", "no-index",
+}  # fmt: skip
+"""What says where to look, and no more: settings, variables, and the same in ``[pip]``."""
 SHAPING_VARIABLES: Final = _REQUIREMENTS_FILES | _SAME.keys() | _INDEX_VARIABLES | {
     "UV_AMD_GPU_ARCHITECTURE", "UV_CUDA_DRIVER_VERSION", "UV_FIND_LINKS", "UV_GIT_LFS", "UV_INSECURE_NO_ZIP_VALIDATION",
     "UV_NO_BINARY", "UV_NO_BINARY_PACKAGE", "UV_NO_BUILD", "UV_NO_BUILD_ISOLATION", "UV_NO_BUILD_PACKAGE",
@@ -171,6 +176,14 @@ class Settings:
         said = (table[name] for table in tables for name in (*_INDEXES, "find-links") if name in table)
         variables = (self.variables[name] for name in (*_INDEX_VARIABLES, "UV_FIND_LINKS") if name in self.variables)
         return (*variables, *_texts(list(said)))
+
+    @property
+    def demands_hashes(self) -> bool:
+        """Whether nothing is to be installed that no hash fixes."""
+        said = self.variables.get("UV_REQUIRE_HASHES")
+        if said is not None:
+            return said.lower() not in _FALSE
+        return bool(self.document.get("pip", {}).get("require-hashes", self.document.get("require-hashes", False)))
 
     @property
     def sources(self) -> bool:
@@ -364,7 +377,11 @@ class _Canonical:
     def _links(self, place: str) -> str:
         if is_url(place):
             return index_identity(place)
-        return self._digest("find-links", place)
+        try:
+            return f"sha256:{self._reader.links(as_path(place))}"
+        except (OSError, ValueError) as error:
+            shown = without_secrets(place)
+            raise UsageError(f"uv's setting find-links: {shown} cannot be read: {reason(error)}", hint=_MEND) from None
 
     def _file(self, name: str, path: str) -> str:
         """Return what a file of requirements says; includes and options in it are refused."""
@@ -385,17 +402,20 @@ class _Canonical:
 
     def _requirement(self, text: str) -> str:
         try:
-            wanted = parse(text)
+            wanted = parse(text).wanted
         except LineError:
+            if "@" in text:
+                shown = without_secrets(text)
+                raise UsageError(f"uv's settings name {shown} by a path", hint="write NAME @ file:///…") from None
             return without_secrets(text)
         if not isinstance(wanted, Wanted):
             return without_secrets(text)
-        place = wanted.local or wanted.text.partition(" ;")[0].partition(" @ ")[2]
-        if not place or is_url(place):
-            return wanted.text
-        if not is_file_url(place):
-            raise UsageError(f"uv's settings name {wanted.text} by a path", hint="write NAME @ file:///…")
-        return f"{wanted.text} {self._digest(wanted.text, place)}"
+        marker = f" ; {wanted.marker}" if wanted.marker else ""
+        if wanted.local is None:
+            return wanted.canonical() + marker
+        if not is_file_url(wanted.local):
+            raise UsageError(f"uv's settings name {wanted.local} by a path", hint="write NAME @ file:///…")
+        return wanted.canonical(self._digest(wanted.local, wanted.local)) + marker
 
     def _digest(self, name: str, place: str) -> str:
         try:

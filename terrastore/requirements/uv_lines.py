@@ -13,20 +13,21 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from terrastore.requirements.files import Said, as_path
-from terrastore.requirements.lines import LineError, Option, Wanted, is_url
+from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
+from terrastore.requirements.pip_lines import links_identity
+from terrastore.requirements.resolution import Resolution
+from terrastore.requirements.uv import OF_INDEXES, uv_settings
 from terrastore.requirements.uv_projects import is_project, pyproject, settings_of, workspace_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.files import Reader, Said
+    from terrastore.requirements.uv import Settings
 
 _SETTINGS_HINT: Final = "say it in uv's own settings: prerelease or prerelease-package in uv.toml"
 _SOURCES_HINT: Final = "name what it needs with lines of their own, and set UV_NO_SOURCES=1"
-_VCS: Final = re.compile(r"(?:^|@\s*)(hg|svn|bzr)\+", re.IGNORECASE)
-_PINNED: Final = re.compile(r"^[^\s;]+===?[^*,;\s]+(\s|$)| @ |^[^\s;]*[/:]")
-_OWN_OPTION: Final = re.compile(r"\s(--(?:config-settings|global-option))=")
+_VCS: Final = re.compile(r"(hg|svn|bzr)\+", re.IGNORECASE)
 _NOTHING: Final = ":none:"
 
 
@@ -83,25 +84,35 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none. ``sources``: whether uv obeys what projects say in ``tool.uv.sources``.
+    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine, which name
+    no files to be read besides.
     """
 
-    def __init__(self, reader: Reader, *, sources: bool = True) -> None:
+    def __init__(self, reader: Reader, settings: Settings) -> None:
         self._reader = reader
-        self._sources = sources
+        self.settings = settings
+        self.files: tuple[str, ...] = ()
+        self.constraint_files: tuple[str, ...] = ()
+        self._resolution = Resolution()
         self.requirements: list[str] = []
         self.constraints: list[str] = []
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
+        self.edited: set[str] = set()
 
     def hear(self, said: Said) -> None:
         """Take a line.
 
         :raises LineError: when it cannot be said to uv
         """
+        if said.entry is None:
+            msg = "uv does not know its options"
+            raise LineError(msg, hint="leave them out, or install by --installer pip")
         if isinstance(said.entry, Wanted):
             self._wanted(said.entry, said.text, constraint=said.constraint)
+        elif isinstance(said.entry, Editable):
+            self._editable(said.entry)
         elif said.entry.name not in FOLLOWED:
             self.option(said.entry)
         elif said.constraint and said.entry.name == "--requirement":
@@ -113,6 +124,7 @@ class ForUv:
 
         :raises LineError: when it cannot be said to uv
         """
+        self._resolution.hear(option)
         if option.name in PLACES:
             self._place(option)
         elif option.name in ARGUMENTS:
@@ -120,9 +132,27 @@ class ForUv:
         else:
             why, hint = REFUSED[option.name]
             raise LineError(why, hint=hint)
-        if {"--require-hashes", "--no-require-hashes"} <= set(self.arguments):
-            msg = "--require-hashes and --no-require-hashes contradict each other"
-            raise LineError(msg, hint="leave one out")
+
+    @property
+    def demands_hashes(self) -> bool:
+        """Whether nothing is installed that no hash fixes."""
+        return "--require-hashes" in self.arguments or self.settings.demands_hashes
+
+    def canonical(self, index: Callable[[str], str]) -> dict[str, Any]:
+        """Return what a key says of where and how uv looks; ``index`` names one without credentials.
+
+        The machine's settings are named as uv does, behind ``uv.``. When every artefact is fixed by its hash, it does
+        not matter where that is found.
+
+        :raises UsageError: when a setting names a file that cannot be read
+        :raises LineError: when a folder of distributions cannot be read
+        """
+        said = self._resolution.canonical(index=index, links=lambda place: links_identity(self._reader, place, index))
+        said |= {f"uv.{name}": value for name, value in uv_settings(self.settings, reader=self._reader).items()}
+        if self.demands_hashes:
+            said = {name: value for name, value in said.items() if name.removeprefix("uv.") not in OF_INDEXES}
+            said["require-hashes"] = True
+        return said
 
     def _place(self, option: Option) -> None:
         places = self.places.setdefault(PLACES[option.name], [])
@@ -136,20 +166,27 @@ class ForUv:
         if place not in places:
             places.append(place)
 
+    def _editable(self, editable: Editable) -> None:
+        if editable.local is None:
+            why, hint = REFUSED["--editable"]
+            raise LineError(why, hint=hint)
+        if editable.options:
+            raise LineError(*_no_option(editable.options[0]))
+        self._local(Wanted(local=editable.local, extras=editable.extras))
+        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
+        # uv takes no quotes away.
+        self.requirements.append(f"-e {editable.text}")
+
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
-        if match := _OWN_OPTION.search(wanted.text):
-            msg = f"uv takes no {match[1]} with a requirement"
-            raise LineError(msg, hint="say it in uv's own settings: config-settings-package in uv.toml")
-        if "--hash=" in wanted.text and not _PINNED.search(wanted.text):
+        if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
+            raise LineError(*_no_option(other))
+        if wanted.has_hash and not (wanted.is_pinned or wanted.url):
             msg = "uv does not look at the hash of a requirement that is not pinned"
             raise LineError(msg, hint="write NAME==VERSION or NAME @ URL before the hash")
-        if match := _VCS.search(wanted.text):
+        if match := _VCS.match(wanted.url):
             msg = f"uv cannot fetch from {match[1]}"
             raise LineError(msg, hint="use git, or install it by --installer pip")
-        if wanted.local is None and (place := wanted.text.partition(" @ ")[2]) and not is_url(place):
-            msg = "uv would follow that path, and no key would know what is there"
-            raise LineError(msg, hint="write NAME @ file:///…, or the path alone")
-        if constraint and _is_unnamed(wanted):
+        if constraint and _is_unnamed(wanted, text):
             msg = "a constraint needs a name for uv"
             raise LineError(msg, hint="write NAME @ URL")
         if wanted.local is not None:
@@ -163,9 +200,9 @@ class ForUv:
         if not is_project(self._reader, path):
             return
         document = pyproject(self._reader, path) or {}
-        self.directories.append(_name(wanted, document))
+        self.directories.append(wanted.name or _name(document))
         root = workspace_root(self._reader, path) or path
-        if not self._sources:
+        if not self.settings.sources:
             return
         if outside := _leading_out(settings_of(document) or {}):
             msg = f"{outside} in its tool.uv.sources leads out of {wanted.local}, and no key would know what is there"
@@ -175,14 +212,20 @@ class ForUv:
             raise LineError(msg, hint=_SOURCES_HINT)
 
 
-def _is_unnamed(wanted: Wanted) -> bool:
-    return " @ " not in wanted.text and (wanted.local is not None or is_url(wanted.text.split(";")[0]))
+def _is_unnamed(wanted: Wanted, text: str) -> bool:
+    return (wanted.local is not None or bool(wanted.url)) and not re.match(r"[\w.-]+\s*(?:\[[^\]]*\])?\s*@", text)
 
 
-def _name(wanted: Wanted, document: dict[str, Any]) -> str | None:
-    """Return the name that a line or a project's metadata gives it."""
-    if not _is_unnamed(wanted):
-        return wanted.text.partition(" @ ")[0].partition("[")[0]
+def _no_option(option: str) -> tuple[str, str]:
+    name = option.partition("=")[0]
+    return (
+        f"uv takes no {name} with a requirement",
+        "say it in uv's own settings: config-settings-package in uv.toml",
+    )
+
+
+def _name(document: dict[str, Any]) -> str | None:
+    """Return the name that a project's metadata gives it."""
     project = document.get("project")
     name = project.get("name") if isinstance(project, dict) else None
     return name if isinstance(name, str) else None

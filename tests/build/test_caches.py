@@ -65,6 +65,12 @@ def test_uv(tmp_path: Path) -> None:
     assert clean == left(tmp_path)
 
 
+def fail(cache: Path, reason: str) -> None:
+    with kept_clean(cache, Pip.notes, Redactor()):
+        write(cache, {"wheels/new.whl": b"new"})
+        raise BuildError(f"x.py: {reason}")
+
+
 @pytest.mark.parametrize("reason", ["it failed", OF_THE_BUILD])
 def test_what_holds_a_secret_is_not_kept(reason: str, tmp_path: Path) -> None:
     """When it is found in what was built, pip's new wheels go and uv's whole cache; after another failure nothing."""
@@ -73,9 +79,8 @@ def test_what_holds_a_secret_is_not_kept(reason: str, tmp_path: Path) -> None:
     os.utime(pip / "wheels/old.whl", (0, 0))
     write(uv, {"archive-v0/x/one.py": b""})
     for cache in (pip, uv):
-        with pytest.raises(BuildError), kept_clean(cache, Pip.notes, Redactor()):
-            write(cache, {"wheels/new.whl": b"new"})
-            raise BuildError(f"x.py: {reason}")
+        with pytest.raises(BuildError):
+            fail(cache, reason)
     if reason == OF_THE_BUILD:
         assert {"pip/wheels/old.whl": b"old"} == left(tmp_path)
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     [
         pytest.param("machine a.example login me password s3cret\n", (("me", "s3cret"),), id="one line"),
         pytest.param("machine a.example\n  login me\n  password p@ss\n", (("me", "p%40ss"),), id="lines"),
-        pytest.param("machine a login b\nmachine c password d\ndefault login e password f\n", (("", "d"), ("e", "f")), id="several"),
+        pytest.param("machine a login b\ndefault login e password f\n", (("e", "f"),), id="not all have passwords"),
         pytest.param("nonsense\n", (), id="what no tool reads"),
     ],
 )
@@ -97,7 +97,7 @@ def test_git_gets_its_logins_by_a_file(tmp_path: Path) -> None:
         "f @ https://u:p@five.example/f.whl",
     ]
     before = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "me"}
-    cleaned, variables = without_git_logins(lines, tmp_path, before)
+    (cleaned, constraints), variables = without_git_logins((lines, lines[:1]), tmp_path, before)
     assert [
         "one @ git+https://one.example/a/b.git@v1#subdirectory=x ; python_version > '3'",
         "-e git+https://two.example:8443/a.git@main#egg=a",
@@ -105,6 +105,7 @@ def test_git_gets_its_logins_by_a_file(tmp_path: Path) -> None:
         "c @ git+https://three.example/c",
         *lines[4:],
     ] == cleaned
+    assert cleaned[:1] == constraints
     assert 0o600 == stat.S_IMODE((tmp_path / "git-credentials").stat().st_mode)
     assert not any("p%40ss" in value or "t0ken" in value for value in variables.values())
     known = before | variables
@@ -117,7 +118,7 @@ def test_git_gets_its_logins_by_a_file(tmp_path: Path) -> None:
 
 def test_a_user_without_a_password(tmp_path: Path) -> None:
     """A helper of the user's own is asked for it first; without one the user is a token."""
-    _, variables = without_git_logins(["a @ git+https://me@one.example/a.git"], tmp_path, {})
+    _, variables = without_git_logins([["a @ git+https://me@one.example/a.git"]], tmp_path, {})
     assert "me:" == filled(variables, "https://one.example/a.git", tmp_path)
     helper = '[credential]\n\thelper = "!f() { echo password=known; }; f"\n'
     (tmp_path / ".gitconfig").write_text(helper)
@@ -127,7 +128,7 @@ def test_a_user_without_a_password(tmp_path: Path) -> None:
 def test_git_helpers_that_know_another_login(tmp_path: Path) -> None:
     """A login in a URL counts, whatever the user's helpers know of that host."""
     (tmp_path / ".gitconfig").write_text('[credential]\n\thelper = "!f() { echo username=a; echo password=b; }; f"\n')
-    _, variables = without_git_logins(["a @ git+https://me:mine@one.example/a.git"], tmp_path, {})
+    _, variables = without_git_logins([["a @ git+https://me:mine@one.example/a.git"]], tmp_path, {})
     assert "me:mine" == filled(variables, "https://one.example/a.git", tmp_path)
     assert "a:b" == filled(variables, "https://two.example/a.git", tmp_path)
 
@@ -139,4 +140,4 @@ def test_an_old_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     lines = ["a @ git+https://me:mine@one.example/a.git"]
-    assert (lines, {}) == without_git_logins(lines, tmp_path, {})
+    assert ([lines], {}) == without_git_logins([lines], tmp_path, {})

@@ -15,6 +15,8 @@ from tests.planted import found_below, found_in
 from tests.private_index import READER, TOKEN
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from tests.conftest import CommandLine
     from tests.private_index import PrivateIndex
 
@@ -132,8 +134,8 @@ def test_the_installers_lines_are_shown(online: CommandLine, wheels: os.PathLike
     assert b"Installing collected packages: beta" in shown
 
 
-def _read(file) -> bytes:
+def _read(file: FileIO) -> bytes:
     try:
-        return file.read(4096)
+        return file.read(4096) or b""
     except OSError:  # as a terminal ends on Linux
         return b""

@@ -1,4 +1,4 @@
-"""A reader that needs no disk."""
+"""A reader that needs no disk, and a target that is the same on every machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,29 @@ import errno
 import hashlib
 from typing import TYPE_CHECKING
 
+from terrastore.requirements.target import Target
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+MARKERS = {
+    "implementation_name": "cpython",
+    "implementation_version": "3.11.7",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_release": "6.1.0",
+    "platform_system": "Linux",
+    "platform_version": "#1 SMP",
+    "python_full_version": "3.11.7",
+    "python_version": "3.11",
+    "sys_platform": "linux",
+}
+
+
+def target(**markers: str) -> Target:
+    """Return a Python 3.11.7 on Linux, but for ``markers``; no wheel fits it."""
+    return Target(markers=MARKERS | markers, tags=list)
 
 
 class Shelf:
@@ -26,6 +47,9 @@ class Shelf:
 
     def digest(self, path: str) -> str:
         return digest(self.read(path))
+
+    def links(self, path: str) -> str:
+        return digest(b"links" + self.read(path))
 
 
 def digest(data: bytes) -> str:

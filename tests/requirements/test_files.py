@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from terrastore.errors import RequirementsError
 from terrastore.requirements import RequirementSet, read_requirements
-from terrastore.requirements.files import as_path
-from terrastore.requirements.lines import LineError
-from tests.requirements.shelf import Shelf, digest
+from terrastore.requirements.files import OPAQUE
+from terrastore.requirements.lines import Editable, Option, Wanted
+from tests.requirements.shelf import Shelf, digest, target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from terrastore.requirements.files import Said
 
 
 def read(
@@ -21,10 +24,26 @@ def read(
     *names: str,
     constraints: tuple[str, ...] = (),
     variables: Mapping[str, str] | None = None,
+    hear: Callable[[Said], None] | None = None,
 ) -> RequirementSet:
     """Read ``names`` among ``files``, the first file when none is named."""
     first = next(iter(files), "")
-    return read_requirements(names or (first,), constraints, reader=Shelf(files), variables=variables or {})
+    return read_requirements(
+        names or (first,), constraints, reader=Shelf(files), target=target(), variables=variables or {}, hear=hear
+    )
+
+
+def heard(files: Mapping[str, str | bytes], *names: str, variables: Mapping[str, str] | None = None) -> list[Said]:
+    """Return what an installer hears of files."""
+    lines: list[Said] = []
+    read(files, *names, variables=variables, hear=lines.append)
+    return lines
+
+
+def options(files: Mapping[str, str | bytes], *, variables: Mapping[str, str] | None = None) -> list[Option]:
+    """Return the options that an installer hears of a file, includes aside."""
+    found = [said.entry for said in heard(files, variables=variables) if isinstance(said.entry, Option)]
+    return [option for option in found if option.name not in {"--requirement", "--constraint"}]
 
 
 def refused(files: Mapping[str, str | bytes], *names: str, variables: Mapping[str, str] | None = None) -> str:
@@ -42,11 +61,11 @@ def test_sorted_and_folded() -> None:
 
 
 def test_several_files_make_one_set() -> None:
-    """Files and constraints that are named together are read together, and every one is a source."""
+    """Constraints and files that are named together are read together, and every one is a source."""
     files = {"a.txt": "one\n", "b.txt": "two\none\n", "c.txt": "one<2\n"}
     wanted = read(files, "a.txt", "b.txt", constraints=("c.txt",))
     assert (("one", "two"), ("one<2",)) == (wanted.requirements, wanted.constraints)
-    assert [(path, digest(text.encode())) for path, text in files.items()] == [
+    assert [(path, digest(files[path].encode())) for path in ("c.txt", "a.txt", "b.txt")] == [
         (source.path, source.sha256) for source in wanted.sources
     ]
 
@@ -54,7 +73,7 @@ def test_several_files_make_one_set() -> None:
 def test_an_empty_file_wants_nothing() -> None:
     """A file without a requirement is fine."""
     wanted = read({"a.txt": "# nothing yet\n"})
-    assert ((), (), (), {}) == (wanted.requirements, wanted.constraints, wanted.options, wanted.local)
+    assert ((), (), {}, ()) == (wanted.requirements, wanted.constraints, wanted.local, wanted.ignored)
 
 
 def test_includes_are_relative_to_the_including_file() -> None:
@@ -128,9 +147,19 @@ def test_a_requirements_file_inside_a_constraints_file() -> None:
 
 
 def test_includes_on_one_line() -> None:
-    """Options of one line are followed as if each stood on a line of its own."""
-    wanted = read({"a.txt": "-c limits.txt -r b.txt --pre\n", "b.txt": "one\n", "limits.txt": "one<2\n"})
-    assert (("one",), ("one<2",), ("--pre",)) == (wanted.requirements, wanted.constraints, wanted.options)
+    """Of several includes on a line pip follows the first -r; what it leaves out is told."""
+    wanted = read({"a.txt": "-c limits.txt -r b.txt --pre\n", "b.txt": "one\n"})
+    assert (("one",), ()) == (wanted.requirements, wanted.constraints)
+    assert (
+        "a.txt, line 1: pip ignores --constraint limits.txt here",
+        "a.txt, line 1: pip ignores --pre here",
+    ) == wanted.ignored
+
+
+def test_what_is_ignored_holds_no_secret() -> None:
+    """What pip reads and does nothing with is told without credentials and without the values of variables."""
+    wanted = read({"a.txt": "one -i https://${U}:secret@i.example/${T}\n"}, variables={"U": "secret", "T": "secret"})
+    assert ("a.txt, line 1: pip ignores --index-url 'https://i.example/${T}' here",) == wanted.ignored
 
 
 def test_includes_that_are_nested_too_deep() -> None:
@@ -150,49 +179,46 @@ def test_a_missing_include_is_named_with_who_includes_it() -> None:
     assert "deploy/nowhere.txt (included by deploy/a.txt) cannot be read: no such file or directory" == message
 
 
-@pytest.mark.parametrize("url", ["https://user:secret@files.example/a.txt", "http://files.example/a.txt"])
-def test_a_file_by_url_is_refused(url: str) -> None:
-    """A requirements file is a file; its URL is refused without its credentials."""
-    message = refused({}, url)
-    assert "files.example/a.txt is a URL" in message
-    assert "secret" not in message
+def test_files_by_url() -> None:
+    """A file may be read by its URL, and what it includes stands beside it; its credentials are not told."""
+    files = {
+        "a.txt": "-r https://user:secret@f.example/deploy/b.txt\n",
+        "https://user:secret@f.example/deploy/b.txt": "one\n-r ../c.txt\n",
+        "https://user:secret@f.example/c.txt": "two\n-r https://other.example/d.txt\n",
+        "https://other.example/d.txt": "three\n",
+    }
+    wanted = read(files)
+    assert ("one", "three", "two") == wanted.requirements
+    assert [
+        "a.txt",
+        "https://f.example/deploy/b.txt",
+        "https://f.example/c.txt",
+        "https://other.example/d.txt",
+    ] == [source.path for source in wanted.sources]
+
+
+def test_a_file_by_a_file_url() -> None:
+    """A file: URL names a file of this machine, and what it includes stands beside it."""
+    files = {"/srv/b c.txt": "one\n-r d.txt\n", "/srv/d.txt": "two\n"}
+    assert ("one", "two") == read(files, "file:///srv/b%20c.txt").requirements
 
 
 @pytest.mark.parametrize("including", ["a.txt", "deploy/a.txt"])
-def test_an_include_by_url_is_refused_without_its_secret(including: str) -> None:
-    """A URL that a file includes is refused as one, and its credentials are not told."""
+def test_a_url_that_leads_nowhere(including: str) -> None:
+    """What cannot be fetched is named with who includes it, without credentials."""
     message = refused({including: "-r https://user:secret@files.example/b.txt\n"})
-    assert "is a URL" in message
-    assert "secret" not in message
+    assert f"https://files.example/b.txt (included by {including}) cannot be read: no such file or directory" == message
 
 
-@pytest.mark.parametrize(
-    ("data", "encoding"),
-    [
-        pytest.param(b"# caf\xe9\none\n", "UTF-8", id="Latin-1"),
-        pytest.param(b"\xef\xbb\xbf# caf\xe9\n", "UTF-8", id="UTF-8 by its mark"),
-        pytest.param(b"\xff\xfeo", "UTF-16", id="half a character"),
-    ],
-)
-def test_an_undecodable_file_is_named(data: bytes, encoding: str) -> None:
-    """A file that is no text is refused by name, with the encoding it was taken for."""
-    assert f"a.txt is not {encoding} text" in refused({"a.txt": data})
+def test_an_undecodable_file_is_named() -> None:
+    """A file that is no text is refused by name."""
+    assert "a.txt: it is not UTF-8 text: invalid continuation byte at byte 5" == refused({"a.txt": b"# caf\xe9\none\n"})
 
 
-@pytest.mark.parametrize(
-    ("mark", "encoding"),
-    [
-        pytest.param(b"", "utf-8", id="none"),
-        pytest.param(b"\xef\xbb\xbf", "utf-8", id="UTF-8"),
-        pytest.param(b"\xff\xfe", "utf-16-le", id="UTF-16 LE"),
-        pytest.param(b"\xfe\xff", "utf-16-be", id="UTF-16 BE"),
-        pytest.param(b"\xff\xfe\x00\x00", "utf-32-le", id="UTF-32 LE"),
-        pytest.param(b"\x00\x00\xfe\xff", "utf-32-be", id="UTF-32 BE"),
-    ],
-)
-def test_byte_order_marks(mark: bytes, encoding: str) -> None:
-    """A byte order mark says what the encoding is, and is no part of the text."""
-    assert ("one",) == read({"a.txt": mark + "one\n# café\n".encode(encoding)}).requirements
+def test_a_declared_encoding() -> None:
+    """A file is read in the encoding that it declares (PEP 263)."""
+    (said,) = heard({"a.txt": b"# coding: latin-1\n./caf\xe9\n", "./caf\u00e9": b""})
+    assert "./caf\u00e9" == said.text
 
 
 def test_an_error_names_the_first_line_of_a_continued_one() -> None:
@@ -206,7 +232,8 @@ def test_an_error_names_the_first_line_of_a_continued_one() -> None:
     "line",
     [
         "one ! https://user:secret@files.example/one.zip",
-        "--no-such-option https://user:secret@index.example/",
+        "--pre=https://user:secret@index.example/",
+        "./one-1.zip?https://user:secret@index.example/",
         "-e https://user:secret@git.example/one",
     ],
 )
@@ -224,12 +251,55 @@ def test_an_error_shows_variables_by_name() -> None:
     assert "secret" not in message
 
 
-@pytest.mark.parametrize("line", ["-e .", "-e ./here", "--editable=../there", "-e file:///srv/one", "-e one"])
-def test_editables_are_refused(line: str) -> None:
-    """An editable install of a directory would point outside of the environment; the error says so."""
-    message = refused({"a.txt": f"\n{line}\n"})
-    assert message.startswith("a.txt, line 2: ")
-    assert "editable" in message
+@pytest.mark.parametrize("line", ["--frobnicate", "one==1 --frobnicate=https://u:secret@i.example/", "--target x"])
+def test_what_nobody_understands(line: str) -> None:
+    """A line with an option that is not known here counts as it is written, and the installer gets it as it is."""
+    (said,) = heard({"a.txt": line})
+    assert (None, line) == (said.entry, said.text)
+    assert (OPAQUE + line.replace("u:secret@", ""),) == read({"a.txt": line}).requirements
+    assert (OPAQUE + line.replace("u:secret@", ""),) == read({"a.txt": "-c c.txt", "c.txt": line}).constraints
+
+
+PROJECT = '[project]\nname = "One.Two"\nversion = "1"\ndependencies = ["three"]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [("-e .", "."), ("--editable=../there", "../there"), ("-e file:///srv/one", "/srv/one"), ("-e here", "here")],
+)
+def test_editables(line: str, path: str) -> None:
+    """A project on this machine may be edited; what it needs is what counts."""
+    files: dict[str, str | bytes] = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
+    wanted = read(files)
+    assert (f"-e one-two @ {wanted.local[path]}",) == wanted.requirements
+    assert wanted.local[path].startswith("needs:")
+    assert [os.path.abspath(path)] == list(wanted.projects)
+    (said,) = heard(files)
+    assert isinstance(said.entry, Editable)
+    assert wanted.requirements == read(files | {f"{path}/one.py": "changed = True\n"}).requirements
+    needs_other = files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}
+    assert wanted.requirements != read(needs_other).requirements
+
+
+@pytest.mark.parametrize("metadata", ["", "[project]\n", PROJECT + 'dynamic = ["dependencies"]\n', "not toml"])
+def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
+    """Without running its backend nobody knows what such a project needs, so all of its content counts."""
+    files: dict[str, str | bytes] = {"a.txt": "-e ./one[B,a]\n", "./one": b"content"}
+    files["./one/pyproject.toml"] = metadata
+    assert (f"-e directory[a,b] @ sha256:{digest(b'content')}",) == read(files).requirements
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.txt": "\n-e ./nowhere\n"}, "a.txt, line 2: '-e ./nowhere' cannot be used: there is no ./nowhere"),
+        ({"a.txt": "\n-e ./one\n", "./one": ""}, "a.txt, line 2: '-e ./one' cannot be used: ./one is no project"),
+        ({"a.txt": "-c b.txt", "b.txt": "-e ."}, "b.txt, line 1: '-e .' cannot be used: a constraint cannot be"),
+    ],
+)
+def test_editables_that_are_refused(files: Mapping[str, str], message: str) -> None:
+    """What is no project cannot be edited, nor can a constraint be."""
+    assert refused(files).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +316,14 @@ def test_editables_from_version_control_are_accepted(line: str, expected: str) -
     assert (expected,) == read({"a.txt": line}).requirements
 
 
+def test_markers_are_evaluated() -> None:
+    """A true marker is as good as none, and a line whose marker is false is not there, but the installer hears it."""
+    text = "one ; python_version < '3.12'\ntwo ; sys_platform == 'win32'\n./nowhere ; os_name == 'nt'\n"
+    wanted = read({"a.txt": text})
+    assert (("one",), {}) == (wanted.requirements, wanted.local)
+    assert text.splitlines() == [said.text for said in heard({"a.txt": text})]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -253,10 +331,10 @@ def test_editables_from_version_control_are_accepted(line: str, expected: str) -
         pytest.param("one==${V_2}", "one==2", id="digits and underscore"),
         pytest.param("one==${V}.${V_2}", "one==1.2", id="several"),
         pytest.param("${NAME}>1", "two>1", id="anywhere"),
-        pytest.param("one ; os_name == '${UNSET}'", 'one ; os_name == "${UNSET}"', id="unset stays"),
-        pytest.param("one ; os_name == '${EMPTY}'", 'one ; os_name == "${EMPTY}"', id="empty stays"),
-        pytest.param("one ; os_name == '${lower}'", 'one ; os_name == "${lower}"', id="lower case stays"),
-        pytest.param("one ; os_name == '$V'", 'one ; os_name == "$V"', id="no braces"),
+        pytest.param("one===${UNSET}", "one===${UNSET}", id="unset stays"),
+        pytest.param("one===${EMPTY}", "one===${EMPTY}", id="empty stays"),
+        pytest.param("one===${lower}", "one===${lower}", id="lower case stays"),
+        pytest.param("one===$V", "one===$V", id="no braces"),
         pytest.param("one @ https://${V}@f.example/a.zip", "one @ https://f.example/a.zip", id="credentials"),
         pytest.param("https://f.example/${V}/a.zip", "https://f.example/${V}/a.zip", id="never inside a URL"),
         pytest.param("git+https://g.example/${NAME}@1", "git+https://g.example/${NAME}@1", id="nor of a repository"),
@@ -273,46 +351,51 @@ def test_variables(line: str, expected: str) -> None:
 def test_variables_in_paths(line: str) -> None:
     """What is named by path, or by a file URL, is looked at where the values of variables say."""
     wanted = read({"a.txt": line, "/srv/one.whl": b"wheel"}, variables={"WHERE": "/srv"})
-    assert (line.replace("${WHERE}", "/srv"),) == wanted.requirements
-    assert {"/srv/one.whl": digest(b"wheel")} == wanted.local
+    name = "one" if "@" in line else "one.whl"
+    assert (f"{name} @ sha256:{digest(b'wheel')}",) == wanted.requirements
+    assert {"/srv/one.whl": f"sha256:{digest(b'wheel')}"} == wanted.local
 
 
 def test_variables_in_options() -> None:
-    """Includes and options take the values of variables; credentials in a value are dropped."""
-    wanted = read(
-        {
-            "a.txt": "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/${TOKEN}\n",
-            "d/b.txt": "one",
-        },
-        variables={"WHERE": "d", "INDEX": "https://user:secret@index.example/simple", "TOKEN": "secret"},
-    )
-    assert ("one",) == wanted.requirements
-    assert (
-        "--index-url https://index.example/simple",
-        "--extra-index-url https://x.example/${TOKEN}",
-    ) == wanted.options
+    """Includes and options take the values of variables."""
+    text = "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n"
+    files = {"a.txt": text, "d/b.txt": "one"}
+    variables = {"WHERE": "d", "INDEX": "https://index.example/simple", "TOKEN": "secret"}
+    assert ("one",) == read(files, variables=variables).requirements
+    assert [
+        Option("--index-url", "https://index.example/simple"),
+        Option("--extra-index-url", "https://secret@x.example/"),
+    ] == options(files, variables=variables)
+    assert frozenset({"TOKEN"}) == read(files, variables=variables).url_variables
 
 
 @pytest.mark.parametrize(
-    ("line", "path"),
+    ("line", "path", "name"),
     [
-        ("./one.whl", "./one.whl"),
-        ("../one.whl", "../one.whl"),
-        ("one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl"),
-        ("./one[extra] ; python_version < '4'", "./one"),
-        ("./one;python_version<'4'", "./one"),
-        ("libs/one", "libs/one"),
-        (".[extra]", "."),
-        ("file:///srv/one.whl", "/srv/one.whl"),
-        ("file:///srv/with%20space.whl", "/srv/with space.whl"),
-        ("one @ file:///srv/one.whl", "/srv/one.whl"),
+        ("./one.whl", "./one.whl", "one.whl"),
+        ("../one.whl", "../one.whl", "one.whl"),
+        ("one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl"),
+        ("./one[extra] ; python_version < '4'", "./one", "directory[extra]"),
+        ("./one;python_version<'4'", "./one", "directory"),
+        ("libs/one", "libs/one", "directory"),
+        (".[extra]", ".", "directory[extra]"),
+        ("file:///srv/one.whl", "/srv/one.whl", "one.whl"),
+        ("file:///srv/with%20space.whl", "/srv/with space.whl", "with space.whl"),
+        ("one @ file:///srv/one.whl", "/srv/one.whl", "one"),
     ],
 )
-def test_local_files_by_digest(line: str, path: str) -> None:
+def test_local_files_by_content(line: str, path: str, name: str) -> None:
     """What is named by path is looked at, from the working directory, not from beside the file that names it."""
     wanted = read({"deploy/a.txt": line, path: b"wheel"})
-    assert (line,) == wanted.requirements
-    assert {path: digest(b"wheel")} == wanted.local
+    assert (f"{name} @ sha256:{digest(b'wheel')}",) == wanted.requirements
+    assert {path: f"sha256:{digest(b'wheel')}"} == wanted.local
+
+
+def test_where_a_local_file_stands_does_not_count() -> None:
+    """The same file elsewhere is the same requirement."""
+    files = {"/srv/a/one.whl": b"wheel", "./one.whl": b"wheel"}
+    here, there = read({"a.txt": "./one.whl", **files}), read({"a.txt": "file:///srv/a/one.whl", **files})
+    assert here.requirements == there.requirements
 
 
 def test_local_files_in_constraints() -> None:
@@ -320,7 +403,7 @@ def test_local_files_in_constraints() -> None:
     wanted = read(
         {"a.txt": "one\n", "c.txt": "one @ file:///srv/one.whl", "/srv/one.whl": b"wheel"}, constraints=("c.txt",)
     )
-    assert {"/srv/one.whl": digest(b"wheel")} == wanted.local
+    assert (f"one @ sha256:{digest(b'wheel')}",) == wanted.constraints
 
 
 def test_a_missing_local_file_is_named() -> None:
@@ -335,78 +418,39 @@ def test_a_malformed_file_url_is_named(line: str) -> None:
     assert refused({"a.txt": f"{line}\n"}).startswith("a.txt, line 1: ")
 
 
-@pytest.mark.parametrize(
-    ("local", "expected"),
-    [
-        ("libs/one", "libs/one"),
-        ("~/one", "/home/me/one"),
-        ("file:///srv/with%20space.whl", "/srv/with space.whl"),
-        ("file:one.whl", "one.whl"),
-    ],
-)
-def test_as_path(monkeypatch: pytest.MonkeyPatch, local: str, expected: str) -> None:
-    """A path is itself, below home where it says so; a file URL names one."""
-    monkeypatch.setenv("HOME", "/home/me")
-    assert expected == as_path(local)
+def test_an_include_by_a_malformed_file_url_is_named() -> None:
+    """A file URL that is none is refused by name."""
+    message = refused({"a.txt": "-r file://[srv\n"})
+    assert "file://[srv (included by a.txt) cannot be read: file://[srv is no url" == message
 
 
-def test_what_names_no_path() -> None:
-    """A malformed file URL names nothing."""
-    with pytest.raises(LineError):
-        as_path("file://[srv")
+def test_an_installer_hears_every_line() -> None:
+    """Lines are heard in their order, constraints first, as pip reads them, with where each stands."""
+    files = {"a.txt": "--pre\nOne == 1 --pre\n-r b.txt\n-c c.txt\n", "b.txt": "two\n", "c.txt": "\nthree<3\n"}
+    assert [
+        ("--pre", False, "a.txt, line 1"),
+        ("One == 1", False, "a.txt, line 2"),
+        ("--requirement b.txt", False, "a.txt, line 3"),
+        ("two", False, "b.txt, line 1"),
+        ("--constraint c.txt", False, "a.txt, line 4"),
+        ("three<3", True, "c.txt, line 2"),
+    ] == [(said.text, said.constraint, said.where) for said in heard(files)]
 
 
 def test_options_keep_their_order() -> None:
-    """Options are kept as they come, by their long names, and without credentials."""
-    wanted = read(
-        {
-            "a.txt": "--pre\n--no-binary one\n-r b.txt\n--only-binary=:all:\n",
-            "b.txt": "-i https://user:secret@index.example/simple\n--extra-index-url https://b.example/\n",
-        }
-    )
-    assert (
-        "--pre",
-        "--no-binary one",
-        "--index-url https://index.example/simple",
-        "--extra-index-url https://b.example/",
-        "--only-binary :all:",
-    ) == wanted.options
-
-
-def test_the_last_index_url_stays_last() -> None:
-    """The last of several index URLs is the one pip uses, so it decides, even when it was said before."""
-    a, b = "-i https://a.example/\n", "-i https://b.example/\n"
-    assert read({"a.txt": a + b}).options != read({"a.txt": a + b + a}).options
-    first, second = "--index-url https://a.example/", "--index-url https://b.example/"
-    assert (first, second, first) == read({"a.txt": a + b + a}).options
-
-
-@pytest.mark.parametrize("option", ["--index-url", "--extra-index-url", "--find-links"])
-def test_the_query_of_an_index_is_dropped(option: str) -> None:
-    """What stands behind a question mark or a hash tells who asks, not which index."""
-    wanted = read({"a.txt": f"{option} https://user:secret@index.example/simple?token=secret#secret\n"})
-    assert (f"{option} https://index.example/simple",) == wanted.options
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("--no-index --pre", ("--no-index", "--pre")),
-        (
-            "-i https://a.example/ --extra-index-url https://b.example/",
-            ("--index-url https://a.example/", "--extra-index-url https://b.example/"),
-        ),
-        ("--no-binary one --no-binary two", ("--no-binary one", "--no-binary two")),
-    ],
-)
-def test_several_options_on_one_line(line: str, expected: tuple[str, ...]) -> None:
-    """pip follows every option of a line, so every one counts."""
-    assert expected == read({"a.txt": line}).options
-
-
-def test_a_trusted_host_does_not_count() -> None:
-    """How a host is trusted does not change what is installed."""
-    assert () == read({"a.txt": "--trusted-host index.example\n"}).options
+    """Options are heard as they come, by their long names, as often as they are said."""
+    files = {
+        "a.txt": "--pre\n--no-binary one\n-r b.txt\n--only-binary=:all:\n--pre\n",
+        "b.txt": "-i https://user:secret@index.example/simple\n--trusted-host i.example\n",
+    }
+    assert [
+        Option("--pre"),
+        Option("--no-binary", "one"),
+        Option("--index-url", "https://user:secret@index.example/simple"),
+        Option("--trusted-host", "i.example"),
+        Option("--only-binary", ":all:"),
+        Option("--pre"),
+    ] == options(files)
 
 
 @pytest.mark.parametrize(
@@ -417,21 +461,41 @@ def test_a_trusted_host_does_not_count() -> None:
         pytest.param("deploy/a.txt", {"wheels": b"1"}, "wheels", id="else from the working directory"),
     ],
 )
-def test_find_links_by_content(including: str, files: Mapping[str, bytes], place: str) -> None:
-    """A folder of distributions is looked for beside the file, then from the working directory, and digested."""
-    wanted = read({including: "--find-links wheels\n", **files})
-    assert (f"--find-links {place}",) == wanted.options
-    assert {place: digest(b"1")} == wanted.local
+def test_folders_of_distributions(including: str, files: Mapping[str, bytes], place: str) -> None:
+    """A folder of distributions is looked for beside the file, else from the working directory, and named so."""
+    assert [Option("--find-links", os.path.abspath(place))] == options({including: "--find-links wheels\n", **files})
 
 
-def test_find_links_by_url() -> None:
-    """A page of distributions is not looked at."""
-    wanted = read({"a.txt": "-f https://user:secret@files.example/links.html\n"})
-    assert (("--find-links https://files.example/links.html",), {}) == (wanted.options, wanted.local)
+def test_a_page_of_distributions() -> None:
+    """A page of distributions is heard as it is written."""
+    url = "https://user:secret@files.example/links.html"
+    assert [Option("--find-links", url)] == options({"a.txt": f"-f {url}\n"})
 
 
-def test_missing_find_links_are_named() -> None:
-    """A folder that is not there is an error."""
-    assert "a.txt, line 1: '-f wheels' cannot be used: wheels: no such file or directory" == refused(
-        {"a.txt": "-f wheels"}
-    )
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one\n", ("one",)),
+        ("one==1\n", ()),
+        ("one>=1\none==1\n", ()),
+        ("one>=1\n-c c.txt\n", ()),
+        ("two>=1\n-c c.txt\n", ("two>=1",)),
+        ("one @ git+https://g.example/one@main\n", ("one @ git+https://g.example/one@main",)),
+        ("./one.whl\nhttps://f.example/two.zip\n", ()),
+        ("one ; os_name == 'nt'\n", ()),
+    ],
+)
+def test_what_is_not_pinned(text: str, expected: tuple[str, ...]) -> None:
+    """A requirement that neither it nor another line fixes may come to something else tomorrow."""
+    assert expected == read({"a.txt": text, "c.txt": "one==1\n", "./one.whl": b""}).unpinned
+
+
+def test_whether_there_are_hashes() -> None:
+    """One hash anywhere is enough, as pip has it even behind a false marker."""
+    assert not read({"a.txt": "one==1\ntwo==2\n"}).has_hashes
+    assert read({"a.txt": "one==1 --hash=sha256:aa\ntwo==2\n"}).has_hashes
+    assert read({"a.txt": "one==1 ; os_name == 'nt' --hash=sha256:aa\ntwo==2\n"}).has_hashes
+    assert read({"a.txt": "one==1\n-c c.txt\n", "c.txt": "two==1 --hash=sha256:aa"}).has_hashes
+    (said,) = heard({"a.txt": "one==1 --hash=sha256:aa\n"})
+    assert isinstance(said.entry, Wanted)
+    assert said.entry.has_hash

@@ -1,0 +1,23 @@
+"""What requirements are read for: the interpreter and the machine that they are to be installed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from packaging.tags import Tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Facts of an interpreter and its host.
+
+    ``markers`` is the environment of markers (PEP 508) without ``extra``; ``tags`` returns the tags of wheels that fit,
+    the best first (PEP 425), and is asked by those alone who choose among wheels.
+    """
+
+    markers: Mapping[str, str]
+    tags: Callable[[], Sequence[Tag]]
