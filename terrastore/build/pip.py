@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
@@ -35,6 +37,7 @@ _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
 _PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
+_NAMING_PLACES: Final = ("--index-url ", "--extra-index-url ", "--find-links ", "--proxy ")
 
 
 class Pip:
@@ -42,6 +45,7 @@ class Pip:
 
     name: ClassVar[str] = "pip"
     needs_pip: ClassVar[bool] = True
+    notes: ClassVar[re.Pattern[str]] = re.compile(r"http[^/]*/(.*/)?[^./]+|wheels/.*/origin\.json")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         if not isinstance(recipe.said, ForPip):
@@ -50,9 +54,17 @@ class Pip:
         self._recipe = recipe
         self._said = recipe.said
         self._work = work
+        self.cache = cache / "pip"
+        settings = {f"--{name} {value}" for name, value in recipe.said.settings.items()}
+        lines = [*recipe.said.options(), *recipe.said.requirements, *recipe.said.constraints, *settings]
+        places = [line for line in lines if line.startswith(_NAMING_PLACES)]
+        redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
+        self._places_are_secret = any(redactor.redacted(place) != place for place in places)
+        said = (recipe.said.requirements, recipe.said.constraints)
+        (self._requirements, self._constraints), for_git = without_git_logins(said, Path(work), os.environ)
         # pip gets the settings that the key was made of, and reads none by itself.
         variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
-            "PIP_CACHE_DIR": str(cache / "pip"),
+            "PIP_CACHE_DIR": str(self.cache),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_COLOR": "1",
@@ -60,10 +72,10 @@ class Pip:
             "PIP_PROGRESS_BAR": "off",
         }
         self.compilers = Compilers(cache, work)
-        variables |= self.compilers.variables()
+        variables |= self.compilers.variables() | for_git
         self._kept = f"{work}/wheels"
         self._shelved = WithShelf(recipe.shelf, work) if recipe.shelf else None
-        self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.requirements:
@@ -87,7 +99,7 @@ class Pip:
     def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
         written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
         flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
-        self._pip(python, ["install", *flags, f"--requirement={written}"], phase)
+        self._pip(python, ["install", *flags, *self._in_process(), f"--requirement={written}"], phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         self._pip(python, ["uninstall", "--yes", *names], phase)
@@ -150,12 +162,22 @@ class Pip:
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
         if self._said.no_deps:
             yield "--no-deps"
-        lines = self._said.requirements
+        if self._shelved is None:
+            yield from self._in_process()
+        lines = self._requirements
         if self._shelved:
             lines = list(map(self._shelved.admitting, lines))
         yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *lines])}"
-        if self._said.constraints:
-            yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
+        if self._constraints:
+            yield f"--constraint={self._written(_CONSTRAINTS, self._constraints)}"
+
+    def _in_process(self) -> Iterator[str]:
+        """Yield what keeps pip from starting another one, with every place it looks at among its arguments, for builds.
+
+        Everybody on the machine could read these.
+        """
+        if self._places_are_secret:
+            yield "--use-feature=inprocess-build-deps"
 
     def _written(self, name: str, lines: Sequence[str]) -> Path:
         path = Path(self._work, name)

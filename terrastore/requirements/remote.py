@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import netrc
+import os
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -19,7 +20,7 @@ _LIMIT: Final = 16 * 1024 * 1024
 def fetch(url: str) -> bytes:
     """Return what an http or https URL leads to, redirects followed, by the proxies and certificates of the machine.
 
-    Credentials come from the URL, else from netrc(5), and go to that host alone.
+    Credentials come from the URL, else from netrc(5) or what ``NETRC`` names, and go to that host alone.
 
     :raises OSError: when it cannot be had within 20 seconds, or has more than 16 MiB; the text says why
     """
@@ -51,6 +52,6 @@ def _login(user: str | None, password: str | None, host: str) -> tuple[str, str]
     if user is not None or password is not None:
         return unquote(user or ""), unquote(password or "")
     with suppress(OSError, netrc.NetrcParseError):
-        if (found := netrc.netrc().authenticators(host)) is not None:
+        if (found := netrc.netrc(os.environ.get("NETRC")).authenticators(host)) is not None:
             return found[0], found[2]
     return None
