@@ -59,13 +59,13 @@ class Uv:
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.requirements:
-            self._install(python, list(self._arguments()), self._said.requirements, self._constraints(), phase)
+            self._install(python, [*self._solving()], self._said.requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
         if self._said.requirements:
-            arguments = ["--dry-run", *self._arguments()]
+            arguments = ["--dry-run", *self._solving()]
             said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
         return Resolved(
@@ -101,7 +101,7 @@ class Uv:
             command += ("--constraints", path)
         return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
 
-    def _arguments(self) -> Iterator[str]:
+    def _solving(self) -> Iterator[str]:
         yield from self._said.arguments
         if self._said.no_deps:
             yield "--no-deps"

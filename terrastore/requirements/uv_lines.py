@@ -185,10 +185,10 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
-        self._is_hashed = False
         self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
         # uv takes no quotes away.
         self.requirements.append(f"-e {editable.text}")
+        self._is_hashed = False
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
