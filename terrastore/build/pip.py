@@ -6,7 +6,9 @@ import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
+from terrastore.archive.installed import head
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
@@ -53,7 +55,7 @@ class Pip:
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
+        if self._said.resolved:
             self._pip(python, ["install", *self._arguments()], phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
@@ -61,20 +63,24 @@ class Pip:
         return version
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
-        if self._said.requirements:
+        if self._said.resolved:
             self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
-        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
-        origins = {name: each["download_info"] for name, each in found}
+        found = {normalised(each["metadata"]["name"]): each for each in _installed(self._outcome)}
+        if not self._recipe.seed:
+            found.pop(self.name, None)  # not even a requirement makes it stay
+        commits = {name: _commit(each["download_info"]) for name, each in found.items()}
+        projects = {os.path.realpath(each.directory) for each in self._said.projects.values()}
         return Resolved(
-            versions={name: each["metadata"]["version"] for name, each in found},
-            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
-            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+            versions={name: each["metadata"]["version"] for name, each in found.items()},
+            commits={name: commit for name, commit in commits.items() if commit},
+            edited=frozenset(name for name, each in found.items() if _edited_at(each["download_info"]) in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
-        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
-        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
-        self._pip(python, ["install", *flags, f"--requirement={written}"], phase)
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
+        options = [each for each in self._said.options() if each != "--require-hashes"]
+        flags = ["--no-compile", "--no-warn-script-location", "--no-deps"]
+        flags += () if isolated else ("--no-build-isolation",)
+        self._pip(python, ["install", *flags, f"--requirement={self._written(_PROJECTS, [*options, *lines])}"], phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         self._pip(python, ["uninstall", "--yes", *names], phase)
@@ -98,7 +104,7 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
-        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._said.requirements])}"
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._said.resolved])}"
         if self._said.constraints:
             yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
 
@@ -126,6 +132,17 @@ def _origins(report: Path) -> Origins:
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _edited_at(origin: dict[str, Any]) -> str:
+    """Return the directory of what is to be edited, "" for anything else (PEP 610)."""
+    is_edited = origin.get("dir_info", {}).get("editable")
+    return os.path.realpath(unquote(urlsplit(origin["url"]).path)) if is_edited else ""
+
+
+def _commit(origin: dict[str, Any]) -> str | None:
+    """Return the commit of what is from a repository; pip tells none of what is to be edited, but it is checked out."""
+    return origin["vcs_info"]["commit_id"] if "vcs_info" in origin else head(_edited_at(origin))
 
 
 def _installed(report: Path) -> list[dict[str, Any]]:

@@ -35,7 +35,8 @@ _STATUS: Final = re.compile(
 )
 # Of what it has not built yet it tells no version.
 _PLANNED: Final = re.compile(
-    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
+    r" \+ (?P<name>[^\s=]+)(?:==(?P<version>\S+))?"
+    r"(?: (?:\(from|@) (?P<place>\S*?)(?:@(?P<commit>[0-9a-f]{40}))?(?:#\S*)?\)?)?"
 )
 _NOISE: Final = ("Using Python ",)
 _MADE_HERE: Final = "uv_build.json"
@@ -65,25 +66,27 @@ class Uv:
         self.tools = Tools(cache, work, hidden=hidden, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
-            self._install(python, self._said.arguments, self._said.requirements, self._constraints(), phase)
+        if self._said.resolved:
+            self._install(python, self._said.arguments, self._said.resolved, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
-        if self._said.requirements:
+        if self._said.resolved:
             arguments = ["--dry-run", *self._said.arguments]
-            said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
+            said = self._install(python, arguments, self._said.resolved, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}
         return Resolved(
             versions={name: match["version"] or "" for name, match in found},
             commits={name: match["commit"] for name, match in found if match["commit"]},
-            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+            edited=frozenset(name for name, match in found if match["place"] in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
         arguments = [each for each in self._said.arguments if each != "--require-hashes"]
-        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+        arguments += ("--no-deps", "--no-require-hashes", *(() if isolated else ("--no-build-isolation",)))
+        self._install(python, arguments, lines, (), phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]

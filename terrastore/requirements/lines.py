@@ -163,6 +163,19 @@ class Editable:
     extras: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
+    @property
+    def directory(self) -> str:
+        """The project's directory, absolute.
+
+        :raises LineError: when ``local`` is no path
+        """
+        return os.path.abspath(as_path(self.local or ""))
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it names one commit, or a project on this machine."""
+        return self.local is not None or bool(_COMMIT.search(self.text.partition("#")[0]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:

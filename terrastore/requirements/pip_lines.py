@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
-from terrastore.requirements.lines import LineError, Option, Wanted, as_path, is_url
+from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
 from terrastore.requirements.pip import shaping
 from terrastore.requirements.resolution import SETTINGS, Resolution
 
@@ -22,8 +22,9 @@ class ForPip:
     """Hears options and the lines of requirements files, and says them to pip.
 
     ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials.
-    ``origins`` tells where each of them was said, by (whether it is a constraint, its number from 1). ``settings`` are
-    those of the machine that say something else than where and how to look.
+    ``origins`` tells where each of them was said, by (whether it is a constraint, its number from 1); ``projects`` are
+    those on this machine that are to be edited, by their lines. ``settings`` are those of the machine that say
+    something else than where and how to look.
     """
 
     def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
@@ -38,6 +39,7 @@ class ForPip:
         self.requirements: list[str] = []
         self.constraints: list[str] = []
         self.origins: dict[tuple[bool, int], str] = {}
+        self.projects: dict[str, Editable] = {}
         self._has_hashes = False
 
     def hear(self, said: Said) -> None:
@@ -53,6 +55,8 @@ class ForPip:
         lines.append(said.text)
         self.origins[said.constraint, len(lines)] = said.where
         self._has_hashes |= isinstance(said.entry, Wanted) and said.entry.has_hash
+        if isinstance(said.entry, Editable) and said.entry.local is not None:
+            self.projects[said.text] = said.entry
 
     def option(self, option: Option) -> None:
         """Take an option of the command line, before any line.
@@ -84,6 +88,11 @@ class ForPip:
             said = {name: value for name, value in said.items() if name not in _OF_INDEXES}
             said["require-hashes"] = True
         return said
+
+    @property
+    def resolved(self) -> list[str]:
+        """Lines of requirements that pip resolves: no hash can fix a project, so where all must have one it waits."""
+        return [line for line in self.requirements if not self.demands_hashes or line not in self.projects]
 
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""

@@ -84,7 +84,8 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine.
+    that tells none; ``projects`` those on this machine that are to be edited, by their lines. ``settings`` are those
+    of the machine.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
@@ -96,7 +97,7 @@ class ForUv:
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
-        self.edited: set[str] = set()
+        self.projects: dict[str, Editable] = {}
 
     def hear(self, said: Said) -> None:
         """Take a line.
@@ -135,6 +136,11 @@ class ForUv:
         """Whether nothing is installed that no hash fixes."""
         return "--require-hashes" in self.arguments or self.settings.demands_hashes
 
+    @property
+    def resolved(self) -> list[str]:
+        """Lines of requirements that uv resolves: no hash can fix a project, so where all must have one it waits."""
+        return [line for line in self.requirements if not self.demands_hashes or line not in self.projects]
+
     def canonical(self, index: Callable[[str], str]) -> dict[str, Any]:
         """Return what a key says of where and how uv looks; ``index`` names one without credentials.
 
@@ -170,9 +176,10 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
-        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
         # uv takes no quotes away.
-        self.requirements.append(f"-e {editable.text}")
+        line = f"-e {editable.text}"
+        self.projects[line] = editable
+        self.requirements.append(line)
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
