@@ -71,7 +71,11 @@ def commit(tree: str, distribution: Distribution) -> str | None:
     """
     try:
         origin = json.loads(read(tree, f"{distribution.info}/direct_url.json"))
-        found = origin["vcs_info"]["commit_id"] if "vcs_info" in origin else head(unquote(urlsplit(origin["url"]).path))
+        found = (
+            origin["vcs_info"]["commit_id"]
+            if "vcs_info" in origin
+            else head(unquote(urlsplit(str(origin["url"])).path))
+        )
     except (ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None

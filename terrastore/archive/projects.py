@@ -38,7 +38,7 @@ def projects(root: str) -> Iterator[Project]:
         try:
             with open(os.path.join(root, info, "direct_url.json"), "rb") as file:
                 origin = json.load(file)
-            place = unquote(urlsplit(origin["url"]).path)
+            place = unquote(urlsplit(str(origin["url"])).path)
             is_edited = origin["dir_info"]["editable"] is True
         except (OSError, ValueError, LookupError, TypeError):
             continue  # of an index, of a repository, or broken

@@ -73,7 +73,8 @@ class Uv:
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
         if self._said.resolved:
-            arguments = ["--dry-run", *self._said.arguments]
+            # Else it takes an index for what it was ten minutes ago.
+            arguments = ["--dry-run", "--refresh", *self._said.arguments]
             said = self._install(python, arguments, self._said.resolved, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
         projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}

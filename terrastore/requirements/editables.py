@@ -45,7 +45,7 @@ def identity_of_project(reader: Reader, path: str, extras: Sequence[str]) -> tup
     uv = _table(document, "tool", "uv")
     said |= {f"uv.{field}": uv[field] for field in _OF_UV if field in uv} | {"extras": list(extras)}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return str(canonicalize_name(said["name"])), f"{NEEDS}{hashlib.sha256(text.encode()).hexdigest()}"
+    return said["name"], f"{NEEDS}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) -> str:
@@ -71,7 +71,7 @@ def _of_project(document: dict[str, Any]) -> dict[str, Any] | None:
     dynamic = project.get("dynamic", [])
     if not isinstance(project.get("name"), str) or not isinstance(dynamic, list) or set(dynamic) & set(_DYNAMIC_NEEDS):
         return None
-    return {field: project[field] for field in ("name", *_NEEDS) if field in project}
+    return {field: project[field] for field in _NEEDS if field in project} | {"name": _name(project)}
 
 
 def _of_poetry(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -82,7 +82,11 @@ def _of_poetry(document: dict[str, Any]) -> dict[str, Any] | None:
     said = [one for each in dependencies.values() for one in (each if isinstance(each, list) else [each])]
     if any(isinstance(one, dict) and one.keys() & {"path", "develop"} for one in said):
         return None
-    return {"name": poetry["name"], "dependencies": dependencies, "extras of poetry": poetry.get("extras", {})}
+    return {"name": _name(poetry), "dependencies": dependencies, "extras of poetry": poetry.get("extras", {})}
+
+
+def _name(table: dict[str, Any]) -> str:
+    return str(canonicalize_name(table["name"]))
 
 
 def _table(document: dict[str, Any], *names: str) -> dict[str, Any]:
