@@ -92,7 +92,7 @@ def test_which_are_there(environment: Path) -> None:
 
 
 def test_move(environment: Path) -> None:
-    """Its scripts lead to the new place and its RECORD says so; nothing else is touched, and twice is as good as once."""
+    """Its scripts lead to the new place and its RECORD says so; nothing else is touched, and again too."""
     packages, old = environment / "lib/python3.11/site-packages", f"{environment.parent}/old"
     before = {path: path.read_bytes() for path in environment.rglob("*") if path.is_file()}
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Projects that are installed to be edited: what they need comes from the store, they themselves from where they are."""
+"""Projects that are installed to be edited: what they need comes from the store, they from where they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from tests.end_to_end import projects
 from tests.end_to_end.examine import contents, examine
 from tests.end_to_end.projects import run, write_small
 from tests.package_index import package_index
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.network
 
@@ -60,9 +63,7 @@ def beside(target: Path) -> list[str]:
 
 
 def test_every_backend(shop: CommandLine) -> None:
-    """Of setuptools in every layout, hatchling, poetry-core and flit-core: scripts lead to the target, code is where it
-    was written, and the archive has nothing of any of them.
-    """
+    """Scripts lead to the target, code is where it was written, and the archive has nothing of any project."""
     for name, files in projects.EVERY_KIND.items():
         projects.write(shop.cwd / name, name, files)
     shop.write("requirements.txt", "".join(f"-e ./{name}\n" for name in projects.EVERY_KIND))
@@ -80,15 +81,15 @@ def test_every_backend(shop: CommandLine) -> None:
     shop.ok("verify", str(target))
     (archive,) = (shop.store / "v1/archives").rglob("*.zst")
     stream = projects.unpacked(archive)
-    files = projects.members(stream)
-    found = [path for path in files for name in projects.EVERY_KIND if re.search(rf"\b_*{name}\b", path)]
+    there = projects.members(stream)
+    found = [path for path in there for name in projects.EVERY_KIND if re.search(rf"\b_*{name}\b", path)]
     assert [] == found
     assert (-1, -1) == (stream.find(b"mark of"), stream.find(str(shop.cwd).encode()))
-    assert {"beta", "pip"} == {each["name"] for each in json.loads(files[".terrastore/manifest.json"])["packages"]}
+    assert {"beta", "pip"} == {each["name"] for each in json.loads(there[".terrastore/manifest.json"])["packages"]}
 
 
 def test_what_is_made_anew(shop: CommandLine) -> None:
-    """Code that changes keeps the environment, an entry point installs the project again, a dependency is another key."""
+    """Code changes nothing, an entry point has the project installed again, a dependency is another key."""
     web = write_small(shop.cwd / "libs/web", extras={"more": ["clash_a"]})
     shop.write("requirements.txt", "-e ./libs/web[more]\n")
     first = shop.ok("ensure", "--json").json
@@ -110,7 +111,7 @@ def test_what_is_made_anew(shop: CommandLine) -> None:
 
 
 def test_another_machine(shop: CommandLine, tmp_path: Path) -> None:
-    """`build` publishes what the projects need; a machine that must not build, with its own checkout, edits that one."""
+    """`build` publishes what the projects need; a machine that must not build edits a checkout of its own."""
     write_small(shop.cwd / "web")
     write_small(shop.cwd / "api", "api", needs=["web", "alpha==1.0"])
     shop.write("requirements.txt", "-e ./web\n-e ./api\n")
@@ -155,7 +156,7 @@ def test_moved(pip: CommandLine) -> None:
 
 
 def test_a_project_that_was_removed(pip: CommandLine) -> None:
-    """`verify` names it, and what somebody else installed to be edited; `ensure --verify` makes the environment anew."""
+    """`verify` names it, and one that somebody added; `ensure --verify` makes the environment anew."""
     write_small(pip.cwd / "web")
     pip.write("requirements.txt", "-e ./web\n")
     pip.ok("ensure")
