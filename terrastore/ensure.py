@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment, times
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store
     from terrastore.supply import Supply
+    from terrastore.wheelhouse import Wheelhouse
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -52,7 +54,8 @@ class Policy:
     ``expect`` is the only key that will do, as far as it is written; ``refresh`` whether versions that no requirement
     pins are looked up again; ``max_age`` how many seconds old the environment may be, None for any age;
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
-    other runs, all together; ``build_blindly`` whether to build when the store does not answer.
+    other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
+    builds take wheels from the store, and leave theirs there.
     """
 
     build: bool = True
@@ -67,6 +70,7 @@ class Policy:
     force: bool = False
     wait: float = 600.0
     build_blindly: bool = False
+    wheelhouse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,8 @@ def ensure(
 
     :raises TerrastoreError: when it does not; the old environment is then as it was
     """
-    run = Run(inputs, store, cache, policy, report)
+    before = place.current() if isinstance(place, Releases) else place.path
+    run = Run(inputs, store, cache, policy, report, before=before)
     target = place.target(run.key) if isinstance(place, Releases) else place
     if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
@@ -132,14 +137,27 @@ def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: 
 
 
 class Run:
-    """One run for one request: the steps that :func:`ensure` is told in."""
+    """One run for one request: the steps that :func:`ensure` is told in.
 
-    def __init__(self, inputs: Inputs, store: Store | None, cache: Path, policy: Policy, report: Report) -> None:
+    ``before`` is where the environment stands, if any, that what is asked for takes the place of.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        store: Store | None,
+        cache: Path,
+        policy: Policy,
+        report: Report,
+        *,
+        before: str | None = None,
+    ) -> None:
         self._inputs = inputs
         self._store = store
         self._cache = cache
         self._policy = policy
         self._report = report
+        self._before = before
         self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
@@ -260,7 +278,7 @@ class Run:
                         )
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
-            supply.raise_miss()
+            supply.raise_miss(partial(self._nearest, published_first=True))
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
@@ -361,9 +379,14 @@ class Run:
         supply, request, name = self._supply, self._request, publish.archive_name()
         for ignored in request.requirements.ignored:
             self._report.warn(ignored)
-        self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
+        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
-        with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
+        house = self._wheelhouse
+        recipe = self._inputs.recipe(request, self._said)
+        recipe = replace(recipe, shelf=house.shelf(request) if house else None)
+        with built(recipe, cache=self._cache, report=self._report) as made:
+            if house and made.kept:
+                house.tell(made.kept)
             self._refuse_changed_inputs()
             self._tell_unpinned(made)
             if request.any_patch:
@@ -382,6 +405,9 @@ class Run:
                 downloads=made.downloads,
                 base_prefix=request.interpreter.base_prefix,
                 flags=made.flags,
+                wheels=made.wheel_files,
+                direct=made.kept.direct if made.kept else frozenset(),
+                tools=made.tool_files,
             )
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
@@ -396,6 +422,8 @@ class Run:
                     report=self._report,
                 )
                 archive.flush()
+                if house and made.kept and publications:
+                    house.publish(made.kept, required=self._policy.require_publish)
                 envelope = publish.envelope(packed, self._publish_as, name)
                 yield packed, archive, publish.end(publications, envelope)
 
@@ -409,6 +437,20 @@ class Run:
             found = [*unpinned(made.prefix.path, asked.pinned, made.skeleton), *edited]
             if found:
                 self._report.remark(f"unpinned  {listed(found)}: as found now, until --refresh or --max-age")
+
+    @cached_property
+    def _wheelhouse(self) -> Wheelhouse | None:
+        if self._store is None or not self._policy.wheelhouse:
+            return None
+        from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- see _supply
+
+        return Wheelhouse(self._store, self._cache, self._report)
+
+    def _nearest(self, *, published_first: bool = False) -> Nearest | None:
+        """Return what the request is to be compared with, the environment before or one that the store has."""
+        from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
+
+        return find(self._request, place=self._before, store=self._store, published_first=published_first)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

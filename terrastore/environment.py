@@ -114,7 +114,7 @@ def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def holds(path: str, key: EnvKey, projects: Mapping[str, str]) -> State | None:
+def holds(path: str, key: EnvKey, projects: Mapping[str, str] | None = None) -> State | None:
     """Return the state of the environment at ``path`` when that is what ``key`` names, in place and in order.
 
     ``projects`` are those that must be installed in it to be edited, as in its state.
@@ -122,7 +122,7 @@ def holds(path: str, key: EnvKey, projects: Mapping[str, str]) -> State | None:
     A moved environment does not count, nor one whose interpreter was replaced on disk or is gone.
     """
     state = State.read(path)
-    if state is None or (state.key, state.prefix, state.projects) != (key.text, path, projects):
+    if state is None or (state.key, state.prefix, state.projects) != (key.text, path, projects or {}):
         return None
     try:
         return state if Fingerprint.of(os.path.join(path, "bin", "python")) == state.interpreter else None

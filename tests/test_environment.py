@@ -98,7 +98,7 @@ def test_a_state_with_another_value_holds_nothing(field: str, value: object, sta
     path = Path(state.prefix, ".terrastore/state.json")
     document = json.loads(path.read_bytes()) | {field: value}
     path.write_text(json.dumps(document))
-    assert bool(holds(state.prefix, KEY)) is ((field, value) == ("schema", 1))
+    assert bool(holds(state.prefix, KEY, {})) is ((field, value) == ("schema", 1))
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
@@ -123,7 +123,7 @@ def test_where_no_state_can_be_there_is_none(place: str, tmp_path: Path) -> None
     (tmp_path / "folder/.terrastore/state.json").mkdir(parents=True)
     (tmp_path / "loop").symlink_to("loop")
     assert State.read(str(tmp_path / place)) is None
-    assert not holds(str(tmp_path / place), KEY)
+    assert not holds(str(tmp_path / place), KEY, {})
 
 
 def test_inputs_are_the_files_as_they_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,18 +138,36 @@ def test_inputs_are_the_files_as_they_are_on_disk(tmp_path: Path, monkeypatch: p
 
 def test_an_environment_holds_its_key(state: State) -> None:
     """What was made for this key, here, with this interpreter, is kept; another key's is not."""
-    assert holds(state.prefix, KEY)
-    assert not holds(state.prefix, OTHER_KEY)
-    assert not holds(state.prefix, KEY.for_distribution("debian-12"))
+    assert holds(state.prefix, KEY, {})
+    assert not holds(state.prefix, OTHER_KEY, {})
+    assert not holds(state.prefix, KEY.for_distribution("debian-12"), {})
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "expected"),
+    [
+        ({"/srv/one": "sha256:aa"}, {"/srv/one": "sha256:aa"}, True),
+        ({"/srv/one": "sha256:aa"}, {"/srv/one": "sha256:bb"}, False),
+        ({"/srv/one": "sha256:aa"}, {"/srv/two": "sha256:aa"}, False),
+        ({"/srv/one": "sha256:aa"}, {}, False),
+        ({}, {"/srv/one": "sha256:aa"}, False),
+    ],
+)
+def test_projects_that_are_edited_count(
+    there: dict[str, str], asked: dict[str, str], expected: bool, state: State
+) -> None:
+    """The projects that are edited in an environment are those that are asked for, as they are installed now."""
+    replace(state, projects=there).write(state.prefix)
+    assert expected is bool(holds(state.prefix, KEY, asked))
 
 
 def test_a_moved_environment_does_not_count(state: State, tmp_path: Path) -> None:
     """Neither one that was moved nor a copy of one is where its paths say."""
     shutil.copytree(state.prefix, tmp_path / "copy", symlinks=True)
     os.rename(state.prefix, tmp_path / "moved")
-    assert not holds(str(tmp_path / "moved"), KEY)
-    assert not holds(str(tmp_path / "copy"), KEY)
-    assert not holds(state.prefix, KEY)
+    assert not holds(str(tmp_path / "moved"), KEY, {})
+    assert not holds(str(tmp_path / "copy"), KEY, {})
+    assert not holds(state.prefix, KEY, {})
 
 
 def upgrade(base: Path) -> None:
@@ -178,7 +196,7 @@ def move(base: Path) -> None:
 def test_a_changed_interpreter_does_not_count(change: Callable[[Path], None], state: State, tmp_path: Path) -> None:
     """An interpreter that was replaced, written over, removed or moved makes the environment unfit."""
     change(tmp_path / "base")
-    assert not holds(state.prefix, KEY)
+    assert not holds(state.prefix, KEY, {})
 
 
 @pytest.mark.parametrize("link", [None, "nowhere", "python", sys.executable], ids=["no", "dangling", "loop", "another"])
@@ -188,7 +206,7 @@ def test_an_environments_own_link_counts(link: str | None, state: State) -> None
     place.unlink()
     if link is not None:
         place.symlink_to(link)
-    assert not holds(state.prefix, KEY)
+    assert not holds(state.prefix, KEY, {})
 
 
 @pytest.fixture(scope="module")

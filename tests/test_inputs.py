@@ -16,6 +16,8 @@ from terrastore.errors import HostError, RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.inputs import Inputs
 from terrastore.key import EnvKey
+from terrastore.requirements.pip_lines import ForPip
+from terrastore.requirements.uv_lines import ForUv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,13 @@ def wheels(folder: str, content: str = "wheel") -> str:
 
 def key(inputs: Inputs) -> EnvKey:
     return EnvKey.of(inputs.request())
+
+
+def pip_options(inputs: Inputs) -> list[str]:
+    """Return the lines of options that pip is to read."""
+    _, said = inputs.read()
+    assert isinstance(said, ForPip)
+    return said.options()
 
 
 def test_requirements_txt_is_taken() -> None:
@@ -87,39 +96,37 @@ def test_an_interpreter_that_is_not_there() -> None:
         Inputs(python="99.99").request()
 
 
-@pytest.mark.parametrize(
-    ("inputs", "expected"),
-    [
-        (Inputs(), ()),
-        (Inputs(index_url="https://index.example/simple"), ("--index-url https://index.example/simple",)),
-        (
-            Inputs(extra_index_url=("https://a.example/", "https://b.example/")),
-            ("--extra-index-url https://a.example/", "--extra-index-url https://b.example/"),
-        ),
-        (Inputs(find_links=("https://files.example/links",)), ("--find-links https://files.example/links",)),
-        (Inputs(no_index=True), ("--no-index",)),
-        (Inputs(pre=True), ("--pre",)),
-        (Inputs(only_binary=(":all:",)), ("--only-binary :all:",)),
-        (Inputs(no_binary=("one", "two")), ("--no-binary one", "--no-binary two")),
-        (Inputs(require_hashes=True), ("--require-hashes",)),
-    ],
-    ids=[
-        "none",
-        "index URL",
-        "extra index URLs",
-        "find-links",
-        "no index",
-        "pre",
-        "only binary",
-        "no binary",
-        "hashes",
-    ],
-)
-def test_options(inputs: Inputs, expected: tuple[str, ...]) -> None:
-    """Options become lines of a requirements file, in the request as in the recipe."""
-    request = inputs.request()
-    assert expected == request.options
-    assert expected == inputs.recipe(request).options
+OPTIONS: dict[str, tuple[Inputs, dict[str, Any], list[str]]] = {
+    "none": (Inputs(), {}, []),
+    "index URL": (
+        Inputs(index_url="https://i.example/s"),
+        {"index-url": ["https://i.example/s"]},
+        ["--index-url https://i.example/s"],
+    ),
+    "extra index URLs": (
+        Inputs(extra_index_url=("https://a.example/", "https://b.example/")),
+        {"index-url": ["", "https://a.example", "https://b.example"]},
+        ["--extra-index-url https://a.example/", "--extra-index-url https://b.example/"],
+    ),
+    "find-links": (
+        Inputs(find_links=("https://f.example/links",)),
+        {"find-links": ["https://f.example/links"]},
+        ["--find-links https://f.example/links"],
+    ),
+    "no index": (Inputs(no_index=True), {"no-index": True}, ["--no-index"]),
+    "no index and one": (Inputs(no_index=True, index_url="https://i.example/s"), {"no-index": True}, ["--no-index"]),
+    "pre": (Inputs(pre=True), {"pre": True}, ["--pre"]),
+    "only binary": (Inputs(only_binary=(":all:",)), {"only-binary": [":all:"]}, ["--only-binary :all:"]),
+    "no binary": (Inputs(no_binary=("two", "one")), {"no-binary": ["one", "two"]}, ["--no-binary one,two"]),
+    "hashes": (Inputs(require_hashes=True), {"require-hashes": True}, ["--require-hashes"]),
+}
+
+
+@pytest.mark.parametrize(("inputs", "canonical", "lines"), OPTIONS.values(), ids=OPTIONS)
+def test_options(inputs: Inputs, canonical: dict[str, Any], lines: list[str]) -> None:
+    """Options count, and become lines of the file that pip reads."""
+    assert canonical == inputs.request().resolution
+    assert lines == pip_options(inputs)
 
 
 def test_credentials_stay_in_the_recipe() -> None:
@@ -130,16 +137,15 @@ def test_credentials_stay_in_the_recipe() -> None:
         find_links=("https://u:secret@c.example/#secret",),
     )
     request = inputs.request()
-    assert (
-        "--index-url https://index.example/simple",
-        "--extra-index-url https://b.example/",
-        "--find-links https://c.example/",
-    ) == request.options
-    assert (
+    assert {
+        "index-url": ["https://index.example/simple", "https://b.example"],
+        "find-links": ["https://c.example"],
+    } == request.resolution
+    assert [
         f"--index-url {SECRET_URL}",
-        "--extra-index-url https://secret@b.example/?token=secret",
-        "--find-links https://u:secret@c.example/#secret",
-    ) == inputs.recipe(request).options
+        "--extra-index-url 'https://secret@b.example/?token=secret'",
+        "--find-links 'https://u:secret@c.example/#secret'",
+    ] == pip_options(inputs)
     assert "secret" not in json.dumps(request.canonical())
 
 
@@ -160,8 +166,7 @@ def test_find_links_by_content() -> None:
 
 def test_find_links_are_absolute_in_the_recipe(project: Path) -> None:
     """The installer finds the folder from wherever it runs."""
-    inputs = Inputs(find_links=(wheels("wheels"),))
-    assert (f"--find-links {project}/wheels",) == inputs.recipe(inputs.request()).options
+    assert [f"--find-links {project}/wheels"] == pip_options(Inputs(find_links=(wheels("wheels"),)))
 
 
 @pytest.mark.parametrize("spelling", ["~/wheels", "file:{home}/wheels", "file://{home}/wheels", "{home}/wheels"])
@@ -172,20 +177,22 @@ def test_find_links_in_every_spelling(spelling: str, tmp_path: Path, monkeypatch
     (tmp_path / "wheels/one.whl").write_text("one")
     inputs = Inputs(requirements=("/dev/null",), find_links=(spelling.format(home=tmp_path),))
     plain = Inputs(requirements=("/dev/null",), find_links=(str(tmp_path / "wheels"),))
-    assert plain.request().options == inputs.request().options
-    (line,) = inputs.recipe(inputs.request()).options
+    assert plain.request().resolution == inputs.request().resolution
+    assert "absent" not in str(inputs.request().resolution)
+    (line,) = pip_options(inputs)
     assert line.endswith(f"{tmp_path}/wheels")
 
 
-def test_missing_find_links_are_named() -> None:
-    """A folder that is not there is an error that names it."""
-    with pytest.raises(RequirementsError, match="nowhere cannot be read: no such file or directory"):
-        Inputs(find_links=("nowhere",)).request()
+def test_missing_find_links_are_absent() -> None:
+    """A folder that is not there is none, as pip has it, and is another thing than an empty one."""
+    Path("empty").mkdir()
+    keys = {key(Inputs(find_links=(place,))) for place in ("nowhere", "elsewhere", "empty")}
+    assert 2 == len(keys - {key(Inputs())})
 
 
 def test_malformed_find_links_are_named() -> None:
     """A file URL that is none is an error that names it."""
-    with pytest.raises(RequirementsError, match=r"^--find-links file://\[ cannot be read"):
+    with pytest.raises(UsageError, match=r"^--find-links .*file://\[.* cannot be used: file://\[ is no URL"):
         Inputs(find_links=("file://[",)).request()
 
 
@@ -203,7 +210,7 @@ def test_pips_settings_count(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(Inputs())
     monkeypatch.setenv("PIP_INDEX_URL", SECRET_URL)
     monkeypatch.setenv("PIP_RETRIES", "9")
-    assert {"index-url": "https://index.example/simple"} == Inputs().request().machine
+    assert {"index-url": ["https://index.example/simple"]} == Inputs().request().resolution
     assert before != key(Inputs())
 
 
@@ -248,24 +255,40 @@ def test_variables_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_salt_and_seed_count() -> None:
     """Each makes another key, and whether pip stays is the recipe's too."""
     assert 3 == len({key(Inputs()), key(Inputs(salt="pinch")), key(Inputs(seed=False))})
-    inputs = Inputs(seed=False)
-    assert (False, True) == (inputs.recipe(inputs.request()).seed, Inputs().recipe(Inputs().request()).seed)
+    assert [False, True] == [each.recipe(*each.read()).seed for each in (Inputs(seed=False), Inputs())]
 
 
-def test_the_recipe_takes_files_as_they_are() -> None:
-    """The installer reads the files that were named, with the interpreter that was found."""
+def test_the_recipe_takes_lines_as_they_are() -> None:
+    """The installer gets the lines that were read, as they are written, with the interpreter that was found."""
+    Path("requirements.txt").write_text("One == 1.0\n-r more.txt\n")
+    Path("more.txt").write_text("two ; os_name == 'nt'\n")
     Path("limits.txt").write_text("one<2\n")
     inputs = Inputs(constraints=("limits.txt",))
-    request = inputs.request()
-    recipe = inputs.recipe(request)
-    assert (("requirements.txt",), ("limits.txt",)) == (recipe.files, recipe.constraints)
+    request, said = inputs.read()
+    recipe = inputs.recipe(request, said)
+    assert (["One == 1.0", "two ; os_name == 'nt'"], ["one<2"]) == (
+        recipe.said.requirements,
+        recipe.said.constraints,
+    )
     assert request.interpreter == recipe.interpreter
 
 
+def test_secrets_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of variables in URLs are secrets of the recipe, and no part of the request."""
+    Path("requirements.txt").write_text("one @ https://${TOKEN}@f.example/one.zip\ntwo==${VERSION}\n")
+    monkeypatch.setenv("TOKEN", "hunter2")
+    monkeypatch.setenv("VERSION", "7")
+    inputs = Inputs()
+    request, said = inputs.read()
+    assert ("hunter2",) == inputs.recipe(request, said).secrets
+    assert ["one @ https://hunter2@f.example/one.zip", "two==7"] == said.requirements
+    assert "hunter2" not in json.dumps(request.canonical())
+
+
 def test_nothing_is_installed_when_nothing_is_wanted() -> None:
-    """The recipe for files without requirements names no files."""
+    """Files without requirements say nothing to the installer."""
     Path("requirements.txt").write_text("# nothing yet\n")
-    assert () == Inputs().recipe(Inputs().request()).files
+    assert [] == Inputs().recipe(*Inputs().read()).said.requirements
 
 
 def test_the_same_project_elsewhere(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,9 +309,11 @@ def test_settings_of_the_installer_that_is_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PIP_PRE", "1")
     monkeypatch.setenv("UV_RESOLUTION", "lowest")
     by_pip, by_uv = Inputs().request(), Inputs(installer="uv").request()
-    assert ("pip", {"pre": "1"}) == (by_pip.installer, by_pip.machine)
-    assert ("uv", {"resolution": "lowest"}) == (by_uv.installer, by_uv.machine)
-    assert "uv" == Inputs(installer="uv").recipe(by_uv).installer
+    assert ("pip", {"pre": True}) == (by_pip.installer, by_pip.resolution)
+    assert ("uv", {"uv.resolution": "lowest"}) == (by_uv.installer, by_uv.resolution)
+    recipe = Inputs(installer="uv").recipe(*Inputs(installer="uv").read())
+    assert "uv" == recipe.installer
+    assert isinstance(recipe.said, ForUv)
 
 
 def test_every_option_can_be_said_to_uv() -> None:
@@ -298,13 +323,13 @@ def test_every_option_can_be_said_to_uv() -> None:
         index_url="https://a.example/",
         extra_index_url=("https://b.example/",),
         find_links=(wheels("wheels"),),
-        no_index=True,
         pre=True,
         only_binary=(":all:",),
         no_binary=("one",),
-        require_hashes=True,
     )
-    assert said.request().options == replace(said, installer="pip").request().options
+    assert said.request().resolution == replace(said, installer="pip").request().resolution
+    locked = replace(said, no_index=True, require_hashes=True)
+    assert locked.request().resolution == replace(locked, installer="pip").request().resolution
     for inputs in (Inputs(installer="uv", only_binary=(":none:",)), Inputs(installer="uv", no_binary=("one,:none:",))):
         with pytest.raises(UsageError, match=r"^--\w+-binary \S+ cannot be used"):
             inputs.request()
@@ -313,6 +338,22 @@ def test_every_option_can_be_said_to_uv() -> None:
 def test_lines_that_only_pip_knows() -> None:
     """A line that uv would ignore is refused for uv and taken for pip."""
     Path("requirements.txt").write_text("one==1\n--prefer-binary\n")
-    assert ("--prefer-binary",) == Inputs().request().requirements.options
+    assert {"prefer-binary": True} == Inputs().request().resolution
     with pytest.raises(RequirementsError, match=r"requirements\.txt, line 2"):
         Inputs(installer="uv").request()
+
+
+def test_files_that_the_machine_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip's settings name to be read is read to its end, as what the command line names."""
+    Path("limits.txt").write_text("one<2\n-c more.txt\n")
+    Path("more.txt").write_text("# nothing else\ntwo<3\n")
+    Path("besides.txt").write_text("three\n")
+    expected = Inputs(requirements=("requirements.txt", "besides.txt"), constraints=("limits.txt",)).request()
+    monkeypatch.setenv("PIP_CONSTRAINT", "limits.txt")
+    monkeypatch.setenv("PIP_REQUIREMENT", "besides.txt")
+    request, said = Inputs().read()
+    assert expected.canonical() == request.canonical()
+    assert (["one==1", "three"], ["one<2", "two<3"]) == (said.requirements, said.constraints)
+    monkeypatch.setenv("PIP_CONSTRAINT", "nowhere.txt")
+    with pytest.raises(RequirementsError, match=r"^nowhere\.txt"):
+        Inputs().read()

@@ -28,18 +28,16 @@ INTERPRETER = Interpreter(
 )
 HOST = Host(system="linux", machine="x86_64", libc=("glibc", (2, 36)), distribution="debian-12")
 REQUIREMENTS = RequirementSet(
-    requirements=("one==1.0", "two[x]>=2"),
+    requirements=("-e directory @ sha256:bb", "four.whl @ sha256:aa", "one==1", "two[x]>=2"),
     constraints=("three<4",),
-    options=("--pre", "--no-binary one"),
-    local={"./one.whl": "aa", "./two.whl": "bb"},
+    local={"./four.whl": "sha256:aa", "./five": "sha256:bb"},
     sources=(Source("requirements.txt", "cc"),),
 )
 REQUEST = Request(
     requirements=REQUIREMENTS,
     interpreter=INTERPRETER,
     host=HOST,
-    options=("--index-url https://index.example/simple",),
-    machine={"only-binary": "two", "pre": "1"},
+    resolution={"index-url": ["https://index.example/simple"], "only-binary": ["two"], "pre": True},
     variables={"CFLAGS": "-O3", "CMAKE_ARGS": None},
     salt="pinch",
 )
@@ -61,13 +59,10 @@ def with_host(**changes: Any) -> Request:
 
 DIFFERENT = {
     "requirement": with_requirements(requirements=("one==1.1", "two[x]>=2")),
-    "one requirement less": with_requirements(requirements=("one==1.0",)),
+    "one requirement less": with_requirements(requirements=("one==1",)),
     "constraint": with_requirements(constraints=("three<5",)),
-    "constraint as requirement": with_requirements(requirements=("one==1.0", "three<4", "two[x]>=2"), constraints=()),
-    "option of a file": with_requirements(options=("--no-binary one",)),
-    "order of options": with_requirements(options=("--no-binary one", "--pre")),
-    "content of a local file": with_requirements(local={"./one.whl": "aa", "./two.whl": "xx"}),
-    "local files swapped": with_requirements(local={"./one.whl": "bb", "./two.whl": "aa"}),
+    "constraint as requirement": with_requirements(requirements=("one==1", "three<4", "two[x]>=2"), constraints=()),
+    "content of a local file": with_requirements(requirements=("four.whl @ sha256:ab", "one==1", "two[x]>=2")),
     "implementation": with_interpreter(implementation="pypy"),
     "minor version": with_interpreter(version=(3, 12, 7, "final", 0)),
     "patch version": with_interpreter(version=(3, 11, 8, "final", 0)),
@@ -81,10 +76,9 @@ DIFFERENT = {
     "machine": with_host(machine="aarch64"),
     "libc family": with_host(libc=("musl", (2, 36))),
     "no libc": with_host(libc=None),
-    "option": replace(REQUEST, options=("--index-url https://other.example/simple",)),
-    "no option": replace(REQUEST, options=()),
-    "machine's setting": replace(REQUEST, machine={"only-binary": "one", "pre": "1"}),
-    "no setting": replace(REQUEST, machine={}),
+    "where to look": replace(REQUEST, resolution={"index-url": ["https://other.example/simple"], "pre": True}),
+    "how to look": replace(REQUEST, resolution={"index-url": ["https://index.example/simple"]}),
+    "nothing is said of it": replace(REQUEST, resolution={}),
     "variable": replace(REQUEST, variables={"CFLAGS": "-O2", "CMAKE_ARGS": None}),
     "variable is set": replace(REQUEST, variables={"CFLAGS": "-O3", "CMAKE_ARGS": ""}),
     "variable is not asked for": replace(REQUEST, variables={"CFLAGS": "-O3"}),
@@ -100,8 +94,13 @@ SAME = {
     "libc version": with_host(libc=("glibc", (2, 17))),
     "distribution": with_host(distribution="fedora-42"),
     "what was read": with_requirements(sources=(Source("deploy/all.txt", "dd"), Source("limits.txt", "ee"))),
-    "order of local files": with_requirements(local={"./two.whl": "bb", "./one.whl": "aa"}),
-    "order of settings": replace(REQUEST, machine={"pre": "1", "only-binary": "two"}),
+    "where local files stand": with_requirements(local={"./more/four.whl": "sha256:aa", "/srv/five": "sha256:bb"}),
+    "what pip ignores": with_requirements(ignored=("requirements.txt, line 1: pip ignores --pre here",)),
+    "what is not pinned": with_requirements(unpinned=("two[x]>=2",)),
+    "order of what is said of looking": replace(
+        REQUEST,
+        resolution={"pre": True, "only-binary": ["two"], "index-url": ["https://index.example/simple"]},
+    ),
     "order of variables": replace(REQUEST, variables={"CMAKE_ARGS": None, "CFLAGS": "-O3"}),
 }
 
@@ -143,9 +142,9 @@ def test_a_key_says_what_it_is_for(request_: Request, head: str) -> None:
 VECTORS = {
     "nothing": (
         Request(requirements=RequirementSet(), interpreter=INTERPRETER, host=HOST),
-        "cp311-linux_x86_64-2f6117f38b5631c1c0831f443d5eb72e6d7f10f8",
+        "cp311-linux_x86_64-b421830a25c1312637665d4d00f66165b9a31c56",
     ),
-    "everything": (REQUEST, "cp311-linux_x86_64-613132872b083a729f9af4af4784f8ebb494c232"),
+    "everything": (REQUEST, "cp311-linux_x86_64-5e6e175c2fb6a0cc6bcc00ac72c5ae433d55f669"),
     "another world": (
         Request(
             requirements=RequirementSet(requirements=("café @ https://files.example/☕.zip",)),
@@ -153,7 +152,7 @@ VECTORS = {
             host=Host(system="linux", machine="aarch64", libc=("musl", (1, 2)), distribution="alpine-3.20"),
             seed=False,
         ),
-        "cp314td-linux_musl_aarch64-17d5479d42b714d65743c86e9e6142269d1234f0",
+        "cp314td-linux_musl_aarch64-2f9bcac246387220724f47d8217d04db5776c59a",
     ),
 }
 
@@ -167,23 +166,33 @@ def test_keys_stay_what_they_are(request_: Request, expected: str) -> None:
 def test_canonical() -> None:
     """The document behind a key says everything in words."""
     assert {
-        "schema": 1,
+        "schema": 2,
         "layout": 1,
         "salt": "pinch",
         "interpreter": INTERPRETER.identity(),
         "host": HOST.identity(),
         "installer": "pip",
         "seed": True,
-        "requirements": ["one==1.0", "two[x]>=2"],
+        "requirements": ["-e directory @ sha256:bb", "four.whl @ sha256:aa", "one==1", "two[x]>=2"],
         "constraints": ["three<4"],
-        "local": {"./one.whl": "aa", "./two.whl": "bb"},
-        "options": ["--pre", "--no-binary one", "--index-url https://index.example/simple"],
-        "machine": {"only-binary": "two", "pre": "1"},
+        "resolution": {"index-url": ["https://index.example/simple"], "only-binary": ["two"], "pre": True},
         "variables": {
             "CFLAGS": hashlib.sha256(b"-O3").hexdigest(),
             "CMAKE_ARGS": None,
         },
     } == REQUEST.canonical()
+
+
+def test_without_content() -> None:
+    """What a build writes into a project that it builds changes the key, and not what is compared after it."""
+    edited = with_requirements(
+        requirements=("-e directory @ sha256:cc", "four.whl @ sha256:dd", "one==1", "two[x]>=2"),
+        local={"./four.whl": "sha256:dd", "./five": "sha256:cc"},
+    )
+    assert EnvKey.of(REQUEST) != EnvKey.of(edited)
+    assert REQUEST.without_content() == edited.without_content()
+    assert REQUEST.without_content() != with_requirements(local={}).without_content()
+    assert REQUEST.without_content() != with_requirements(constraints=()).without_content()
 
 
 def test_values_of_variables_are_never_shown() -> None:

@@ -14,7 +14,7 @@ from terrastore.archive.installed import installed
 from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
-from terrastore.build.editing import Shelf, build_requirements
+from terrastore.build.editing import Installed, build_requirements
 from terrastore.build.pip import Pip
 from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.build.uv import Uv
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from terrastore.archive.manifest import WheelFile
     from terrastore.build.compilers import Compilers
     from terrastore.build.process import Tools
     from terrastore.build.resolved import Resolved
+    from terrastore.build.wheels import Kept, Shelf
     from terrastore.interpreter import Interpreter
     from terrastore.report import Phase, Report
     from terrastore.requirements.pip_lines import ForPip
@@ -43,7 +45,7 @@ class Recipe:
 
     ``installer`` is ``pip`` or ``uv``, and ``said`` what that one is to be told, which may hold credentials;
     ``secrets`` are texts that must not be written anywhere. Without requirements nothing is installed; without
-    ``seed`` not even pip stays.
+    ``seed`` not even pip stays. ``shelf`` has wheels that may be used; with one, those that are used are kept.
     """
 
     interpreter: Interpreter
@@ -51,6 +53,7 @@ class Recipe:
     said: ForPip | ForUv
     secrets: Sequence[str] = ()
     seed: bool = True
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Built:
     ``skeleton``: paths that were there before anything was installed. ``work``: a directory for what goes with the
     build, removed with it. ``compiled``: normalised names of distributions made from source; ``downloads``: SHA-256
     of what distributions were installed from, by name. ``installer``: its name and version. ``flags``: compilers'
-    options for the processor, by name of what was made from source.
+    options for the processor, by name of what was made from source. ``kept``: its wheels, when they were to be kept.
     """
 
     prefix: StagingPrefix
@@ -71,6 +74,17 @@ class Built:
     downloads: Mapping[str, str]
     installer: Mapping[str, str]
     flags: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    kept: Kept | None = None
+
+    @property
+    def wheel_files(self) -> dict[str, WheelFile]:
+        """The wheels of what was installed, by name, as a manifest has them."""
+        return {name: each.as_kept for name, each in self.kept.installed.items()} if self.kept else {}
+
+    @property
+    def tool_files(self) -> tuple[WheelFile, ...]:
+        """The wheels of what that was built with, as a manifest has them."""
+        return tuple(each.as_kept for each in self.kept.tools) if self.kept else ()
 
 
 class Installer(Protocol):
@@ -99,6 +113,9 @@ class Installer(Protocol):
 
     def origins(self, tree: str) -> Origins:
         """Return where what was installed below ``tree`` came from."""
+
+    def kept(self) -> Kept | None:
+        """Return the wheels of what was installed, None when none were to be kept."""
 
 
 _INSTALLERS: Final[Mapping[str, Callable[[Recipe, Path, str], Installer]]] = {Pip.name: Pip, Uv.name: Uv}
@@ -136,7 +153,13 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             if edited := [project.name for project in projects(prefix.path)]:
                 installer.remove(python, edited, phase)
         compiled, downloads = installer.origins(prefix.path)
+        # What was compiled elsewhere, for every processor, was none of our compilers' business.
         versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
+        if kept := installer.kept():
+            made = {name: each for name, each in kept.installed.items() if each.built}
+            compiled |= made.keys()
+            sources = {name: each.source for name, each in made.items() if each.source}
+            downloads = {name: digest for name, digest in downloads.items() if name not in made} | sources
         redact_direct_urls(prefix.path, installer.tools.redacted)
         redact_checkouts(prefix.path, installer.tools.redacted)
         yield Built(
@@ -148,6 +171,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
             downloads=downloads,
             installer={"name": installer.name, "version": version},
             flags=installer.compilers.flags(versions),
+            kept=kept,
         )
 
 
@@ -173,11 +197,11 @@ def edit(recipe: Recipe, tree: str, *, cache: Path, report: Report) -> None:
         message
     :raises HostError: when no directory can hold what it makes meanwhile, or a disk takes no more
     """
-    markers, shelf, python = recipe.interpreter.markers, Shelf.of(tree), f"{tree}/bin/python"
+    markers, here, python = recipe.interpreter.markers, Installed.of(tree), f"{tree}/bin/python"
     there, absent = list[str](), list[str]()
     for line, project in recipe.said.projects.items():
         requirements = build_requirements(project.directory)
-        is_there = requirements is not None and not shelf.lacks(requirements, markers)
+        is_there = requirements is not None and not here.lacks(requirements, markers)
         (there if is_there else absent).append(line)
     with _working(recipe, cache, report) as (installer, _), report.phase("projects", unit="steps") as phase:
         if there:
@@ -203,10 +227,10 @@ def _refuse_lacking(tree: str, recipe: Recipe) -> None:
 
     :raises BuildError: when something is not there, or in another version
     """
-    names, shelf = {os.path.realpath(each.path): each.name for each in projects(tree)}, Shelf.of(tree)
+    names, here = {os.path.realpath(each.path): each.name for each in projects(tree)}, Installed.of(tree)
     for project in recipe.said.projects.values():
         wanted = f"{names[os.path.realpath(project.directory)]}[{','.join(project.extras)}]"
-        if lacking := shelf.lacks([wanted], recipe.interpreter.markers):
+        if lacking := here.lacks([wanted], recipe.interpreter.markers):
             raise BuildError(
                 f"{project.directory} needs {listed(lacking)}, and no requirement with a hash brings that",
                 hint="pin what it needs with hashes too, as uv pip compile --generate-hashes pyproject.toml does",

@@ -19,14 +19,14 @@ _DEFAULT: Final = ("setuptools>=64",)
 """What builds a project that does not say it: PEP 518's default, of a version that has PEP 660."""
 
 
-class Shelf(NamedTuple):
+class Installed(NamedTuple):
     """What is installed, by normalised name: versions, and what METADATA says that each needs."""
 
     versions: Mapping[str, str]
     needs: Mapping[str, list[str]]
 
     @classmethod
-    def of(cls, tree: str) -> Shelf:
+    def of(cls, tree: str) -> Installed:
         """Return what is installed in the environment at ``tree``."""
         found = list(installed(tree, tolerant=True))
         fields = {each.name: header_fields(read(tree, f"{each.info}/METADATA")) for each in found}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,15 +15,24 @@ from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
+from terrastore.build.wheels import WithShelf
 from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
 
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
+_KEEP_WHEELS: Final = Path(__file__).with_name("_keep_wheels.py")
+_PROBING: Final = ("-vv", "--retries=1", "--timeout=15")
+_WHERE: Final = {
+    "--index-url": "PIP_INDEX_URL",
+    "--extra-index-url": "PIP_EXTRA_INDEX_URL",
+    "--trusted-host": "PIP_TRUSTED_HOST",
+}
 _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
 _PROJECTS: Final = "projects.txt"
@@ -52,11 +63,13 @@ class Pip:
         }
         self.compilers = Compilers(cache, work)
         variables |= self.compilers.variables()
+        self._kept = f"{work}/wheels"
+        self._shelved = WithShelf(recipe.shelf, work) if recipe.shelf else None
         self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.resolved:
-            self._pip(python, ["install", *self._arguments()], phase)
+            self._install(python, phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
@@ -88,14 +101,51 @@ class Pip:
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)
 
+    def kept(self) -> Kept | None:
+        return self._shelved.kept(self._kept, _installed(self._outcome)) if self._shelved else None
+
+    def _install(self, python: str, phase: Phase) -> None:
+        if self._shelved is None:
+            self._pip(python, ["install", *self._arguments()], phase)
+            return
+        self._shelved.install(
+            lambda more: self._pip_kept(python, more, phase),
+            lambda project: self._pip(
+                python, ("index", "versions", project, *_PROBING), phase, variables=self._indexes(), may_fail=True
+            ),
+        )
+
+    def _pip_kept(self, python: str, more: Sequence[str], phase: Phase) -> str:
+        shutil.rmtree(self._kept, ignore_errors=True)
+        # In pip's own process what packages are built with is seen too.
+        arguments = ("install", *self._arguments(), *more, "--use-feature=inprocess-build-deps")
+        return self._pip(python, arguments, phase, program=(str(_KEEP_WHEELS), self._kept))
+
+    def _indexes(self) -> dict[str, str]:
+        """Return as variables where the recipe says to look: arguments would show credentials."""
+        said = list(self._said.resolution.options())
+        values = {name: [each.value for each in said if each.name == name] for name in _WHERE}
+        return {_WHERE[name]: " ".join(found) for name, found in values.items() if found}
+
     @property
     def _outcome(self) -> Path:
         return Path(self._work, "report.json")
 
-    def _pip(self, python: str, arguments: Sequence[str], phase: Phase) -> str:
+    def _pip(
+        self,
+        python: str,
+        arguments: Sequence[str],
+        phase: Phase,
+        *,
+        program: Sequence[str] = ("-m", "pip"),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        may_fail: bool = False,
+    ) -> str:
         # Isolated: a json.py in the directory we are in is not pip's.
-        command = [python, "-I", "-B", "-u", "-X", "utf8", "-m", "pip", *arguments]
-        return self.tools.run(command, f"pip {arguments[0]}", phase, status=self._heed)
+        command = [python, "-I", "-B", "-u", "-X", "utf8", *program, *arguments]
+        return self.tools.run(
+            command, f"pip {arguments[0]}", phase, status=self._heed, variables=variables, may_fail=may_fail
+        )
 
     def _heed(self, line: str) -> str:
         self.compilers.hear(line)
@@ -104,7 +154,12 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
-        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._said.resolved])}"
+        if self._said.no_deps:
+            yield "--no-deps"
+        lines = self._said.resolved
+        if self._shelved:
+            lines = list(map(self._shelved.admitting, lines))
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *lines])}"
         if self._said.constraints:
             yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from terrastore import room
@@ -60,26 +61,28 @@ class Tools:
         *,
         status: Callable[[str], str] | None = None,
         noise: tuple[str, ...] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        may_fail: bool = False,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with one of ``noise`` are no part of an error.
+        lines that begin with one of ``noise`` are no part of an error. ``variables`` are for this command alone.
 
-        :raises BuildError: when it fails; its last lines and the log's path are in the message
+        :raises BuildError: when it fails, unless it ``may_fail``; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
         """
         lines: list[str] = []
         with self._log.open("a") as log:
             log.write(f"$ {self.redacted(' '.join(command))}\n")
-            with self._started(command, title) as process:
+            with self._started(command, title, variables) as process:
                 for raw in process.stdout or ():
                     line = self.redacted(raw.rstrip())
                     lines.append(line)
                     log.write(line + "\n")
                     if status and (said := status(line)):
                         phase.say(said)
-        if process.returncode:
+        if process.returncode and not may_fail:
             room.heed("\n".join(lines))
             telling = (line for line in lines if line.strip() and not line.startswith(noise))
             tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
@@ -90,7 +93,9 @@ class Tools:
         return "\n".join(lines)
 
     @contextmanager
-    def _started(self, command: Sequence[str], title: str) -> Iterator[subprocess.Popen[str]]:
+    def _started(
+        self, command: Sequence[str], title: str, variables: Mapping[str, str]
+    ) -> Iterator[subprocess.Popen[str]]:
         """Start a command in a process group of its own, and wait for its end; it does not outlive us, however we end.
 
         The supervisor ends the group once nobody holds the pipe's other end, which no process inherits.
@@ -100,7 +105,7 @@ class Tools:
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(_SUPERVISOR), str(watched), *command],
-                    env=self._environment,
+                    env=self._environment | dict(variables),
                     pass_fds=(watched,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

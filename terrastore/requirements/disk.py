@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import re
+import stat
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Self
+
+from terrastore.errors import RequirementsError, reason
+from terrastore.requirements.digests import Digests
+from terrastore.requirements.find_links import is_page, linked, offered
+from terrastore.requirements.lines import is_url
+from terrastore.requirements.project_files import project_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What version control, an interpreter, a test or a lint writes anywhere in a project.
-_NOT_CONTENT: Final = frozenset(
-    {
-        ".git",
-        ".hg",
-        ".svn",
-        ".bzr",
-        "__pycache__",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".hypothesis",
-        ".tox",
-        ".nox",
-    }
-)
-
-
-# Locks and stages beside a target that stands in the project.
-_OURS: Final = re.compile(r"\..*\.terrastore-.*")
-
 
 class Disk:
-    """A :class:`~terrastore.requirements.files.Reader` of the working directory."""
+    """A :class:`~terrastore.requirements.files.Reader` of the working directory.
+
+    As a context manager it keeps the digests of files in the directory ``cache`` for the next run, when there is one.
+
+    Content counts, not the place: ``digest`` and ``links`` give the same for a copy elsewhere.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._digests = Digests(None if cache is None else cache / "digests")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._digests.save()
 
     def read(self, path: str) -> bytes:
-        """Return a file's content."""
+        """Return the content of a file, or of what an http URL leads to."""
+        if is_url(path):
+            from terrastore.requirements.remote import fetch  # noqa: PLC0415 -- few files are not here
+
+            return fetch(path)
         return Path(path).read_bytes()
 
     def exists(self, path: str) -> bool:
@@ -45,35 +50,83 @@ class Disk:
         return os.path.exists(path)
 
     def digest(self, path: str) -> str:
-        """Return the SHA-256 of a file, or of the names and digests of the files a project directory consists of."""
-        if os.path.isfile(path):
-            return _digest(path)
+        """Return the SHA-256 of a file's content, or of what the files of a project directory are.
+
+        Each file of a project counts by its path in it, its content, and whether its owner may execute it; a link to a
+        file as that file; a link to a directory or to nowhere by where it leads. Sockets, pipes and devices are left
+        out. Which files a project has: :func:`~terrastore.requirements.project_files.project_files`.
+
+        :raises OSError: when it is not there, or neither a file nor a directory
+        :raises RequirementsError: when a file in the directory cannot be read
+        """
+        facts = os.stat(path)
+        if not stat.S_ISDIR(facts.st_mode):
+            return self._of_file(path, facts)
         total = hashlib.sha256()
-        for name, digest in _content(path, ""):
-            total.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))
+        with _naming_what_is_inside(path):
+            for name, own in project_files(path):
+                if (counted := self._counted(os.path.join(path, name), own)) is not None:
+                    total.update(os.fsencode(f"{name}\0{counted}\n"))
         return total.hexdigest()
 
     def links(self, path: str) -> str:
-        """Return the SHA-256 of what is in a folder of distributions, or of a page of links."""
-        return self.digest(path)
+        """Return the SHA-256 of what ``--find-links`` offers at ``path``: a folder, a page or one distribution.
+
+        Each file that an installer looks at counts by its name and content, a page also by the content of the files
+        on this machine that it links to. Nothing else in the folder counts.
+
+        :raises OSError: when it is not there, or neither a file nor a directory
+        :raises RequirementsError: when a file in the folder cannot be read
+        """
+        facts = os.stat(path)
+        if not stat.S_ISDIR(facts.st_mode):
+            self._of_file(path, facts)
+            folder, name = os.path.split(path)
+            return self._listing(folder, [(name, facts)])
+        with _naming_what_is_inside(path):
+            return self._listing(path, offered(path))
+
+    def _listing(self, folder: str, files: list[tuple[str, os.stat_result | None]]) -> str:
+        total = hashlib.sha256()
+        for name, facts in files:
+            path = os.path.join(folder, name)
+            total.update(os.fsencode(f"{name}\0{'nowhere' if facts is None else self._digests.of(path, facts)}\n"))
+            if facts is not None and is_page(name):
+                for place, found in linked(path, self.read(path)):
+                    total.update(os.fsencode(f"{os.path.basename(place)}\0{self._digests.of(place, found)}\n"))
+        return total.hexdigest()
+
+    def _of_file(self, path: str, facts: os.stat_result) -> str:
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a directory", path)
+        return self._digests.of(path, facts)
+
+    def _counted(self, path: str, own: os.stat_result) -> str | None:
+        """Return what a file of a project counts by, None when it counts for nothing."""
+        facts = own
+        if stat.S_ISLNK(own.st_mode):
+            target = hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+            try:
+                facts = os.stat(path)
+            except OSError:  # nowhere, or in a circle
+                return f"link\0{target}"
+            if not stat.S_ISREG(facts.st_mode):
+                return f"link\0{target}"
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        kind = "executable" if facts.st_mode & stat.S_IXUSR else "file"
+        return f"{kind}\0{self._digests.of(path, facts)}"
 
 
-def _content(root: str, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, SHA-256) of a project's files; of a link that leads to none, the digest of where it leads."""
-    with os.scandir(os.path.join(root, folder)) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            written_by_a_build = entry.name.endswith(".egg-info") or (entry.name == "build" and not folder)
-            if entry.name in _NOT_CONTENT or written_by_a_build or _OURS.fullmatch(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if not os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
-                    yield from _content(root, f"{folder}{entry.name}/")
-            elif os.path.isfile(entry.path):
-                yield folder + entry.name, _digest(entry.path)
-            elif entry.is_symlink():
-                yield folder + entry.name, hashlib.sha256(os.fsencode(os.readlink(entry.path))).hexdigest()
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@contextmanager
+def _naming_what_is_inside(folder: str) -> Iterator[None]:
+    """Make an error of what is in ``folder`` one that names it; who asked names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in {None, folder}:
+            raise
+        raise RequirementsError(
+            f"{os.fsdecode(error.filename)} cannot be read: {reason(error)}",
+            hint=f"it is a part of {folder}: make it readable, or move it out",
+        ) from None

@@ -54,6 +54,9 @@ _PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--
 # pip hears these while it takes a line apart, whatever the line is.
 _EVERYWHERE: Final = frozenset({"--all-releases", "--no-binary", "--only-binary", "--only-final"})
 _INCLUDES: Final = ("--requirement", "--constraint")
+_TURNS: Final = {
+    "--no-index": 1, "--index-url": 2, "--extra-index-url": 3, "--pre": 4, "--requirement": 5, "--constraint": 5,
+}  # fmt: skip
 _ARCHIVES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar",
 )  # fmt: skip
@@ -67,6 +70,7 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Most lines of most files are one of these, and need no parser.
 _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
 _HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
+_NAMED_URL: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)", re.IGNORECASE | re.ASCII)
 _EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
 _EXACT: Final = re.compile(r"===?[^*]+")
@@ -92,7 +96,7 @@ class Option:
     value: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {shlex.quote(self.value)}" if self.value else self.name
+        return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ class Wanted:
     def is_pinned(self) -> bool:
         """Whether it names one version, one commit, or something by its content."""
         if self.url and self.local is None and _VCS.match(self.url):
-            return bool(_COMMIT.search(self.url.partition("#")[0]))
+            return _is_commit(self.url)
         return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
@@ -173,8 +177,8 @@ class Editable:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether it names one commit, or a project on this machine."""
-        return self.local is not None or bool(_COMMIT.search(self.text.partition("#")[0]))
+        """Whether it is what is on this machine, or names one commit."""
+        return self.local is not None or _is_commit(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,8 @@ def parse(line: str) -> Line:
 
     :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
+    # A shell would have done that; an installer does not.
+    line = os.path.expanduser(line)
     if match := _PIN.fullmatch(line):
         specifiers = f"=={canonical_version(match[2])}"
         return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
@@ -277,12 +283,15 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
             heard.append(option)
         elif option.name != "--config-settings" or chief is None or chief.name != "--editable":
             ignored.append(str(option))
+    # pip does not hear them in the line's order.
+    heard.sort(key=lambda each: _TURNS.get(each.name, 0))
     if chief is None or chief.name != "--editable":
         return Line(options=tuple(heard), ignored=tuple(ignored))
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
+    chief = Option(chief.name, os.path.expanduser(chief.value))
     editable = replace(_editable(chief.value), options=_own_options(own))
-    said = " ".join((f"-e {shlex.quote(chief.value)}", *map(_said, own)))
+    said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
 
 
@@ -313,7 +322,7 @@ def _options(text: str) -> tuple[list[Option], list[str]]:
             raise LineError(msg)
         if name in _WITH_VALUE:
             given = value if equals else next(words, None)
-            if given is None:
+            if not given:
                 msg = f"{name} lacks its value"
                 raise LineError(msg)
             value = given
@@ -343,12 +352,23 @@ def _own_options(options: list[Option]) -> tuple[str, ...]:
 
 
 def _said(option: Option) -> str:
-    return f"{option.name}={shlex.quote(option.value)}"
+    return f"{option.name}={_quoted(option.value)}"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a word of a line; a hash behind white space would begin a comment, quoted or not."""
+    return re.sub(r"(\s)#", r"\1'\#'", shlex.quote(value))
 
 
 def _editable(text: str) -> Editable:
-    if _VCS.match(text):
+    named = _NAMED_URL.match(text)
+    url = text[named.end() :] if named else text
+    if _VCS.match(url):
         return Editable(text=without_secrets(text), local=None)
+    if named and is_file_url(url):
+        place = url.partition(" ;")[0].partition("; ")[0].strip()
+        extras = _sorted_extras(named[1] or "")
+        return Editable(text=without_secrets(text), local=without_secrets(place), extras=extras)
     match = _EXTRAS.fullmatch(text)
     place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
     if is_url(place):
@@ -430,6 +450,10 @@ def _marker(text: str) -> Marker | None:
     except InvalidMarker as error:
         msg = str(error).splitlines()[0]
         raise LineError(msg, hint="correct what stands behind the semicolon") from None
+
+
+def _is_commit(url: str) -> bool:
+    return bool(_COMMIT.search(url.partition("#")[0]))
 
 
 def _sorted_extras(text: str) -> tuple[str, ...]:

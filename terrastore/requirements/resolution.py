@@ -6,34 +6,29 @@ one replaces all before, and so on. What is left is what counts, and what pip is
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from packaging.utils import canonicalize_name
 
-from terrastore.requirements.lines import LineError, Option
+from terrastore.requirements.lines import LineError, Option, as_path, is_file_url, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _ALL: Final = ":all:"
 _NONE: Final = ":none:"
-# Of names that are on one side of these the other side does not hear.
-_OPPOSITES: Final = {
-    "--no-binary": "--only-binary",
-    "--only-binary": "--no-binary",
-    "--all-releases": "--only-final",
-    "--only-final": "--all-releases",
-}
+# A name is on one side of these alone; of two that say all, the first is heard.
+_SIDES: Final = (("--only-binary", "--no-binary"), ("--all-releases", "--only-final"))
+_OPPOSITES: Final = {one: other for pair in _SIDES for one, other in (pair, pair[::-1])}
 # How an index is reached does not change what is found there.
 _WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
-SETTINGS: Final = frozenset(
-    {
-        "all-releases", "extra-index-url", "find-links", "index-url", "no-binary", "no-index", "no-require-hashes",
-        "only-binary", "only-final", "pre", "prefer-binary", "require-hashes",
-    }
+SETTINGS: Final = (
+    "index-url", "extra-index-url", "no-index", "find-links", "no-binary", "only-binary", "pre", "all-releases",
+    "only-final", "prefer-binary", "require-hashes", "no-require-hashes",
 )  # fmt: skip
-"""pip's settings that are heard here, by their long names."""
+"""pip's settings that are heard here, by their long names, in the order in which they are."""
 _TRUE: Final = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE: Final = frozenset({"n", "no", "f", "false", "off", "0"})
 
@@ -43,9 +38,8 @@ class Resolution:
     """What pip's options come to. Values may hold credentials; those of :meth:`canonical` do not.
 
     ``indexes`` are the URLs that are looked at, in their order, "" for the one that pip knows by itself, None while
-    nobody said any; ``find_links`` are paths
-    that mean the same in every directory, or URLs; ``names`` those of packages by option, ``flags`` options without a
-    value, ``others`` whole options that change nothing of these.
+    nobody said any; ``find_links`` are paths that mean the same in every directory, or URLs; ``names`` those of
+    packages by option, ``flags`` options without a value, ``others`` whole options that change nothing of these.
     """
 
     indexes: list[str] | None = None
@@ -65,7 +59,8 @@ class Resolution:
         elif name == "--find-links":
             self.find_links.append(value)
         elif name == "--pre":
-            self._name("--all-releases", _ALL)
+            # It takes back nothing that is said of a name.
+            self.names["--all-releases"].add(_ALL)
         elif name in self.names:
             self._name(name, value)
         elif not value:
@@ -82,10 +77,15 @@ class Resolution:
         :raises LineError: when it cannot be used
         """
         option = f"--{name}"
-        if name in {"extra-index-url", "find-links"}:
+        if name == "index-url":
+            self.replace_index(value.strip())
+        elif name == "extra-index-url":
             for each in value.split():
                 self.hear(Option(option, each))
-        elif name == "index-url" or option in self.names:
+        elif name == "find-links":
+            for each in value.split():
+                self.hear(Option(option, absolute(each)))
+        elif option in self.names:
             self.hear(Option(option, value.strip()))
         elif value.strip().lower() in _TRUE:
             self.hear(Option(option))
@@ -94,7 +94,7 @@ class Resolution:
             raise LineError(msg)
 
     def replace_index(self, url: str) -> None:
-        """Take the first index from the command line: others that the machine names stay."""
+        """Take the first index from the command line or the machine: others that are named beside it stay."""
         if "--no-index" not in self.flags:
             self.indexes = [url, *(self.indexes or [""])[1:]]
 
@@ -128,13 +128,18 @@ class Resolution:
         return said
 
     def _names(self) -> Iterator[tuple[str, set[str]]]:
-        """Yield options that take names, and these; ``--pre`` takes none."""
-        admitted, refused = self.names["--all-releases"], self.names["--only-final"]
-        for name, names in self.names.items():
-            if name == "--all-releases" and admitted == {_ALL} and not refused:
+        """Yield options that take names, and these; ``--pre`` takes none.
+
+        Who says all comes first, for that ends what is said before it.
+        """
+        for sides in _SIDES:
+            one, other = sorted(sides, key=lambda side: _ALL not in self.names[side])
+            first = {_ALL} if _ALL in self.names[one] else self.names[one]
+            second = self.names[other] - {_ALL}
+            if one == "--all-releases" and first == {_ALL} and not second:
                 yield "--pre", set()
-            elif names:
-                yield name, names
+                continue
+            yield from ((side, names) for side, names in ((one, first), (other, second)) if names)
 
     def _index(self, name: str, value: str) -> None:
         if name == "--no-index":
@@ -146,6 +151,9 @@ class Resolution:
 
     def _name(self, option: str, value: str) -> None:
         """Add names to one side, as pip's FormatControl does: ``:all:`` for every one, ``:none:`` takes all back."""
+        if value.startswith("-"):
+            msg = f"{option} lacks its value"
+            raise LineError(msg, hint="name packages, separated by commas, or :all: or :none:")
         target, other = self.names[option], self.names[_OPPOSITES[option]]
         names = value.split(",")
         if _ALL in names:
@@ -155,10 +163,21 @@ class Resolution:
             names = names[len(names) - names[::-1].index(_ALL) :]
             if _NONE not in names:
                 return
-        for name in names:
+        for name in filter(None, names):
             if name == _NONE:
                 target.clear()
                 continue
-            normalised = str(canonicalize_name(name.strip()))
+            normalised = str(canonicalize_name(name))
             other.discard(normalised)
             target.add(normalised)
+
+
+def absolute(place: str) -> str:
+    """Return a place of distributions that means the same in every directory.
+
+    :raises LineError: when it is a malformed ``file:`` URL
+    """
+    if is_url(place):
+        return place
+    path = as_path(place)
+    return place if is_file_url(place) else os.path.abspath(path)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.build.editing import Shelf, build_requirements
+from terrastore.build.editing import Installed, build_requirements
 from tests.requirements.shelf import MARKERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHELF = Shelf(
+THERE = Installed(
     {
         "setuptools": "80.9.0",
         "hatchling": "1.27",
@@ -53,12 +53,12 @@ SHELF = Shelf(
 )  # fmt: skip
 def test_what_is_lacking(lacking: list[str], requirements: list[str]) -> None:
     """In name, version, extras and markers, down to what they need in turn; what cannot be judged is lacking."""
-    assert lacking == SHELF.lacks(requirements, MARKERS)
+    assert lacking == THERE.lacks(requirements, MARKERS)
 
 
 def test_a_circle_of_needs() -> None:
     """Packages that need each other are looked at once."""
-    assert [] == Shelf({"a": "1", "b": "1"}, {"a": ["b"], "b": ["a"]}).lacks(["a"], MARKERS)
+    assert [] == Installed({"a": "1", "b": "1"}, {"a": ["b"], "b": ["a"]}).lacks(["a"], MARKERS)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_what_is_installed(tmp_path: Path) -> None:
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: Some.Thing\nVersion: 1.0\nRequires-Dist: beta\n\nbody\n"
     )
-    assert Shelf({"some-thing": "1.0"}, {"some-thing": ["beta"]}) == Shelf.of(str(tmp_path))
+    assert Installed({"some-thing": "1.0"}, {"some-thing": ["beta"]}) == Installed.of(str(tmp_path))

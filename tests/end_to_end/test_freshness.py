@@ -12,32 +12,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import CommandLine, make_project, make_wheel
+from tests.conftest import CommandLine, make_project
 from tests.end_to_end.examine import contents
 from tests.end_to_end.projects import run
-from tests.package_index import package_index
+from tests.package_index import PackageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def releases(tmp_path: Path, wheels: Path) -> Path:
-    """Return a folder of distributions that an index has, ``alpha`` 1.0, which needs ``beta``, and ``beta`` 1.0."""
-    folder = tmp_path / "releases"
-    folder.mkdir()
-    for name in ("alpha", "beta"):
-        shutil.copy(wheels / f"{name}-1.0-py3-none-any.whl", folder)
-    return folder
+def index(tmp_path: Path) -> PackageIndex:
+    """Return an index with ``alpha`` 1.0, which needs ``beta``, and ``beta`` 1.0."""
+    index = PackageIndex(tmp_path)
+    index.add("alpha", "1.0", requires=("beta",))
+    index.add("beta", "1.0")
+    return index
 
 
 @pytest.fixture(params=["pip", "uv"])
-def shop(cli: CommandLine, releases: Path, request: pytest.FixtureRequest) -> Iterator[CommandLine]:
+def shop(cli: CommandLine, index: PackageIndex, request: pytest.FixtureRequest) -> Iterator[CommandLine]:
     """Return a command line with every installer in turn, for which ``alpha==1.0`` is required from an index."""
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         del cli.env[name]
-    with package_index(releases) as url:
-        cli.env |= {"TERRASTORE_INSTALLER": request.param, "TERRASTORE_INDEX_URL": url}
+    with index.serving():
+        cli.env |= {"TERRASTORE_INSTALLER": request.param, "TERRASTORE_INDEX_URL": index.url}
         cli.write("requirements.txt", "alpha==1.0\n")
         yield cli
 
@@ -59,10 +58,6 @@ def pointer(cli: CommandLine) -> bytes:
     return path.read_bytes()
 
 
-def release_beta(releases: Path) -> None:
-    make_wheel(releases, "beta", "2.0", {"beta.py": "import sys\n\nPREFIX = sys.prefix\n"})
-
-
 def beta_in(target: Path) -> str:
     return run(target / "bin/python", "-c", "import importlib.metadata as m; print(m.version('beta'))")
 
@@ -77,12 +72,12 @@ def test_nothing_moved(shop: CommandLine) -> None:
     assert before == pointer(shop)
 
 
-def test_a_version_moved(shop: CommandLine, releases: Path) -> None:
+def test_a_version_moved(shop: CommandLine, index: PackageIndex) -> None:
     """Without --refresh all stay with what was found first; with it one builds, and the others fetch that."""
     assert "built" == outcome(shop)
     assert "fetched" == outcome(shop, "--target", "another")
     before, target = pointer(shop), shop.cwd / ".venv"
-    release_beta(releases)
+    index.add("beta", "2.0")
     assert "kept" == outcome(shop)
     whole = contents(target)
     failed = shop("ensure", "--refresh", "--no-build")
@@ -98,10 +93,10 @@ def test_a_version_moved(shop: CommandLine, releases: Path) -> None:
     assert "kept" == shop.ok("build", "--refresh", "--json").json["outcome"]
 
 
-def test_built_again_by_build(shop: CommandLine, releases: Path) -> None:
+def test_built_again_by_build(shop: CommandLine, index: PackageIndex) -> None:
     """`build --refresh` replaces what the store has once a version moved."""
     shop.ok("build")
-    release_beta(releases)
+    index.add("beta", "2.0")
     assert "kept" == shop.ok("build", "--json").json["outcome"]
     assert "built" == shop.ok("build", "--refresh", "--json").json["outcome"]
     assert "fetched" == outcome(shop, "--no-build")
@@ -119,13 +114,13 @@ def commit(repository: Path, *, first: bool = False) -> str:
 
 
 @pytest.mark.parametrize("line", ["beta @ git+file://{}@main", "-e git+file://{}@main#egg=beta"])
-def test_a_branch_moved(shop: CommandLine, releases: Path, line: str) -> None:
+def test_a_branch_moved(shop: CommandLine, index: PackageIndex, line: str) -> None:
     """Of what is in a repository the commit counts, of what is to be edited there too; uv edits none."""
     if line.startswith("-e") and shop.env["TERRASTORE_INSTALLER"] == "uv":
         shop.write("requirements.txt", f"{line.format(shop.home)}\n")
         assert 3 == shop("ensure", "--refresh").code
         return
-    wheel = releases / "beta-1.0-py3-none-any.whl"
+    wheel = index.folder("beta") / "beta-1.0-py3-none-any.whl"
     repository = make_project(
         shop.home / "repository", f"import shutil\nshutil.copy({str(wheel)!r}, folder)\nreturn {wheel.name!r}"
     )
@@ -175,10 +170,10 @@ def test_a_length_of_time_in_a_file(stored: CommandLine, setting: str, code: int
     assert ("such as 24h or 7d" in result.err) is bool(code)
 
 
-def test_two_at_once(shop: CommandLine, releases: Path) -> None:
+def test_two_at_once(shop: CommandLine, index: PackageIndex) -> None:
     """Of two machines that refresh at the same moment one builds, and the other fetches that."""
     shop.ok("build")
-    release_beta(releases)
+    index.add("beta", "2.0")
     caches = [Path(tempfile.mkdtemp(prefix="ts-")) for _ in range(2)]
     try:
         runs = []
@@ -218,9 +213,9 @@ def test_expect(stored: CommandLine) -> None:
     assert f"error: the key is {key}, and {wrong} is expected\n" in failed.err
 
 
-def test_require_locked(shop: CommandLine, releases: Path) -> None:
+def test_require_locked(shop: CommandLine, index: PackageIndex) -> None:
     """Where hashes fix everything, nothing is looked up again; else it ends with 3 and the lines that lack one."""
-    digest = hashlib.sha256((releases / "beta-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    digest = hashlib.sha256((index.folder("beta") / "beta-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     failed = shop("ensure", "--require-locked")
     assert 3 == failed.code
     assert "not locked: no hash fixes alpha==1" in failed.err
@@ -230,7 +225,7 @@ def test_require_locked(shop: CommandLine, releases: Path) -> None:
         assert (3, "not locked: nothing demands the hashes" in failed.err) == (failed.code, True)
     result = shop.ok("ensure", "--require-locked", "--require-hashes")
     assert ("built", "unpinned" in result.err) == (result.out.split()[0], False)
-    release_beta(releases)
+    index.add("beta", "2.0")
     assert "kept" == outcome(
         shop, "--require-locked", "--require-hashes", "--refresh", TERRASTORE_INDEX_URL="http://x.invalid"
     )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from terrastore.archive.layers import normalised
 from tests.conftest import COMMAND, CommandLine, make_wheel
 from tests.end_to_end import projects
 from tests.end_to_end.examine import contents, examine
 from tests.end_to_end.projects import run, write_small
-from tests.package_index import package_index
+from tests.package_index import PackageIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,8 +203,11 @@ def test_without_an_index(shop: CommandLine, wheels: Path, backends: Path) -> No
     write_small(shop.cwd / "web")
     shop.write("requirements.txt", "-e ./web\nflit-core\n")
     shop.write("without.txt", "-e ./web\n")
-    with package_index(wheels, backends) as url:
-        shop.env["TERRASTORE_INDEX_URL"] = url
+    index = PackageIndex(shop.home)
+    for path in (*wheels.iterdir(), *backends.iterdir()):
+        shutil.copy(path, index.folder(normalised(path.name.split("-")[0])))
+    with index.serving():
+        shop.env["TERRASTORE_INDEX_URL"] = index.url
         shop.ok("build")
         shop.ok("build", "-r", "without.txt")
     without_network(shop)

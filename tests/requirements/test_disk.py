@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import socket
 import venv
 from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.requirements import Disk, read_requirements
+from terrastore.errors import RequirementsError
+from terrastore.requirements import Disk, digests, read_requirements
+from tests.requirements.shelf import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +81,7 @@ def test_digests_stay_what_they_are(tmp_path: Path) -> None:
     """A digest enters keys, so it is the same in every version, and on every filesystem whatever its order of names."""
     for number in range(30):
         write(tmp_path, f"{number}.py", "")
-    expected = "c53dd861818d06c3a06d01e3bf8f53c2f6e909812cb85e7049b162a8af501d36"
+    expected = "a1ab57c5ecb225692b07baed0e90d68e26455bef924feda75ad2096608d6104e"
     assert expected == digest(tmp_path)
 
 
@@ -164,6 +168,97 @@ def test_a_link_to_no_file_counts_by_where_it_leads(project: Path, places: tuple
     assert 3 == len(digests)
 
 
+def test_a_linked_file_may_be_executed(project: Path, tmp_path: Path) -> None:
+    """What counts of a file, whether its owner may execute it too, counts of one that is linked."""
+    write(tmp_path, "outside.sh", "")
+    (project / "linked.sh").symlink_to(tmp_path / "outside.sh")
+    before = digest(project)
+    (tmp_path / "outside.sh").chmod(0o755)
+    assert before != digest(project)
+
+
+def test_a_file_that_may_be_executed(project: Path) -> None:
+    """A build keeps the owner's executable bit; the others' permissions come from whoever unpacks."""
+    before = digest(project)
+    (project / "src/one/data.txt").chmod(0o755)
+    executable = digest(project)
+    (project / "src/one/data.txt").chmod(0o700)
+    assert before != executable == digest(project)
+    (project / "src/one/data.txt").chmod(0o655)
+    assert before == digest(project)
+
+
+def test_links_in_a_circle(project: Path) -> None:
+    """Links to themselves, to each other and to directories above count by where they lead, and end."""
+    before = digest(project)
+    for name, place in (("self", "self"), ("one", "two"), ("two", "one"), ("src/up", "..")):
+        (project / name).symlink_to(place)
+    assert before != digest(project)
+
+
+def test_a_project_that_is_a_circle(tmp_path: Path) -> None:
+    """A path that leads nowhere because it leads to itself is an error that says so."""
+    (tmp_path / "self").symlink_to("self")
+    for ask in (Disk().digest, Disk().links):
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            ask(str(tmp_path / "self"))
+
+
+def test_what_is_no_file_does_not_count(project: Path) -> None:
+    """A socket and a pipe that somebody has in the project are none of it, and nobody waits for them."""
+    before = digest(project)
+    os.mkfifo(project / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(project / "socket"))
+        assert before == digest(project)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)], ids=["pipe", "device"])
+def test_what_is_neither_a_file_nor_a_directory(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    """A pipe or a device has no digest, and is not waited for."""
+    make(tmp_path / "one.whl")
+    for ask in (Disk().digest, Disk().links):
+        with pytest.raises(OSError, match="neither a file nor a directory"):
+            ask(str(tmp_path / "one.whl"))
+
+
+@pytest.mark.parametrize("ask", [Disk().digest, Disk().links], ids=["project", "folder"])
+def test_a_file_that_cannot_be_read_is_named(project: Path, ask: Callable[[str], str]) -> None:
+    """The error names the file in the directory, and says what it is a part of."""
+    (project / "Broken-1.zip").symlink_to("/proc/self/mem")  # even root cannot read that from its start
+    with pytest.raises(RequirementsError) as raised:
+        ask(str(project))
+    assert f"{project}/Broken-1.zip cannot be read: input/output error" == raised.value.message
+    assert f"it is a part of {project}: make it readable, or move it out" == raised.value.hint
+
+
+def test_digests_are_remembered(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with a cache remembers what it read of wheels, folders and projects; the next gives the same answers."""
+    write(tmp_path, "wheels/one-1-py3-none-any.whl", "wheel")
+    wheel, folder = str(tmp_path / "wheels/one-1-py3-none-any.whl"), str(tmp_path / "wheels")
+    monkeypatch.setattr(digests, "_UNSETTLED_NS", -1)  # the files are as old as this test
+
+    def answers() -> tuple[str, ...]:
+        with Disk(tmp_path / "cache") as disk:
+            return disk.digest(wheel), disk.digest(str(project)), disk.links(folder), disk.links(wheel)
+
+    first = answers()
+    with monkeypatch.context() as patched:
+        patched.setattr(hashlib, "file_digest", None)
+        assert first == answers()
+    write(tmp_path, "wheels/one-1-py3-none-any.whl", "WHEEL")
+    write(project, "src/one/data.txt", "DATA\n")
+    assert all(before != after for before, after in zip(first, answers(), strict=True))
+
+
+def test_nothing_is_remembered_of_nothing(project: Path, tmp_path: Path) -> None:
+    """Who asks for no digest writes nothing."""
+    with Disk(tmp_path / "cache") as disk:
+        disk.read(str(project / "pyproject.toml"))
+        disk.exists(str(project))
+    assert not (tmp_path / "cache").exists()
+
+
 def test_names_that_are_no_text(project: Path) -> None:
     """A file name need not be UTF-8."""
     before = digest(project)
@@ -176,6 +271,7 @@ def test_requirements_from_the_disk(project: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "deploy/requirements.txt", "./project\n-c limits.txt\n")
     write(tmp_path, "deploy/limits.txt", "two<3\n")
-    wanted = read_requirements(["deploy/requirements.txt"], (), reader=Disk(), variables={})
-    assert (("./project",), ("two<3",)) == (wanted.requirements, wanted.constraints)
-    assert {"./project": digest(project)} == wanted.local
+    wanted = read_requirements(["deploy/requirements.txt"], (), reader=Disk(), target=target(), variables={})
+    content = f"sha256:{digest(project)}"
+    assert ((f"directory @ {content}",), ("two<3",)) == (wanted.requirements, wanted.constraints)
+    assert {"./project": content} == wanted.local

@@ -10,7 +10,7 @@ import pytest
 from terrastore.errors import RequirementsError
 from terrastore.requirements import RequirementSet, read_requirements
 from terrastore.requirements.files import OPAQUE
-from terrastore.requirements.lines import Option, Wanted
+from terrastore.requirements.lines import Editable, Option, Wanted
 from tests.requirements.shelf import Shelf, digest, target
 
 if TYPE_CHECKING:
@@ -244,6 +244,14 @@ def test_an_error_holds_no_secret(line: str) -> None:
     assert "secret" not in message
 
 
+@pytest.mark.parametrize("value", ["1\ftwo", "1 # why", "\u20281"])
+def test_the_value_of_a_variable_is_part_of_a_line(value: str) -> None:
+    """A value that would end the line, or part of it, is refused, for an installer would read something else."""
+    message = refused({"a.txt": "one ; os_name != '${V}'\n"}, variables={"V": value})
+    assert message.startswith("a.txt, line 1: ")
+    assert message.endswith("cannot be used: the value of a variable in it is more than part of a line")
+
+
 def test_an_error_shows_variables_by_name() -> None:
     """The line that an error shows is shown as it was written, not with the values of variables."""
     message = refused({"a.txt": "one ! ${TOKEN}\n"}, variables={"TOKEN": "secret"})
@@ -269,20 +277,23 @@ PROJECT = '[project]\nname = "One.Two"\nversion = "1"\ndependencies = ["three"]\
 )
 def test_editables(line: str, path: str) -> None:
     """A project on this machine may be edited; what it needs is what counts."""
-    files = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
+    files: dict[str, str | bytes] = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
     wanted = read(files)
-    (editable,) = wanted.editables
     assert (f"-e one-two @ {wanted.local[path]}",) == wanted.requirements
     assert wanted.local[path].startswith("needs:")
-    assert [editable] == [said.entry for said in heard(files)]
+    assert [os.path.abspath(path)] == list(wanted.projects)
+    (said,) = heard(files)
+    assert isinstance(said.entry, Editable)
     assert wanted.requirements == read(files | {f"{path}/one.py": "changed = True\n"}).requirements
-    assert wanted.requirements != read(files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}).requirements
+    needs_other = files | {f"{path}/pyproject.toml": PROJECT.replace("three", "four")}
+    assert wanted.requirements != read(needs_other).requirements
 
 
 @pytest.mark.parametrize("metadata", ["", "[project]\n", PROJECT + 'dynamic = ["dependencies"]\n', "not toml"])
 def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
     """Without running its backend nobody knows what such a project needs, so all of its content counts."""
-    files = {"a.txt": "-e ./one[B,a]\n", "./one": b"content", "./one/pyproject.toml": metadata}
+    files: dict[str, str | bytes] = {"a.txt": "-e ./one[B,a]\n", "./one": b"content"}
+    files["./one/pyproject.toml"] = metadata
     assert (f"-e directory[a,b] @ sha256:{digest(b'content')}",) == read(files).requirements
 
 
@@ -291,7 +302,7 @@ def test_editables_that_do_not_say_what_they_need(metadata: str) -> None:
     [
         ({"a.txt": "\n-e ./nowhere\n"}, "a.txt, line 2: '-e ./nowhere' cannot be used: there is no ./nowhere"),
         ({"a.txt": "\n-e ./one\n", "./one": ""}, "a.txt, line 2: '-e ./one' cannot be used: ./one is no project"),
-        ({"a.txt": "-c b.txt", "b.txt": "-e ."}, "b.txt, line 1: '-e .' cannot be used: a constraint cannot be editable"),
+        ({"a.txt": "-c b.txt", "b.txt": "-e ."}, "b.txt, line 1: '-e .' cannot be used: a constraint cannot be"),
     ],
 )
 def test_editables_that_are_refused(files: Mapping[str, str], message: str) -> None:
@@ -355,7 +366,8 @@ def test_variables_in_paths(line: str) -> None:
 
 def test_variables_in_options() -> None:
     """Includes and options take the values of variables."""
-    files = {"a.txt": "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n", "d/b.txt": "one"}
+    text = "-r ${WHERE}/b.txt\n-i ${INDEX}\n--extra-index-url https://${TOKEN}@x.example/\n"
+    files = {"a.txt": text, "d/b.txt": "one"}
     variables = {"WHERE": "d", "INDEX": "https://index.example/simple", "TOKEN": "secret"}
     assert ("one",) == read(files, variables=variables).requirements
     assert [
@@ -458,7 +470,7 @@ def test_options_keep_their_order() -> None:
     ],
 )
 def test_folders_of_distributions(including: str, files: Mapping[str, bytes], place: str) -> None:
-    """A folder of distributions is looked for beside the file, then from the working directory, and named absolutely."""
+    """A folder of distributions is looked for beside the file, else from the working directory, and named so."""
     assert [Option("--find-links", os.path.abspath(place))] == options({including: "--find-links wheels\n", **files})
 
 
@@ -479,6 +491,8 @@ def test_a_page_of_distributions() -> None:
         ("one @ git+https://g.example/one@main\n", ("one @ git+https://g.example/one@main",)),
         ("./one.whl\nhttps://f.example/two.zip\n", ()),
         ("one ; os_name == 'nt'\n", ()),
+        ("-e git+https://g.example/one@main#egg=one", ("-e git+https://g.example/one@main#egg=one",)),
+        (f"-e git+https://g.example/one@{'0a' * 20}#egg=one", ()),
     ],
 )
 def test_what_is_not_pinned(text: str, expected: tuple[str, ...]) -> None:

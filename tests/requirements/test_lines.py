@@ -15,6 +15,7 @@ from terrastore.requirements.lines import (
     parse,
     without_secrets,
 )
+from terrastore.requirements.text import logical_lines
 from tests.requirements.shelf import MARKERS
 
 BASE = Option("--requirement", "base.txt")
@@ -82,9 +83,8 @@ def known(line: str) -> tuple[Option, ...]:
         ("--ind https://index.example/", Option("--index-url", "https://index.example/")),
         ("--no-bin one", Option("--no-binary", "one")),
         ("--pref", Option("--prefer-binary", "")),
-        ("-f \"with space\"", Option("--find-links", "with space")),
+        ('-f "with space"', Option("--find-links", "with space")),
         ("--find-links=with\\ space", Option("--find-links", "with space")),
-        ("--find-links=", Option("--find-links", "")),
         ("-i\thttps://index.example/", Option("--index-url", "https://index.example/")),
     ],
 )
@@ -98,12 +98,16 @@ def test_options_in_every_spelling(line: str, expected: Option) -> None:
     [
         ("--no-index --pre", (Option("--no-index", ""), Option("--pre", ""))),
         ("-fwheels --pre", (Option("--find-links", "wheels"), Option("--pre", ""))),
+        ("--extra-index-url a -i b", (Option("--index-url", "b"), Option("--extra-index-url", "a"))),
+        ("-i a --no-index", (Option("--no-index"), Option("--index-url", "a"))),
+        ("--pre --only-final=:all:", (Option("--only-final", ":all:"), Option("--pre"))),
+        ("-r base.txt --no-binary x", (Option("--no-binary", "x"), BASE)),
         ("-r --pre", (Option("--requirement", "--pre"),)),
         ("-i a -i b", (Option("--index-url", "a"), Option("--index-url", "b"))),
     ],
 )
 def test_several_options(line: str, expected: tuple[Option, ...]) -> None:
-    """Every option of a line counts, in its order and as often as it is said."""
+    """Every option of a line counts, in the order in which pip hears them, and as often as it is said."""
     found = parse(line)
     assert (expected, ()) == (found.options, found.ignored)
 
@@ -116,7 +120,7 @@ def test_several_options(line: str, expected: tuple[Option, ...]) -> None:
         ("-c limits.txt -c more.txt", (Option("--constraint", "limits.txt"),), ("--constraint more.txt",)),
         ("-f one -f two", (Option("--find-links", "one"),), ("--find-links two",)),
         ("-r base.txt -i a --pre", (BASE,), ("--index-url a", "--pre")),
-        ("-r base.txt --no-binary x", (BASE, Option("--no-binary", "x")), ()),
+        ("-r base.txt --no-binary x", (Option("--no-binary", "x"), BASE), ()),
         ("--pre one two", (Option("--pre"),), ("one", "two")),
         ("--pre -- --no-index", (Option("--pre"),), ("--no-index",)),
         ("--hash=sha256:aa", (), ("--hash sha256:aa",)),
@@ -146,7 +150,9 @@ def test_what_pip_ignores_of_a_line(line: str, expected: tuple[Option, ...], ign
         ("one -e ./two", "one", (), ("--editable ./two",)),
     ],
 )
-def test_options_behind_a_requirement(line: str, own: str, options: tuple[Option, ...], ignored: tuple[str, ...]) -> None:
+def test_options_behind_a_requirement(
+    line: str, own: str, options: tuple[Option, ...], ignored: tuple[str, ...]
+) -> None:
     """Behind a requirement pip hears its own options, and those that say which formats will do."""
     found = parse(line)
     assert (own, options, ignored) == (found.own, found.options, found.ignored)
@@ -178,6 +184,8 @@ def test_an_option_that_nobody_knows(line: str) -> None:
         pytest.param("-r", "--requirement lacks its value", id="no value"),
         pytest.param("--index-url", "--index-url lacks its value", id="no value, long"),
         pytest.param("--pre -r", "--requirement lacks its value", id="no value at the end"),
+        pytest.param("--find-links=", "--find-links lacks its value", id="an empty value"),
+        pytest.param("-i ''", "--index-url lacks its value", id="an empty value in quotes"),
         pytest.param("--pre=1", "--pre takes no value", id="a value too many"),
         pytest.param("--re base.txt", "--re may be any of --require-hashes, --requirement", id="cut too short"),
         pytest.param("one --config-set x=1", "--config-set may be any of", id="as optparse has it"),
@@ -340,7 +348,8 @@ def test_urls_without_credentials(line: str, expected: str) -> None:
         ("./one", "./one", "directory @ X"),
         ("../one", "../one", "directory @ X"),
         ("/srv/one", "/srv/one", "directory @ X"),
-        ("~/one", "~/one", "directory @ X"),
+        ("~/one", "/home/me/one", "directory @ X"),
+        ("~nobody-at-all/one", "~nobody-at-all/one", "directory @ X"),
         ("../one.whl", "../one.whl", "one.whl @ X"),
         ("one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl @ X"),
         ("wheels/one-1.0-py3-none-any.whl", "wheels/one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl @ X"),
@@ -361,8 +370,9 @@ def test_urls_without_credentials(line: str, expected: str) -> None:
         ("libs/one[extra]", "libs/one", "directory[extra] @ X"),
     ],
 )
-def test_local_paths_are_recognised(line: str, local: str, expected: str) -> None:
+def test_local_paths_are_recognised(line: str, local: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path, or the URL of a file, is named as something to look at, and counts by its content."""
+    monkeypatch.setenv("HOME", "/home/me")
     assert (local, expected) == (wanted(line).local, wanted(line).canonical("X"))
 
 
@@ -398,6 +408,15 @@ def test_canonical_text_is_its_own_canonical_text(line: str) -> None:
         ("-e.", Editable(text=".", local=".")),
         ("-e '.[B, a]'", Editable(text=".[B, a]", local=".", extras=("a", "b"))),
         ("-e file:///srv/one", Editable(text="file:///srv/one", local="file:///srv/one")),
+        ("-e One@file:///srv/one", Editable(text="One@file:///srv/one", local="file:///srv/one")),
+        (
+            "-e 'one[B] @ file:///srv/one ; os_name == \"posix\"'",
+            Editable(text='one[B] @ file:///srv/one ; os_name == "posix"', local="file:///srv/one", extras=("b",)),
+        ),
+        (
+            "-e 'one @ git+https://secret@git.example/one'",
+            Editable(text="one @ git+https://git.example/one", local=None),
+        ),
         ("-e ./a -C x=1", Editable(text="./a", local="./a", options=("--config-settings=x=1",))),
         (
             "-e git+https://user:secret@git.example/one@v1#egg=one",
@@ -408,6 +427,28 @@ def test_canonical_text_is_its_own_canonical_text(line: str) -> None:
 def test_editables(line: str, expected: Editable) -> None:
     """What is to be edited is a project on this machine, with its extras, or a repository."""
     assert expected == editable(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-e ./one", True),
+        ("-e git+https://g.example/one@main#egg=one", False),
+        (f"-e git+https://g.example/one@{'0a' * 20}#egg=one", True),
+        (f"-e 'one @ git+https://g.example/one@{'0a' * 20}'", True),
+    ],
+)
+def test_what_is_pinned_of_editables(line: str, expected: bool) -> None:
+    """What is on this machine is what it is, and a repository is fixed by a commit's whole name."""
+    assert expected == editable(line).is_pinned
+
+
+def test_a_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installer is told where the home is, for it does not look."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert ["/home/me/one ; os_name == 'nt'", "-e '/home/me/one[a]'", "one~=1.0"] == [
+        parse(line).own for line in ("~/one ; os_name == 'nt'", "-e ~/one[a]", "one~=1.0")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -528,3 +569,21 @@ def test_what_names_no_path() -> None:
     """A malformed file URL names nothing."""
     with pytest.raises(LineError):
         as_path("file://[srv")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (Option("--pre"), "--pre"),
+        (Option("--index-url", "https://i.example/simple"), "--index-url https://i.example/simple"),
+        (Option("--find-links", "/srv/with space"), "--find-links '/srv/with space'"),
+        (Option("--find-links", "/srv/it's"), "--find-links '/srv/it'\"'\"'s'"),
+        (Option("--find-links", "/srv/no #1"), r"--find-links '/srv/no '\#'1'"),
+        (Option("--find-links", "/srv/back\\slash"), r"--find-links '/srv/back\slash'"),
+    ],
+)
+def test_options_are_written_so_that_they_are_read_again(option: Option, expected: str) -> None:
+    """What an option is written as is one logical line that says the same."""
+    assert expected == str(option)
+    assert [(1, expected)] == list(logical_lines(expected))
+    assert (option,) == known(expected)

@@ -3,55 +3,67 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from terrastore.errors import UsageError
 from terrastore.requirements import Disk
-from terrastore.requirements.pip import NOT_FOR_US, configuration_files, effective_settings, pip_settings
+from terrastore.requirements.lines import index_identity
+from terrastore.requirements.pip import NOT_FOR_US, configuration_files, effective_settings
+from terrastore.requirements.pip_lines import ForPip
 from tests.requirements.shelf import Shelf, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from terrastore.requirements.files import Reader
 
-SHELF = Shelf({"a": "A", "b": "B", "1": "one", "/srv/with space": "C"})
-A, B, ONE, C = (f"sha256:{digest(content)}" for content in (b"A", b"B", b"one", b"C"))
+CONTENT = {"a": "A", "b": "B", "1": "one", "/srv/a b": "C"}
+SHELF = Shelf(CONTENT | {os.path.abspath(path): text for path, text in CONTENT.items()})
+ONE = f"sha256:{digest(b'one')}"
+LINKS = {path: f"sha256:{SHELF.links(path)}" for path in CONTENT}
 
 
-def settings(folder: Path, *texts: str, **variables: str) -> dict[str, str]:
+def canonical(variables: Mapping[str, str], files: Iterable[str], reader: Reader = SHELF) -> dict[str, Any]:
+    """Return what the key says of the settings in variables and files."""
+    return ForPip(reader, effective_settings(variables, files)).canonical(index_identity)
+
+
+def settings(folder: Path, *texts: str, **variables: str) -> dict[str, Any]:
     """Return the settings of files with these texts, the weakest first, and of variables; they name what SHELF has."""
     paths = [folder / f"{number}.conf" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text)
-    return pip_settings(variables, map(str, paths), reader=SHELF)
+    return canonical(variables, map(str, paths))
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
         pytest.param({}, {}, id="nothing"),
-        pytest.param({"PIP_PRE": "1"}, {"pre": "1"}, id="a variable"),
-        pytest.param({"PIP_NO_INDEX": "1"}, {"no-index": "1"}, id="underscores"),
+        pytest.param({"PIP_PRE": "1"}, {"pre": True}, id="a variable"),
+        pytest.param({"PIP_NO_INDEX": "1"}, {"no-index": True}, id="underscores"),
         pytest.param({"PIP_NO_INDEX": ""}, {}, id="empty"),
         pytest.param({"PIPX_HOME": "/srv", "MY_PIP_PRE": "1", "pip_pre": "1"}, {}, id="not pip's"),
-        pytest.param({"PIP_NO_BINARY": " a\n  b "}, {"no-binary": "a b"}, id="white space"),
-        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": f"{A} {B}"}, id="white space between paths"),
+        pytest.param({"PIP_NO_INDEX": "off"}, {}, id="not so"),
+        pytest.param({"PIP_NO_BINARY": " B,a_c\n"}, {"no-binary": ["a-c", "b"]}, id="names"),
+        pytest.param({"PIP_GLOBAL_OPTION": " a\n  b "}, {"global-option": "a b"}, id="white space"),
+        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": [LINKS["a"], LINKS["b"]]}, id="several"),
         pytest.param({"PIP_CONFIG_FILE": "/srv/pip.conf"}, {}, id="where the settings stand"),
     ],
 )
 def test_variables(variables: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """PIP_* variables are settings by the long names of options; an empty one is none."""
-    assert expected == pip_settings(variables, (), reader=SHELF)
+    assert expected == canonical(variables, ())
 
 
 def test_variables_beat_files(tmp_path: Path) -> None:
     """What a variable says stands; what only a file says stays; an empty variable says nothing."""
     text = "[install]\nindex-url = https://file.example/\npre = 1\n[global]\nonly-binary = one\n"
     found = settings(tmp_path, text, PIP_INDEX_URL="https://variable.example/", PIP_ONLY_BINARY="")
-    assert {"index-url": "https://variable.example/", "only-binary": "one", "pre": "1"} == found
+    assert {"index-url": ["https://variable.example/"], "only-binary": ["one"], "pre": True} == found
 
 
 @pytest.mark.parametrize("section", ["global", "install"])
@@ -62,13 +74,13 @@ def test_later_files_beat_earlier(tmp_path: Path, section: str) -> None:
         f"[{section}]\nindex-url = https://first.example/\npre = 1\n",
         f"[{section}]\nindex_url = https://second.example/\n",
     )
-    assert {"index-url": "https://second.example/", "pre": "1"} == found
+    assert {"index-url": ["https://second.example/"], "pre": True} == found
 
 
 @pytest.mark.parametrize("order", [("global", "install"), ("install", "global")])
 def test_install_beats_global(tmp_path: Path, order: tuple[str, str]) -> None:
     """The section of the command beats the one for all commands, wherever it stands in the file."""
-    assert {"no-binary": "install"} == settings(
+    assert {"no-binary": ["install"]} == settings(
         tmp_path, "".join(f"[{section}]\nno-binary = {section}\n" for section in order)
     )
 
@@ -76,7 +88,7 @@ def test_install_beats_global(tmp_path: Path, order: tuple[str, str]) -> None:
 def test_install_beats_global_of_a_later_file(tmp_path: Path) -> None:
     """The section of the command beats the one for all commands in whichever file, as pip has it."""
     found = settings(tmp_path, "[install]\nno-binary = install\n", "[global]\nno-binary = global\n")
-    assert {"no-binary": "install"} == found
+    assert {"no-binary": ["install"]} == found
 
 
 def test_an_empty_setting_is_none(tmp_path: Path) -> None:
@@ -87,8 +99,8 @@ def test_an_empty_setting_is_none(tmp_path: Path) -> None:
 def test_an_empty_setting_clears_its_section(tmp_path: Path) -> None:
     """An empty setting takes back what an earlier file says in the same section, and nothing else, as pip has it."""
     assert {} == settings(tmp_path, "[global]\npre = 1\n", "[global]\npre =\n")
-    assert {"pre": "1"} == settings(tmp_path, "[global]\npre = 1\n", "[install]\npre =\n")
-    assert {"pre": "1"} == settings(tmp_path, "[install]\npre = 1\n", "[global]\npre =\n")
+    assert {"pre": True} == settings(tmp_path, "[global]\npre = 1\n", "[install]\npre =\n")
+    assert {"pre": True} == settings(tmp_path, "[install]\npre = 1\n", "[global]\npre =\n")
 
 
 def test_other_sections_do_not_count(tmp_path: Path) -> None:
@@ -129,43 +141,50 @@ def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("index-url", "1"),
-        ("extra-index-url", "1"),
-        ("find-links", ONE),
-        ("no-index", "1"),
-        ("pre", "1"),
-        ("constraint", ONE),
+        ("index-url", ["1"]),
+        ("find-links", [LINKS["1"]]),
+        ("no-index", True),
+        ("pre", True),
+        ("all-releases", ["1"]),
+        ("only-final", ["1"]),
+        ("prefer-binary", True),
+        ("no-require-hashes", True),
         ("build-constraint", ONE),
-        ("requirement", ONE),
         ("requirements-from-script", ONE),
-        ("no-binary", "1"),
-        ("only-binary", "1"),
+        ("no-binary", ["1"]),
+        ("only-binary", ["1"]),
+        ("no-deps", "1"),
+        ("frobnicate", "1"),
     ],
 )
-def test_settings_with_effect_count(tmp_path: Path, name: str, expected: str) -> None:
+def test_settings_with_effect_count(tmp_path: Path, name: str, expected: str | list[str] | bool) -> None:
     """What shapes a resolution counts, by variable as by file; what it names by path counts by content."""
     assert {name: expected} == settings(tmp_path, f"[global]\n{name} = 1\n")
     assert {name: expected} == settings(tmp_path, **{"PIP_" + name.upper().replace("-", "_"): "1"})
 
 
+def test_an_extra_index_is_asked_after_pips_own(tmp_path: Path) -> None:
+    """An index beside the one that pip knows by itself comes second, and that one has no name."""
+    assert {"index-url": ["", "https://a.example/"]} == settings(tmp_path, PIP_EXTRA_INDEX_URL="https://a.example/")
+
+
 def test_links_of_every_kind(tmp_path: Path) -> None:
     """A path and a file URL count by content, a page of distributions by its URL."""
-    found = settings(tmp_path, PIP_FIND_LINKS="file:///srv/with%20space b https://user:secret@a.example/links?x=secret")
-    assert {"find-links": f"{C} {B} https://a.example/links"} == found
+    found = settings(tmp_path, PIP_FIND_LINKS="file:///srv/a%20b b https://user:secret@a.example/links?x=secret")
+    assert {"find-links": [LINKS["/srv/a b"], LINKS["b"], "https://a.example/links"]} == found
 
 
 def test_links_that_are_not_there(tmp_path: Path) -> None:
     """A folder of distributions that is not there is no error, for pip only warns; it counts as absent."""
-    assert {"find-links": f"{A} absent absent"} == settings(tmp_path, PIP_FIND_LINKS="a nowhere file:///nowhere")
+    assert {"find-links": [LINKS["a"], "absent"]} == settings(tmp_path, PIP_FIND_LINKS="a nowhere file:///nowhere")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PIP_CONSTRAINT", "a nowhere"),
-        ("PIP_CONSTRAINT", "file:///nowhere"),
-        ("PIP_REQUIREMENT", "a nowhere"),
-        ("PIP_FIND_LINKS", "a file://[nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "1 nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "file:///nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "file://[nowhere"),
     ],
 )
 def test_what_a_setting_names_has_to_be_readable(tmp_path: Path, name: str, value: str) -> None:
@@ -181,8 +200,8 @@ def test_content_is_read_from_the_disk(tmp_path: Path) -> None:
     """The files of this machine are those that a setting names."""
     path = tmp_path / "limits.txt"
     path.write_text("one<2\n")
-    found = pip_settings({"PIP_CONSTRAINT": str(path)}, (), reader=Disk())
-    assert {"constraint": f"sha256:{digest(path.read_bytes())}"} == found
+    found = canonical({"PIP_BUILD_CONSTRAINT": str(path)}, (), Disk())
+    assert {"build-constraint": f"sha256:{digest(path.read_bytes())}"} == found
 
 
 def test_credentials_are_dropped(tmp_path: Path) -> None:
@@ -192,22 +211,19 @@ def test_credentials_are_dropped(tmp_path: Path) -> None:
         "[global]\nextra-index-url =\n  https://user:secret@a.example/\n  https://secret@b.example/?token=secret\n",
         PIP_INDEX_URL="https://user:secret@c.example/simple?token=secret#secret",
     )
-    assert {
-        "extra-index-url": "https://a.example/ https://b.example/",
-        "index-url": "https://c.example/simple",
-    } == found
+    assert {"index-url": ["https://c.example/simple", "https://a.example/", "https://b.example/"]} == found
 
 
 def test_a_percent_sign_is_one(tmp_path: Path) -> None:
     """Values are taken as they stand; nothing is interpolated."""
-    assert {"index-url": "https://a.example/%(x)s%40"} == settings(
+    assert {"index-url": ["https://a.example/%(x)s%40"]} == settings(
         tmp_path, "[global]\nindex-url = https://a.example/%(x)s%40\n"
     )
 
 
 def test_files_that_are_not_there() -> None:
     """A configuration file need not exist."""
-    assert {} == pip_settings({}, ["/nowhere/pip.conf"], reader=SHELF)
+    assert {} == canonical({}, ["/nowhere/pip.conf"])
 
 
 @pytest.mark.parametrize(
@@ -224,7 +240,7 @@ def test_an_unparsable_file_is_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "pip.conf"
     path.write_bytes(data)
     with pytest.raises(UsageError) as raised:
-        pip_settings({}, [str(path)], reader=SHELF)
+        canonical({}, [str(path)])
     assert str(path) in raised.value.message
     assert raised.value.hint
     assert "\n" not in raised.value.message
@@ -282,3 +298,32 @@ def test_what_pip_gets_is_what_the_key_was_made_of(tmp_path: Path) -> None:
     )
     expected = {"index-url": "https://user:secret@index.example/", "pre": "yes"}
     assert expected == effective_settings({"PIP_PREFIX": "/z", "PIP_DRY_RUN": "1"}, [str(tmp_path / "pip.conf")])
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"PIP_PRE": "perhaps"}, "pip's setting pre cannot be used: 'perhaps' is neither true nor false"),
+        ({"PIP_NO_BINARY": "-x"}, "pip's setting no-binary cannot be used: --no-binary lacks its value"),
+        (
+            {"PIP_REQUIRE_HASHES": "1", "PIP_NO_REQUIRE_HASHES": "1"},
+            "--require-hashes and --no-require-hashes contradict each other",
+        ),
+        ({"PIP_FIND_LINKS": "file://u:secret@[x"}, "pip's setting find-links cannot be used: "),
+    ],
+)
+def test_a_setting_that_cannot_be_used(variables: Mapping[str, str], message: str) -> None:
+    """A setting that pip could not use either is a usage error that names it, without credentials."""
+    with pytest.raises(UsageError) as raised:
+        canonical(variables, ())
+    assert message in raised.value.message
+    assert raised.value.hint
+    assert "secret" not in raised.value.message
+
+
+def test_who_says_it_and_when_does_not_matter(tmp_path: Path) -> None:
+    """The order of settings is no one's choice, so extra indexes stay beside the index, whichever is read first."""
+    lines = ["index-url = https://a.example/", "extra-index-url = https://b.example/", "no-binary = one"]
+    for text in ("\n".join(lines), "\n".join(reversed(lines))):
+        found = settings(tmp_path, f"[global]\n{text}\n")
+        assert {"index-url": ["https://a.example/", "https://b.example/"], "no-binary": ["one"]} == found

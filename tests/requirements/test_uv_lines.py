@@ -9,8 +9,10 @@ import pytest
 
 from terrastore.errors import RequirementsError
 from terrastore.requirements import Disk, read_requirements
-from terrastore.requirements.lines import _FLAGS, _WITH_VALUE, LineError, Option
+from terrastore.requirements.lines import _FLAGS, _PER_REQUIREMENT, _WITH_VALUE, LineError, Option
+from terrastore.requirements.uv import Settings
 from terrastore.requirements.uv_lines import ARGUMENTS, FOLLOWED, PLACES, REFUSED, ForUv
+from tests.requirements.shelf import target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,15 +31,22 @@ def said(
     """Return what uv is told of a requirements file with this text."""
     Path("requirements.txt").write_text(text)
     Path("constraints.txt").write_text(constraints)
-    uv = ForUv(Disk(), sources=sources)
-    read_requirements(["requirements.txt"], ["constraints.txt"], reader=Disk(), variables=variables or {}, hear=uv.hear)
+    uv = ForUv(Disk(), Settings(document={"no-sources": not sources}))
+    read_requirements(
+        ["requirements.txt"],
+        ["constraints.txt"],
+        reader=Disk(),
+        target=target(),
+        variables=variables or {},
+        hear=uv.hear,
+    )
     return uv
 
 
 def test_the_tables_hold_every_option() -> None:
     """What the reader of requirements files lets through stands in exactly one table."""
     tables = [ARGUMENTS.keys(), PLACES.keys(), REFUSED.keys(), FOLLOWED]
-    assert sorted(_WITH_VALUE | _FLAGS) == sorted(option for table in tables for option in table)
+    assert sorted({*_WITH_VALUE, *_FLAGS} - _PER_REQUIREMENT) == sorted(option for table in tables for option in table)
 
 
 BECOMES: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
@@ -83,7 +92,7 @@ def test_what_uv_lacks_is_refused(option: str) -> None:
         ("one -C x=y", "--config-settings"),
         ("one --global-option=x", "--global-option"),
         ("one @ hg+https://a.example/one", "hg"),
-        ("one @ ./one", "no key would know"),
+        ("one @ ./one", "what stands behind @ is no URL"),
         ("svn+https://a.example/one#egg=one", "svn"),
         ("--no-binary :none:", ":none: takes back"),
         ("--only-binary one,:none:", ":none: takes back"),
@@ -115,7 +124,7 @@ def test_constraints() -> None:
     """Constraints go into a file of their own, wherever they were named, with their hashes."""
     Path("more.txt").write_text("two==2 --hash=sha256:ab\n")
     uv = said("one\n-c more.txt\n", constraints="one<2\n--pre\n")
-    assert (["one"], ["two==2 --hash=sha256:ab", "one<2"]) == (uv.requirements, uv.constraints)
+    assert (["one"], ["one<2", "two==2 --hash=sha256:ab"]) == (uv.requirements, uv.constraints)
     assert ["--prerelease=allow"] == uv.arguments
 
 
@@ -193,7 +202,7 @@ def test_sources_of_a_workspace_are_refused(members: str, *, refused: bool) -> N
 
 def test_an_option_of_the_command_line_and_a_file() -> None:
     """An index of the command line and another one of a file contradict each other."""
-    uv = ForUv(Disk())
+    uv = ForUv(Disk(), Settings())
     uv.option(Option("--index-url", "https://a.example/"))
     uv.option(Option("--index-url", "https://a.example/"))
     with pytest.raises(LineError, match="another one"):
