@@ -15,10 +15,13 @@ from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
 from terrastore.build.caches import kept_clean
+from terrastore.build.editing import Installed, build_requirements
 from terrastore.build.pip import Pip
 from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.build.uv import Uv
+from terrastore.errors import BuildError
 from terrastore.redaction import Redactor
+from terrastore.report import listed
 
 if TYPE_CHECKING:
     import re
@@ -107,8 +110,11 @@ class Installer(Protocol):
     def resolve(self, python: str, phase: Phase) -> Resolved:
         """Return what would be installed into the empty environment of ``python``."""
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
-        """Install the projects that ``lines`` name, to be edited, and nothing that they need."""
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
+        """Install the projects that ``lines`` name, to be edited, and nothing that they need.
+
+        What builds them comes from an index where they are ``isolated``, else from the environment of ``python``.
+        """
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         """Remove distributions from the environment of ``python``."""
@@ -187,26 +193,78 @@ def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
     :raises BuildError: when it fails; its last lines and the log's path are in the message
     :raises HostError: when no directory can hold what it makes meanwhile
     """
-    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
-    with staging.held(work, report), report.phase("resolve", unit="steps") as phase:
-        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
+    with _working(recipe, cache, report) as (installer, work), report.phase("resolve", unit="steps") as phase:
         _make_skeleton(f"{work}/environment", recipe, installer, cache, phase)
         with kept_clean(installer.cache, installer.notes, installer.tools.redactor):
             return installer.resolve(f"{work}/environment/bin/python", phase)
 
 
-def edit(recipe: Recipe, tree: str, lines: Sequence[str], *, cache: Path, report: Report) -> None:
-    """Install projects to be edited into the environment at ``tree``, whose interpreter runs, and nothing they need.
+def edit(recipe: Recipe, tree: str, *, cache: Path, report: Report) -> None:
+    """Install the recipe's projects to be edited into the environment at ``tree``, whose interpreter runs.
+
+    What they need must be there. Where what builds them is there too, no index is asked for it.
 
     :raises UsageError: when the installer is not there
-    :raises BuildError: when it fails; its last lines and the log's path are in the message
-    :raises HostError: when no directory can hold what it makes meanwhile
+    :raises BuildError: when it fails, or what they need is not there; its last lines and the log's path are in the
+        message
+    :raises HostError: when no directory can hold what it makes meanwhile, or a disk takes no more
     """
-    work = f"{staging.staging_root(cache)}/{staging.NAME}work-{secrets.token_hex(8)}"
-    with staging.held(work, report), report.phase("projects", unit="steps") as phase:
-        installer = _INSTALLERS[recipe.installer](recipe, cache, work)
-        with kept_clean(installer.cache, installer.notes, installer.tools.redactor):
-            installer.edit(f"{tree}/bin/python", lines, phase)
+    markers, here, python = recipe.interpreter.markers, Installed.of(tree), f"{tree}/bin/python"
+    there, absent = list[str](), list[str]()
+    for line, project in recipe.said.projects.items():
+        requirements = build_requirements(project.directory)
+        is_there = requirements is not None and not here.lacks(requirements, markers)
+        (there if is_there else absent).append(line)
+    with (
+        _working(recipe, cache, report) as (installer, _),
+        report.phase("projects", unit="steps") as phase,
+        kept_clean(installer.cache, installer.notes, installer.tools.redactor),
+    ):
+        if there:
+            try:
+                installer.edit(python, there, phase, isolated=False)
+            except BuildError:
+                # What a backend wants besides is known to nobody before it runs (PEP 660).
+                absent += there
+        if absent:
+            try:
+                installer.edit(python, absent, phase, isolated=True)
+            except BuildError as error:
+                named = listed([recipe.said.projects[line].directory for line in absent])
+                raise BuildError(
+                    f"{named} cannot be installed to be edited: {error.message}", hint=error.hint, here=True
+                ) from None
+    if recipe.said.demands_hashes:
+        _refuse_lacking(tree, recipe)
+
+
+def _refuse_lacking(tree: str, recipe: Recipe) -> None:
+    """Refuse projects whose needs are not among what hashes fix, which no installer has compared with them.
+
+    :raises BuildError: when something is not there, or in another version
+    """
+    names, here = {os.path.realpath(each.path): each.name for each in projects(tree)}, Installed.of(tree)
+    for project in recipe.said.projects.values():
+        wanted = f"{names[os.path.realpath(project.directory)]}[{','.join(project.extras)}]"
+        if lacking := here.lacks([wanted], recipe.interpreter.markers):
+            raise BuildError(
+                f"{project.directory} needs {listed(lacking)}, and no requirement with a hash brings that",
+                hint="pin what it needs with hashes too, as uv pip compile --generate-hashes pyproject.toml does",
+                here=True,
+            )
+
+
+@contextmanager
+def _working(recipe: Recipe, cache: Path, report: Report) -> Iterator[tuple[Installer, str]]:
+    """Yield an installer, and a directory of its own, which is removed when the body ends."""
+    root = staging.staging_root(cache)
+    work = f"{root}/{staging.NAME}work-{secrets.token_hex(8)}"
+    otherwise = f"name a directory elsewhere with --cache-dir; what the tools said is in {cache / 'logs'}"
+    with (
+        room.writing(root, str(cache), what="what the installer writes", otherwise=otherwise),
+        staging.held(work, report),
+    ):
+        yield _INSTALLERS[recipe.installer](recipe, cache, work), work
 
 
 def _make_skeleton(path: str, recipe: Recipe, installer: Installer, cache: Path, phase: Phase) -> None:

@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
+from terrastore.archive.installed import head
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import redactor_for, without_git_logins
@@ -60,7 +62,7 @@ class Pip:
         places = [line for line in lines if line.startswith(_NAMING_PLACES)]
         redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
         self._places_are_secret = any(redactor.redacted(place) != place for place in places)
-        said = (recipe.said.requirements, recipe.said.constraints)
+        said = (recipe.said.resolved, recipe.said.constraints)
         (self._requirements, self._constraints), for_git = without_git_logins(said, Path(work), os.environ)
         # pip gets the settings that the key was made of, and reads none by itself.
         variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
@@ -78,7 +80,7 @@ class Pip:
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
+        if self._said.resolved:
             self._install(python, phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
@@ -86,20 +88,24 @@ class Pip:
         return version
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
-        if self._said.requirements:
+        if self._said.resolved:
             self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
-        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
-        origins = {name: each["download_info"] for name, each in found}
+        found = {normalised(each["metadata"]["name"]): each for each in _installed(self._outcome)}
+        if not self._recipe.seed:
+            found.pop(self.name, None)  # not even a requirement makes it stay
+        commits = {name: _commit(each["download_info"]) for name, each in found.items()}
+        projects = {os.path.realpath(each.directory) for each in self._said.projects.values()}
         return Resolved(
-            versions={name: each["metadata"]["version"] for name, each in found},
-            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
-            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+            versions={name: each["metadata"]["version"] for name, each in found.items()},
+            commits={name: commit for name, commit in commits.items() if commit},
+            edited=frozenset(name for name, each in found.items() if _edited_at(each["download_info"]) in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
-        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
-        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
-        self._pip(python, ["install", *flags, *self._in_process(), f"--requirement={written}"], phase)
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
+        options = [each for each in self._said.options() if each != "--require-hashes"]
+        flags = ["--no-compile", "--no-warn-script-location", "--no-deps", *self._in_process()]
+        flags += () if isolated else ("--no-build-isolation",)
+        self._pip(python, ["install", *flags, f"--requirement={self._written(_PROJECTS, [*options, *lines])}"], phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         self._pip(python, ["uninstall", "--yes", *names], phase)
@@ -203,6 +209,17 @@ def _origins(report: Path) -> Origins:
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _edited_at(origin: dict[str, Any]) -> str:
+    """Return the directory of what is to be edited, "" for anything else (PEP 610)."""
+    is_edited = origin.get("dir_info", {}).get("editable")
+    return os.path.realpath(unquote(urlsplit(origin["url"]).path)) if is_edited else ""
+
+
+def _commit(origin: dict[str, Any]) -> str | None:
+    """Return the commit of what is from a repository; pip tells none of what is to be edited, but it is checked out."""
+    return origin["vcs_info"]["commit_id"] if "vcs_info" in origin else head(_edited_at(origin))
 
 
 def _installed(report: Path) -> list[dict[str, Any]]:

@@ -63,32 +63,35 @@ class Uv:
             doubtful=recipe.secrets,
             variables=os.environ,
         )
-        said = (self._said.requirements, self._said.constraints)
+        said = (self._said.resolved, self._said.constraints)
         (self._requirements, self._constrained), for_git = without_git_logins(said, self._work, os.environ)
         self.compilers = Compilers(cache, work)
         variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
+        if self._said.resolved:
             self._install(python, list(self._arguments()), self._requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
-        if self._said.requirements:
-            arguments = ["--dry-run", *self._arguments()]
+        if self._said.resolved:
+            # Else it takes an index for what it was ten minutes ago.
+            arguments = ["--dry-run", "--refresh", *self._arguments()]
             said = self._install(python, arguments, self._requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}
         return Resolved(
             versions={name: match["version"] or "" for name, match in found},
             commits={name: match["commit"] for name, match in found if match["commit"]},
-            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+            edited=frozenset(name for name, match in found if match["place"] in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
         arguments = [each for each in self._said.arguments if each != "--require-hashes"]
-        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+        arguments += ("--no-deps", "--no-require-hashes", *(() if isolated else ("--no-build-isolation",)))
+        self._install(python, arguments, lines, (), phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]

@@ -87,8 +87,6 @@ class _Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
         from terrastore.times import parse_duration  # noqa: PLC0415 -- few give one
 
         try:

@@ -163,6 +163,14 @@ class Editable:
     options: tuple[str, ...] = ()
 
     @property
+    def directory(self) -> str:
+        """The project's directory, absolute.
+
+        :raises LineError: when ``local`` is no path
+        """
+        return os.path.abspath(as_path(self.local or ""))
+
+    @property
     def is_pinned(self) -> bool:
         """Whether it is what is on this machine, or names one commit."""
         return self.local is not None or _is_commit(self.text)
