@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -55,11 +54,13 @@ class Tools:
         *,
         status: Callable[[str], str] | None = None,
         noise: tuple[str, ...] = (),
+        refused: Callable[[Sequence[str]], str | None] = logins.demanded,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with one of ``noise`` are no part of an error.
+        lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL that is
+        not to be had without a login.
 
         :raises BuildError: when it fails; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
@@ -77,14 +78,15 @@ class Tools:
                         phase.say(said)
         if process.returncode:
             room.heed("\n".join(lines))
-            raise self._failure(title, process.returncode, lines, noise)
+            telling = [line for line in lines if line.strip() and not line.startswith(noise)]
+            raise self._failure(title, process.returncode, telling, refused(lines))
         return "\n".join(lines)
 
-    def _failure(self, title: str, code: int, lines: Sequence[str], noise: tuple[str, ...]) -> BuildError:
-        telling = (line for line in lines if line.strip() and not line.startswith(noise))
-        tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
+    def _failure(self, title: str, code: int, lines: Sequence[str], refused: str | None) -> BuildError:
+        tail = "\n".join(f"  {_cut(line)}" for line in lines[-_TAIL_LINES:])
         message, hint = f"{title} failed with exit code {code}", f"the whole output is in {self._log}"
-        if place := logins.demanded(lines):
+        if refused is not None:
+            place = self.redactor.redacted(refused)
             message, hint = f"{place} demands a login, and {title} had none that it takes", f"{logins.HINT}; {hint}"
         return BuildError(f"{message}:\n{tail}", hint=hint)
 
