@@ -38,13 +38,16 @@ esac
 
 @dataclass(kw_only=True)
 class Told:
-    """How a login is told: arguments, variables, what the requirements file begins with, and files with secrets."""
+    """How a login is told: arguments, variables, what the requirements file begins with, and files with secrets.
+
+    ``bare`` is what that file begins with to say the same without a login, None where a key is one of its own.
+    """
 
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     head: str = ""
     planted: tuple[Path, ...] = ()
-    requirements: str = REQUIREMENTS
+    bare: str | None = "-i {plain}\n"
 
 
 Way: TypeAlias = "Callable[[CommandLine, PrivateIndex], Told]"
@@ -96,9 +99,9 @@ OF_BOTH: dict[str, Way] = {
     "token as the user, x-oauth-basic": lambda _, index: Told(
         head=f"-i {index.url(TOKEN_AS_USER + ':x-oauth-basic')}\n"
     ),
-    "token in the path": lambda _, index: Told(head=f"-i {index.with_token_in_path()}\n"),
+    "token in the path": lambda _, index: Told(head=f"-i {index.with_token_in_path()}\n", bare=None),
     "variable in the path": lambda _, index: Told(
-        head=f"-i {index.with_token_in_path('${TOKEN}')}\n", variables={"TOKEN": TOKEN_IN_PATH}
+        head=f"-i {index.with_token_in_path('${TOKEN}')}\n", variables={"TOKEN": TOKEN_IN_PATH}, bare=None
     ),
     "NETRC": lambda cli, index: Told(
         head=f"-i {index.plain}\n",
@@ -108,14 +111,15 @@ OF_BOTH: dict[str, Way] = {
     "~/.netrc": lambda cli, index: Told(head=f"-i {index.plain}\n", planted=(netrc(cli.home / ".netrc", index),)),
     "page of links": lambda _, index: Told(
         head="--no-index\n"
-        + "".join(f"-f {index.url(f'{READER}:{TOKEN}')}{name}/\n" for name in ("privately", "homemade"))
+        + "".join(f"-f {index.url(f'{READER}:{TOKEN}')}{name}/\n" for name in ("privately", "homemade")),
+        bare="--no-index\n-f {plain}privately/\n-f {plain}homemade/\n",
     ),
 }
 
 
-def run_with(cli: CommandLine, told: Told) -> str:
-    """Ensure an environment, show that it is the one and that no byte of any secret is left; return its key."""
-    requirements = cli.write("requirements.txt", told.head + told.requirements)
+def run_with(cli: CommandLine, index: PrivateIndex, told: Told) -> None:
+    """Ensure an environment; it is the one, its key that without a login, and no byte of any secret is left."""
+    requirements = cli.write("requirements.txt", told.head + REQUIREMENTS)
     (cli.home / "tmp").mkdir()
     cli.env |= {"TMPDIR": str(cli.home / "tmp"), **told.variables}
     with ProcessList() as processes:
@@ -133,10 +137,10 @@ def run_with(cli: CommandLine, told: Told) -> str:
         assert [] == found_in(text.encode())
     manifest = json.loads((target / ".terrastore/manifest.json").read_text())
     assert {"homemade"} == {each["name"] for each in manifest["packages"] if each["built"]}
-    return str(manifest["key"])
-
-
-def key_of(cli: CommandLine, told: Told) -> str:
-    """Return the key of what is told."""
-    cli.write("requirements.txt", told.head + told.requirements)
-    return cli.ok("key", *told.arguments, **told.variables).out
+    for path in told.planted:
+        path.unlink()
+    for name in told.variables.keys() - {"PATH"}:
+        del cli.env[name]
+    if told.bare is not None:
+        cli.write("requirements.txt", told.bare.format(plain=index.plain) + REQUIREMENTS)
+        assert manifest["key"] == cli.ok("key").out.strip()

@@ -7,10 +7,12 @@ import os
 import re
 import shlex
 import subprocess
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from terrastore.redaction import Redactor, logins, path_tokens, without_secrets
+from terrastore.requirements.remote import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,6 +74,15 @@ def demanded(output: Sequence[str]) -> str | None:
             if match := pattern.search(line):
                 return without_secrets(match["url"]).rstrip(":")
     return None
+
+
+def demands_login(url: str) -> bool:
+    """Whether a server answers a request for ``url``, with the login there or in netrc, that it wants another one."""
+    try:
+        fetch(url)
+    except OSError as error:
+        return getattr(error, "code", None) == HTTPStatus.UNAUTHORIZED
+    return False
 
 
 def without_git_logins(

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from terrastore.archive.installed import head
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
-from terrastore.build.logins import redactor_for, without_git_logins
+from terrastore.build.logins import demanded, demands_login, redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
@@ -39,7 +39,7 @@ _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
 _PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
-_NAMING_PLACES: Final = ("--index-url ", "--extra-index-url ", "--find-links ", "--proxy ")
+_NOWHERE: Final = re.compile(r"ERROR: No matching distribution found for (?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 class Pip:
@@ -57,9 +57,9 @@ class Pip:
         self._said = recipe.said
         self._work = work
         self.cache = cache / "pip"
-        settings = {f"--{name} {value}" for name, value in recipe.said.settings.items()}
-        lines = [*recipe.said.options(), *recipe.said.requirements, *recipe.said.constraints, *settings]
-        places = [line for line in lines if line.startswith(_NAMING_PLACES)]
+        self._urls = [url for url in recipe.said.resolution.indexes or () if url]
+        places = [*self._urls, *recipe.said.resolution.find_links, *recipe.said.settings.values()]
+        lines = [*recipe.said.requirements, *recipe.said.constraints]
         redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
         self._places_are_secret = any(redactor.redacted(place) != place for place in places)
         said = (recipe.said.resolved, recipe.said.constraints)
@@ -156,8 +156,22 @@ class Pip:
         # Isolated: a json.py in the directory we are in is not pip's.
         command = [python, "-I", "-B", "-u", "-X", "utf8", *program, *arguments]
         return self.tools.run(
-            command, f"pip {arguments[0]}", phase, status=self._heed, variables=variables, may_fail=may_fail
+            command,
+            f"pip {arguments[0]}",
+            phase,
+            status=self._heed,
+            variables=variables,
+            may_fail=may_fail,
+            refused=self._refused,
         )
+
+    def _refused(self, output: Sequence[str]) -> str | None:
+        """Return the URL that demands a login; pip does not say so when it has none at all, so it is asked again."""
+        if (place := demanded(output)) is not None:
+            return place
+        names = [normalised(match["name"]) for match in map(_NOWHERE.match, output) if match]
+        pages = (f"{url.rstrip('/')}/{name}/" for name in names for url in self._urls)
+        return next(filter(demands_login, pages), None)
 
     def _heed(self, line: str) -> str:
         self.compilers.hear(line)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -58,11 +57,13 @@ class Tools:
         noise: tuple[str, ...] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
         may_fail: bool = False,
+        refused: Callable[[Sequence[str]], str | None] = logins.demanded,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with one of ``noise`` are no part of an error. ``variables`` are for this command alone.
+        lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL
+        that is not to be had without a login. ``variables`` are for this command alone.
 
         :raises BuildError: when it fails, unless it ``may_fail``; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
@@ -80,14 +81,15 @@ class Tools:
                         phase.say(said)
         if process.returncode and not may_fail:
             room.heed("\n".join(lines))
-            raise self._failure(title, process.returncode, lines, noise)
+            telling = [line for line in lines if line.strip() and not line.startswith(noise)]
+            raise self._failure(title, process.returncode, telling, refused(lines))
         return "\n".join(lines)
 
-    def _failure(self, title: str, code: int, lines: Sequence[str], noise: tuple[str, ...]) -> BuildError:
-        telling = (line for line in lines if line.strip() and not line.startswith(noise))
-        tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
+    def _failure(self, title: str, code: int, lines: Sequence[str], refused: str | None) -> BuildError:
+        tail = "\n".join(f"  {_cut(line)}" for line in lines[-_TAIL_LINES:])
         message, hint = f"{title} failed with exit code {code}", f"the whole output is in {self._log}"
-        if place := logins.demanded(lines):
+        if refused is not None:
+            place = self.redactor.redacted(refused)
             message, hint = f"{place} demands a login, and {title} had none that it takes", f"{logins.HINT}; {hint}"
         return BuildError(f"{message}:\n{tail}", hint=hint)
 

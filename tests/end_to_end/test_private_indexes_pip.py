@@ -42,14 +42,15 @@ def _encrypted(cli: CommandLine, index: PrivateIndex) -> Told:
     # Only what it has by HTTPS pip keeps.
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         cli.env.pop(name, None)
-    return Told(head=f"-i {index.tls_url(f'{READER}:{TOKEN}')}\n", variables={"PIP_CERT": index.ca})
+    return Told(head=f"-i {index.tls_url(f'{READER}:{TOKEN}')}\n", variables={"PIP_CERT": index.ca}, bare=f"-i https://{index.tls_host}{index.path}\n")
 
 
 WAYS: dict[str, Way] = OF_BOTH | {
     "HTTPS": _encrypted,
     "PIP_INDEX_URL": lambda _, index: Told(variables={"PIP_INDEX_URL": login(index)}),
     "PIP_EXTRA_INDEX_URL": lambda cli, index: Told(
-        variables={"PIP_INDEX_URL": f"http://{index.host}/nothing", "PIP_EXTRA_INDEX_URL": login(index)}
+        variables={"PIP_INDEX_URL": f"http://{index.host}/nothing", "PIP_EXTRA_INDEX_URL": login(index)},
+        bare=f"-i http://{index.host}/nothing\n--extra-index-url {{plain}}\n",
     ),
     "PIP_CONFIG_FILE": _configured("settings/pip.conf", PIP_CONFIG_FILE="it"),
     "pip.conf of the user": _configured(".config/pip/pip.conf"),
@@ -60,5 +61,5 @@ WAYS: dict[str, Way] = OF_BOTH | {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_login_is_used_and_found_nowhere(way: Way, online: CommandLine, private_index: PrivateIndex) -> None:
-    """It reaches the index, and no list of processes, file, cache, key or message."""
-    run_with(online, way(online, private_index))
+    """It reaches the index, and no list of processes, file, cache, key or message; the key is that without it."""
+    run_with(online, private_index, way(online, private_index))

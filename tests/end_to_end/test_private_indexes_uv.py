@@ -23,8 +23,9 @@ def _uv_toml(place: str, text: str) -> Way:
 
 
 def _named(cli: CommandLine, index: PrivateIndex) -> Told:
-    cli.write("uv.toml", f'[[index]]\nname = "own"\nurl = "{index.plain}"\ndefault = true\n')
-    return Told(variables={"UV_INDEX_OWN_USERNAME": "reader", "UV_INDEX_OWN_PASSWORD": TOKEN})
+    settings = cli.write("uv.toml", f'[[index]]\nname = "own"\nurl = "{index.plain}"\ndefault = true\n')
+    variables = {"UV_INDEX_OWN_USERNAME": "reader", "UV_INDEX_OWN_PASSWORD": TOKEN}
+    return Told(variables=variables, planted=(settings,))
 
 
 def _keyring(cli: CommandLine, index: PrivateIndex) -> Told:
@@ -49,6 +50,6 @@ WAYS: dict[str, Way] = OF_BOTH | {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_login_is_used_and_found_nowhere(way: Way, online: CommandLine, private_index: PrivateIndex) -> None:
-    """It reaches the index, and no list of processes, file, cache, key or message."""
+    """It reaches the index, and no list of processes, file, cache, key or message; the key is that without it."""
     online.env["TERRASTORE_INSTALLER"] = "uv"
-    run_with(online, way(online, private_index))
+    run_with(online, private_index, way(online, private_index))
