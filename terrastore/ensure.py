@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment, times
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.publish import Publication
     from terrastore.report import Report
@@ -103,7 +104,8 @@ def ensure(
 
     :raises TerrastoreError: when it does not; the old environment is then as it was
     """
-    run = Run(inputs, store, cache, policy, report)
+    before = place.current() if isinstance(place, Releases) else place.path
+    run = Run(inputs, store, cache, policy, report, before=before)
     target = place.target(run.key) if isinstance(place, Releases) else place
     if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
@@ -131,14 +133,27 @@ def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: 
 
 
 class Run:
-    """One run for one request: the steps that :func:`ensure` is told in."""
+    """One run for one request: the steps that :func:`ensure` is told in.
 
-    def __init__(self, inputs: Inputs, store: Store | None, cache: Path, policy: Policy, report: Report) -> None:
+    ``before`` is where the environment stands, if any, that what is asked for takes the place of.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        store: Store | None,
+        cache: Path,
+        policy: Policy,
+        report: Report,
+        *,
+        before: str | None = None,
+    ) -> None:
         self._inputs = inputs
         self._store = store
         self._cache = cache
         self._policy = policy
         self._report = report
+        self._before = before
         self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
@@ -255,7 +270,7 @@ class Run:
                         )
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
-            supply.raise_miss()
+            supply.raise_miss(partial(self._nearest, published_first=True))
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
@@ -359,7 +374,7 @@ class Run:
             self._report.warn(ignored)
         if unpinned := request.requirements.unpinned:
             self._report.remark(f"open   {listed(unpinned)}: what is installed now stays, until --refresh or --max-age")
-        self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
+        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
         with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
             self._refuse_changed_inputs()
@@ -395,6 +410,12 @@ class Run:
                 archive.flush()
                 envelope = publish.envelope(packed, self._publish_as, name)
                 yield packed, archive, publish.end(publications, envelope)
+
+    def _nearest(self, *, published_first: bool = False) -> Nearest | None:
+        """Return what the request is to be compared with, the environment before or one that the store has."""
+        from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
+
+        return find(self._request, place=self._before, store=self._store, published_first=published_first)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

@@ -98,6 +98,8 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
+        if self._said.no_deps:
+            yield "--no-deps"
         yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._said.requirements])}"
         if self._said.constraints:
             yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-
-from packaging.version import Version
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
@@ -19,6 +13,7 @@ from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
 from terrastore.requirements.uv_lines import ForUv
+from terrastore.requirements.uv_program import HINT, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +22,6 @@ if TYPE_CHECKING:
     from terrastore.report import Phase
     from terrastore.requirements.uv import Settings
 
-OLDEST: Final = Version("0.8.13")
-"""The first that notes in the environment which packages it built from source, as far as tried."""
-_HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
 )
@@ -67,13 +59,13 @@ class Uv:
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.requirements:
-            self._install(python, self._said.arguments, self._said.requirements, self._constraints(), phase)
+            self._install(python, [*self._solving()], self._said.requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
         if self._said.requirements:
-            arguments = ["--dry-run", *self._said.arguments]
+            arguments = ["--dry-run", *self._solving()]
             said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
         return Resolved(
@@ -109,6 +101,13 @@ class Uv:
             command += ("--constraints", path)
         return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
 
+    def _solving(self) -> Iterator[str]:
+        yield from self._said.arguments
+        if self._said.no_deps:
+            yield "--no-deps"
+        if self._said.demands_hashes and "--require-hashes" not in self._said.arguments:
+            yield "--require-hashes"
+
     def _common(self) -> Iterator[str]:
         yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
         yield from ("--no-python-downloads", "--no-progress", "--color", "never")
@@ -132,25 +131,6 @@ class Uv:
         return str(path)
 
 
-def found() -> tuple[str, Version]:
-    """Return where uv is, beside our interpreter or else on the path, and its version.
-
-    :raises UsageError: when it is nowhere, does not run, or is too old
-    """
-    beside = os.path.join(sysconfig.get_path("scripts"), "uv")
-    binary = beside if os.access(beside, os.X_OK) else shutil.which("uv")
-    if binary is None:
-        raise UsageError("uv is not installed", hint=_HINT)
-    try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30)
-        version = Version(said.stdout.split()[1])
-    except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-        raise UsageError(f"{binary} does not say which uv it is", hint=_HINT) from error
-    if version < OLDEST:
-        raise UsageError(f"{binary} is uv {version}, and {OLDEST} or later is needed", hint=_HINT)
-    return binary, version
-
-
 def _variables(settings: Settings, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return uv's variables: those of the machine, and where to look, what is said here first."""
     variables = {**settings.variables, "UV_NO_WRAP": "1"}
@@ -172,7 +152,7 @@ def _toml(settings: Settings) -> bytes:
     try:
         import tomli_w  # noqa: PLC0415 -- comes with the extra, and only settings in files need it
     except ImportError:
-        raise UsageError("uv's configuration files need tomli-w, which is not installed", hint=_HINT) from None
+        raise UsageError("uv's configuration files need tomli-w, which is not installed", hint=HINT) from None
     document: Any = settings.document
     return tomli_w.dumps(document).encode()
 

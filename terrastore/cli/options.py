@@ -45,9 +45,12 @@ what = _together(
         "--requirement",
         multiple=True,
         metavar="FILE",
-        help="Requirements file; default: requirements.txt.",
+        help="Requirements file, lock (pylock.toml, uv.lock) or project (pyproject.toml); default: the one here.",
     ),
     option("-c", "--constraint", multiple=True, metavar="FILE", help="Constraints file."),
+    option("--extra", multiple=True, metavar="NAME", help="Extra of the lock or project besides."),
+    option("--group", multiple=True, metavar="NAME", help="Dependency group of the lock or project besides."),
+    option("--project", is_flag=True, help="Install the project itself too."),
     python,
     installer,
     option("-i", "--index-url", metavar="URL", help="Package index instead of the default one."),
@@ -131,7 +134,7 @@ common = _together(
 
 def inputs(values: dict[str, Any]) -> Inputs:
     """Take what the options of ``what`` say out of ``values``."""
-    renamed = {"requirements": "requirement", "constraints": "constraint"}
+    renamed = {"requirements": "requirement", "constraints": "constraint", "extras": "extra", "groups": "group"}
     ours = {"seed", "cache"}
     names = [each.name for each in fields(Inputs) if each.name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
+from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
 from terrastore.requirements.editables import identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
     Editable,
@@ -25,7 +26,7 @@ from terrastore.requirements.lines import (
 from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from terrastore.requirements.lines import Line
     from terrastore.requirements.target import Target
@@ -103,20 +104,25 @@ def read_requirements(
     reader: Reader,
     target: Target,
     variables: Mapping[str, str],
+    choice: Choice | None = None,
     hear: Callable[[Said], None] | None = None,
 ) -> RequirementSet:
     """Read ``constraints`` and ``files`` with everything they include, in the order in which pip does.
 
-    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is. ``hear`` gets
-    every line in its order, and raises LineError for what it cannot use.
+    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is. ``choice``
+    is what is wanted of lock files and projects. ``hear`` gets every line in its order, and raises LineError for what
+    it cannot use.
 
     :raises RequirementsError: for a file that cannot be read and a line that cannot be used; both are named
     """
-    walk = _Walk(reader, target, variables, hear)
+    choice = choice or Choice()
+    walk = _Walk(reader, target, variables, choice, hear)
     for path in constraints:
         walk.follow(path, constraint=True, trail=())
     for path in files:
         walk.follow(path, constraint=False, trail=())
+    if choice.project:
+        walk.add_project(project_beside(files))
     pinned = {name for name, is_pinned in walk.pins.items() if is_pinned}
     return RequirementSet(
         requirements=tuple(sorted(walk.requirements)),
@@ -133,11 +139,17 @@ def read_requirements(
 
 class _Walk:
     def __init__(
-        self, reader: Reader, target: Target, variables: Mapping[str, str], hear: Callable[[Said], None] | None
+        self,
+        reader: Reader,
+        target: Target,
+        variables: Mapping[str, str],
+        choice: Choice,
+        hear: Callable[[Said], None] | None,
     ) -> None:
         self._reader = reader
         self._target = target
         self._variables = variables
+        self._choice = choice
         self._hear = hear
         self.requirements: set[str] = set()
         self.constraints: set[str] = set()
@@ -160,15 +172,42 @@ class _Walk:
                 f"{without_secrets(trail[-1])} includes {without_secrets(path)}, which includes it in turn",
                 hint="remove one include",
             )
-        for number, line in logical_lines(self._text(path, trail)):
-            where = f"{without_secrets(path)}, line {number}"
-            try:
-                self._line(path, where, line, constraint=constraint, trail=(*trail, path))
-            except LineError as error:
-                shown = without_secrets(line)
-                raise RequirementsError(f"{where}: {shown!r} cannot be used: {error}", hint=error.hint) from None
+        for where, line in self._lines(path, constraint=constraint, trail=trail):
+            self._take(path, where, line, constraint=constraint, trail=(*trail, path))
 
-    def _text(self, path: str, trail: tuple[str, ...]) -> str:
+    def add_project(self, path: str) -> None:
+        if self.has_hashes:
+            # A directory has none; those that stand there are looked at all the same.
+            self._take(path, "--project", "--no-require-hashes")
+        line = project_line(path, reader=_Noting(self._reader, self.sources), choice=self._choice)
+        self._take(path, "--project", line)
+
+    def _take(self, path: str, where: str, line: str, *, constraint: bool = False, trail: tuple[str, ...] = ()) -> None:
+        try:
+            self._line(path, where, line, constraint=constraint, trail=trail)
+        except LineError as error:
+            shown = without_secrets(line)
+            raise RequirementsError(f"{where}: {shown!r} cannot be used: {error}", hint=error.hint) from None
+
+    def _lines(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+        """Return (where it stands, logical line) for all of a file, a lock or a project."""
+        place, data = self._read(path, trail)
+        shown = without_secrets(path)
+        if constraint and is_document(place):
+            raise RequirementsError(f"{shown} is no file of constraints", hint="name it with -r")
+        lines = requirement_lines(
+            place, data, reader=_Noting(self._reader, self.sources), target=self._target, choice=self._choice
+        )
+        if lines is not None:
+            return [(shown, line) for line in lines]
+        try:
+            text = decode(data)
+        except ValueError as error:
+            raise RequirementsError(f"{shown}: {error}", hint="save the file as UTF-8") from None
+        return ((f"{shown}, line {number}", line) for number, line in logical_lines(text))
+
+    def _read(self, path: str, trail: tuple[str, ...]) -> tuple[str, bytes]:
+        """Return where a file is, and its content."""
         shown = without_secrets(path)
         try:
             place = as_path(path) if is_file_url(path) else path
@@ -183,10 +222,7 @@ class _Walk:
                 else f"check the path; it is relative to the {beside}",
             ) from None
         self.sources[path] = Source(without_secrets(place), hashlib.sha256(data).hexdigest())
-        try:
-            return decode(data)
-        except ValueError as error:
-            raise RequirementsError(f"{shown}: {error}", hint="save the file as UTF-8") from None
+        return place, data
 
     def _line(self, path: str, where: str, text: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
         shown, hidden = expand_for_show(text, self._variables)
@@ -269,6 +305,20 @@ class _Walk:
             msg = f"{path}: {reason(error)}"
             raise LineError(msg, hint="check the path; it is relative to the directory you are in") from None
         return self.local[path]
+
+
+class _Noting:
+    """A reader that notes in ``sources`` what it reads."""
+
+    def __init__(self, reader: Reader, sources: dict[str, Source]) -> None:
+        self._reader = reader
+        self._sources = sources
+        self.exists, self.digest, self.links = reader.exists, reader.digest, reader.links
+
+    def read(self, path: str) -> bytes:
+        data = self._reader.read(path)
+        self._sources[path] = Source(without_secrets(path), hashlib.sha256(data).hexdigest())
+        return data
 
 
 def _beside(including: str, included: str) -> str:

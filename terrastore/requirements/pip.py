@@ -47,7 +47,7 @@ NOT_FOR_US: Final = frozenset(
 )
 _MEND: Final = "correct it, or take it away"
 _SECTIONS: Final = ("global", "install")
-_PATHS: Final = frozenset({"build-constraint", "constraint", "requirement", "requirements-from-script"})
+_PATHS: Final = frozenset({"build-constraint", "requirements-from-script"})
 
 
 def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:

@@ -15,28 +15,32 @@ if TYPE_CHECKING:
     from terrastore.requirements.files import Reader, Said
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
+_FILES: Final = ("requirement", "constraint")
 _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 
 
 class ForPip:
     """Hears options and the lines of requirements files, and says them to pip.
 
-    ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials.
-    ``origins`` tells where each of them was said, by (whether it is a constraint, its number from 1). ``settings`` are
-    those of the machine that say something else than where and how to look.
+    ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials;
+    ``no_deps``: they list all that is to be installed. ``origins`` tells where each of them was said, by (whether it is
+    a constraint, its number from 1). ``settings`` are those of the machine that say something else than where and how
+    to look; ``files`` and ``constraint_files`` are what it names to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
         self._reader = reader
         self.resolution = Resolution()
-        self.settings = {name: value for name, value in settings.items() if name not in SETTINGS}
-        for name in filter(SETTINGS.__contains__, settings):
+        self.settings = {name: value for name, value in settings.items() if name not in {*SETTINGS, *_FILES}}
+        self.files, self.constraint_files = (tuple(settings.get(name, "").split()) for name in _FILES)
+        for name in filter(settings.__contains__, SETTINGS):
             try:
                 self.resolution.hear_setting(name, settings[name])
             except LineError as error:
                 raise UsageError(f"pip's setting {name} cannot be used: {error}", hint=error.hint) from None
         self.requirements: list[str] = []
         self.constraints: list[str] = []
+        self.no_deps = False
         self.origins: dict[tuple[bool, int], str] = {}
         self._has_hashes = False
 
@@ -80,10 +84,17 @@ class ForPip:
         """
         said = self.resolution.canonical(index=index, links=lambda place: links_identity(self._reader, place, index))
         said |= shaping(self.settings, reader=self._reader)
+        if self.no_deps:
+            said["no-deps"] = True
         if self.demands_hashes:
             said = {name: value for name, value in said.items() if name not in _OF_INDEXES}
             said["require-hashes"] = True
         return said
+
+    @property
+    def has_index(self) -> bool:
+        """Whether somebody said which indexes are to be asked, or that none is."""
+        return self.resolution.indexes is not None
 
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""

@@ -24,13 +24,11 @@ _SIDES: Final = (("--only-binary", "--no-binary"), ("--all-releases", "--only-fi
 _OPPOSITES: Final = {one: other for pair in _SIDES for one, other in (pair, pair[::-1])}
 # How an index is reached does not change what is found there.
 _WITHOUT_EFFECT: Final = frozenset({"--trusted-host"})
-SETTINGS: Final = frozenset(
-    {
-        "all-releases", "extra-index-url", "find-links", "index-url", "no-binary", "no-index", "no-require-hashes",
-        "only-binary", "only-final", "pre", "prefer-binary", "require-hashes",
-    }
+SETTINGS: Final = (
+    "index-url", "extra-index-url", "no-index", "find-links", "no-binary", "only-binary", "pre", "all-releases",
+    "only-final", "prefer-binary", "require-hashes", "no-require-hashes",
 )  # fmt: skip
-"""pip's settings that are heard here, by their long names."""
+"""pip's settings that are heard here, by their long names, in the order in which they are."""
 _TRUE: Final = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE: Final = frozenset({"n", "no", "f", "false", "off", "0"})
 

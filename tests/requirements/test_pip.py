@@ -149,9 +149,7 @@ def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None
         ("only-final", ["1"]),
         ("prefer-binary", True),
         ("no-require-hashes", True),
-        ("constraint", ONE),
         ("build-constraint", ONE),
-        ("requirement", ONE),
         ("requirements-from-script", ONE),
         ("no-binary", ["1"]),
         ("only-binary", ["1"]),
@@ -184,9 +182,8 @@ def test_links_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PIP_CONSTRAINT", "a nowhere"),
-        ("PIP_CONSTRAINT", "file:///nowhere"),
-        ("PIP_REQUIREMENT", "a nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "1 nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "file:///nowhere"),
         ("PIP_BUILD_CONSTRAINT", "file://[nowhere"),
     ],
 )
@@ -203,8 +200,8 @@ def test_content_is_read_from_the_disk(tmp_path: Path) -> None:
     """The files of this machine are those that a setting names."""
     path = tmp_path / "limits.txt"
     path.write_text("one<2\n")
-    found = canonical({"PIP_CONSTRAINT": str(path)}, (), Disk())
-    assert {"constraint": f"sha256:{digest(path.read_bytes())}"} == found
+    found = canonical({"PIP_BUILD_CONSTRAINT": str(path)}, (), Disk())
+    assert {"build-constraint": f"sha256:{digest(path.read_bytes())}"} == found
 
 
 def test_credentials_are_dropped(tmp_path: Path) -> None:
