@@ -42,7 +42,11 @@ def _encrypted(cli: CommandLine, index: PrivateIndex) -> Told:
     # Only what it has by HTTPS pip keeps.
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         cli.env.pop(name, None)
-    return Told(head=f"-i {index.tls_url(f'{READER}:{TOKEN}')}\n", variables={"PIP_CERT": index.ca}, bare=f"-i https://{index.tls_host}{index.path}\n")
+    return Told(
+        head=f"-i {index.tls_url(f'{READER}:{TOKEN}')}\n",
+        variables={"PIP_CERT": index.ca},
+        bare=f"-i https://{index.tls_host}{index.path}\n",
+    )
 
 
 WAYS: dict[str, Way] = OF_BOTH | {
