@@ -16,7 +16,7 @@ ROWS = (
     ("supply", "flight"),
     ("filling", "nearest"),
     ("inputs", "install", "publish", "wheelhouse"),
-    ("relocation",),
+    ("relocation", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer", "difference"),
