@@ -59,8 +59,8 @@ class Tools:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL that is
-        not to be had without a login.
+        lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL
+        that is not to be had without a login.
 
         :raises BuildError: when it fails; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
