@@ -81,35 +81,39 @@ def keyring(cli: CommandLine) -> tuple[Path, str]:
 
 
 OF_BOTH: dict[str, Way] = {
-    "command line": lambda _, index: Told(arguments=("-i", login(index))),
-    "variable of terrastore": lambda _, index: Told(variables={"TERRASTORE_INDEX_URL": login(index)}),
-    "settings of terrastore": lambda cli, index: Told(
+    "`-i` on the command line": lambda _, index: Told(arguments=("-i", login(index))),
+    "`TERRASTORE_INDEX_URL`": lambda _, index: Told(variables={"TERRASTORE_INDEX_URL": login(index)}),
+    "`index-url` in `terrastore.toml`": lambda cli, index: Told(
         planted=(planted(cli.cwd / "terrastore.toml", f'index-url = "{login(index)}"\n'),)
     ),
-    "requirements file": lambda _, index: Told(head=f"-i {login(index)}\n"),
-    "variable in the requirements file": lambda _, index: Told(
+    "`-i` in a requirements file": lambda _, index: Told(head=f"-i {login(index)}\n"),
+    "the same, with variables: `https://${LOGIN}:${PASSWORD}@host/`": lambda _, index: Told(
         head=f"-i {index.url('${LOGIN}:${PASSWORD}')}\n", variables={"LOGIN": READER, "PASSWORD": TOKEN}
     ),
-    "percent-encoded": lambda _, index: Told(head=f"-i {odd_login(index)}\n"),
-    "percent-encoded variable": lambda _, index: Told(
+    "the same, percent-encoded: `p%40ss`": lambda _, index: Told(head=f"-i {odd_login(index)}\n"),
+    "the same, a percent-encoded variable": lambda _, index: Told(
         head=f"-i {index.url(ODD_READER + ':${PASSWORD}')}\n", variables={"PASSWORD": quote(ODD_PASSWORD, safe="")}
     ),
-    "token as the user": lambda _, index: Told(head=f"-i {index.url(TOKEN_AS_USER)}\n"),
-    "token as the user, no password": lambda _, index: Told(head=f"-i {index.url(TOKEN_AS_USER + ':')}\n"),
-    "token as the user, x-oauth-basic": lambda _, index: Told(
+    "a token as the user: `https://TOKEN@host/`": lambda _, index: Told(head=f"-i {index.url(TOKEN_AS_USER)}\n"),
+    "the same, with an empty password: `https://TOKEN:@host/`": lambda _, index: Told(
+        head=f"-i {index.url(TOKEN_AS_USER + ':')}\n"
+    ),
+    "the same, with a word as the password: `https://TOKEN:x-oauth-basic@host/`": lambda _, index: Told(
         head=f"-i {index.url(TOKEN_AS_USER + ':x-oauth-basic')}\n"
     ),
-    "token in the path": lambda _, index: Told(head=f"-i {index.with_token_in_path()}\n", bare=None),
-    "variable in the path": lambda _, index: Told(
+    "a token in the path: `https://host/TOKEN/simple`": lambda _, index: Told(
+        head=f"-i {index.with_token_in_path()}\n", bare=None
+    ),
+    "the same, as a variable: `https://host/${TOKEN}/simple`": lambda _, index: Told(
         head=f"-i {index.with_token_in_path('${TOKEN}')}\n", variables={"TOKEN": TOKEN_IN_PATH}, bare=None
     ),
-    "NETRC": lambda cli, index: Told(
+    "the file that `NETRC` names": lambda cli, index: Told(
         head=f"-i {index.plain}\n",
         variables={"NETRC": str(cli.home / "logins")},
         planted=(netrc(cli.home / "logins", index),),
     ),
-    "~/.netrc": lambda cli, index: Told(head=f"-i {index.plain}\n", planted=(netrc(cli.home / ".netrc", index),)),
-    "page of links": lambda _, index: Told(
+    "`~/.netrc`": lambda cli, index: Told(head=f"-i {index.plain}\n", planted=(netrc(cli.home / ".netrc", index),)),
+    "`-f` with a URL": lambda _, index: Told(
         head="--no-index\n"
         + "".join(f"-f {index.url(f'{READER}:{TOKEN}')}{name}/\n" for name in ("privately", "homemade")),
         bare="--no-index\n-f {plain}privately/\n-f {plain}homemade/\n",

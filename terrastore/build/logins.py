@@ -32,7 +32,7 @@ _DEMANDING: Final = (
 )
 HINT: Final = (
     "name user and password in netrc, in a keyring (PIP_KEYRING_PROVIDER or UV_KEYRING_PROVIDER=subprocess), or as "
-    "variables in the URL, https://${USER}:${PASSWORD}@…"
+    "variables in the URL, https://${LOGIN}:${PASSWORD}@…"
 )
 
 

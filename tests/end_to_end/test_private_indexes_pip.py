@@ -50,16 +50,16 @@ def _encrypted(cli: CommandLine, index: PrivateIndex) -> Told:
 
 
 WAYS: dict[str, Way] = OF_BOTH | {
-    "HTTPS": _encrypted,
-    "PIP_INDEX_URL": lambda _, index: Told(variables={"PIP_INDEX_URL": login(index)}),
-    "PIP_EXTRA_INDEX_URL": lambda cli, index: Told(
+    "`-i` with HTTPS, answers kept by pip": _encrypted,
+    "`PIP_INDEX_URL`": lambda _, index: Told(variables={"PIP_INDEX_URL": login(index)}),
+    "`PIP_EXTRA_INDEX_URL`": lambda cli, index: Told(
         variables={"PIP_INDEX_URL": f"http://{index.host}/nothing", "PIP_EXTRA_INDEX_URL": login(index)},
         bare=f"-i http://{index.host}/nothing\n--extra-index-url {{plain}}\n",
     ),
-    "PIP_CONFIG_FILE": _configured("settings/pip.conf", PIP_CONFIG_FILE="it"),
-    "pip.conf of the user": _configured(".config/pip/pip.conf"),
+    "the file that `PIP_CONFIG_FILE` names": _configured("settings/pip.conf", PIP_CONFIG_FILE="it"),
+    "`~/.config/pip/pip.conf`": _configured(".config/pip/pip.conf"),
     "keyring": _keyring,
-    "keyring, user in the URL": _keyring_with_user,
+    "keyring, the user in the URL": _keyring_with_user,
 }
 
 

@@ -38,13 +38,13 @@ def _keyring(cli: CommandLine, index: PrivateIndex) -> Told:
 
 
 WAYS: dict[str, Way] = OF_BOTH | {
-    "UV_DEFAULT_INDEX": lambda _, index: Told(variables={"UV_DEFAULT_INDEX": login(index)}),
-    "UV_INDEX_URL": lambda _, index: Told(variables={"UV_INDEX_URL": login(index)}),
-    "UV_INDEX": lambda _, index: Told(variables={"UV_INDEX": f"own={login(index)}"}),
-    "UV_INDEX_OWN_USERNAME": _named,
-    "uv.toml": _uv_toml("project/uv.toml", '[[index]]\nurl = "{url}"\ndefault = true\n'),
-    "uv.toml of the user": _uv_toml(".config/uv/uv.toml", 'index-url = "{url}"\n'),
-    "keyring, user in the URL": _keyring,
+    "`UV_DEFAULT_INDEX`": lambda _, index: Told(variables={"UV_DEFAULT_INDEX": login(index)}),
+    "`UV_INDEX_URL`": lambda _, index: Told(variables={"UV_INDEX_URL": login(index)}),
+    "`UV_INDEX`": lambda _, index: Told(variables={"UV_INDEX": f"own={login(index)}"}),
+    "`UV_INDEX_OWN_USERNAME` and `UV_INDEX_OWN_PASSWORD`, for the index named `own`": _named,
+    "`uv.toml`": _uv_toml("project/uv.toml", '[[index]]\nurl = "{url}"\ndefault = true\n'),
+    "`~/.config/uv/uv.toml`": _uv_toml(".config/uv/uv.toml", 'index-url = "{url}"\n'),
+    "keyring, the user in the URL": _keyring,
 }
 
 
