@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-BACKENDS = ("setuptools", "hatchling", "poetry-core", "flit-core")
+BACKENDS = ("setuptools", "hatchling", "editables", "poetry-core", "flit-core")
 CODE = "HERE = __file__\nMARK = 'mark of <name>'\n\n\ndef main():\n    print('<name>', MARK)\n"
 _PROJECT = (
     "[build-system]\nrequires = ['{requires}']\nbuild-backend = '{backend}'\n"
