@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
+from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import identity_of_project, installation_of_project
+from terrastore.requirements.editables import NEEDS, identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -21,9 +22,8 @@ from terrastore.requirements.lines import (
     is_file_url,
     is_url,
     parse,
-    without_secrets,
 )
-from terrastore.requirements.text import decode, expand, expand_for_show, logical_lines
+from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,7 +83,8 @@ class RequirementSet:
     digests of files and directories by path; ``sources`` what was read; ``url_variables`` the names of variables in
     URLs, whose values may be secrets; ``projects`` the directories on this machine that are to be edited, with what
     identifies how they are installed; ``unpinned`` the requirements that name neither a version nor a commit nor a
-    content; ``has_hashes`` whether one has a hash; ``ignored`` what pip reads and does nothing with, and where.
+    content, and ``pinned`` the names of those that do; ``has_hashes`` whether one has a hash; ``ignored`` what pip
+    reads and does nothing with, and where.
     """
 
     requirements: tuple[str, ...] = ()
@@ -93,6 +94,7 @@ class RequirementSet:
     url_variables: frozenset[str] = frozenset()
     projects: Mapping[str, str] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
+    pinned: frozenset[str] = frozenset()
     has_hashes: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -123,7 +125,7 @@ def read_requirements(
         walk.follow(path, constraint=False, trail=())
     if choice.project:
         walk.add_project(project_beside(files))
-    pinned = {name for name, is_pinned in walk.pins.items() if is_pinned}
+    pinned = frozenset(name for name, is_pinned in walk.pins.items() if is_pinned)
     return RequirementSet(
         requirements=tuple(sorted(walk.requirements)),
         constraints=tuple(sorted(walk.constraints)),
@@ -132,6 +134,7 @@ def read_requirements(
         url_variables=frozenset(walk.url_variables),
         projects=walk.projects,
         unpinned=tuple(sorted(line for line, name in walk.unpinned.items() if name not in pinned)),
+        pinned=pinned,
         has_hashes=walk.has_hashes,
         ignored=tuple(walk.ignored),
     )
@@ -230,6 +233,9 @@ class _Walk:
         line = parse(shown)
         # What an installer gets has every variable expanded.
         said = parse(expand(text, self._variables)) if "${" in text else line
+        if said.own and said is not line and not is_one_line(said.own):
+            msg = "the value of a variable in it is more than part of a line"
+            raise LineError(msg, hint="look for white space and # in the value")
         self.ignored += (f"{where}: pip ignores {without_secrets(each)} here" for each in line.ignored)
         if line.is_opaque:
             (self.constraints if constraint else self.requirements).add(OPAQUE + without_secrets(line.own))
@@ -259,14 +265,18 @@ class _Walk:
             msg = "a constraint cannot be editable"
             raise LineError(msg, hint="write NAME==VERSION, or NAME @ URL")
         if editable.local is None:
-            self.requirements.add(" ".join((f"-e {editable.text}", *editable.options)))
+            canonical = " ".join((f"-e {editable.text}", *editable.options))
+            self.requirements.add(canonical)
+            if not editable.is_pinned:
+                self.unpinned[canonical] = ""
             return
         path = as_path(editable.local)
         if not self._reader.exists(path):
             msg = f"there is no {path}"
             raise LineError(msg, hint="check the path; it is relative to the directory you are in")
         name, identity = identity_of_project(self._reader, path, editable.extras)
-        self.local[path] = identity
+        if not identity.startswith(NEEDS):  # no build writes what these are read from
+            self.local[path] = identity
         extras = f"[{','.join(editable.extras)}]" if editable.extras else ""
         self.requirements.add(" ".join((f"-e {name}{extras} @ {identity}", *editable.options)))
         self.projects[os.path.abspath(path)] = installation_of_project(self._reader, path, editable.extras)
