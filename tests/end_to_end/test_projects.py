@@ -14,7 +14,7 @@ import pytest
 from terrastore.archive.layers import normalised
 from tests.conftest import COMMAND, CommandLine, make_wheel
 from tests.end_to_end import projects
-from tests.end_to_end.examine import contents, examine
+from tests.end_to_end.examine import contents
 from tests.end_to_end.projects import run, write_small
 from tests.package_index import PackageIndex
 
@@ -78,7 +78,7 @@ def test_every_backend(shop: CommandLine) -> None:
         module.write_text(module.read_text().replace("mark of", "edited"))
         assert f"{name} edited {name}" == run(target / "bin" / name)
         assert str(module) == run(target / "bin/python", "-c", f"import {name}; print({name}.HERE)")
-    assert [] == examine(target)["untrue"]
+    assert [] == projects.untrue(target)
     shop.ok("verify", str(target))
     (archive,) = (shop.store / "v1/archives").rglob("*.zst")
     stream = projects.unpacked(archive)
@@ -146,7 +146,7 @@ def test_moved(pip: CommandLine) -> None:
         assert "web mark of web" == run(place / "bin/web")
         here = run(place / "bin/python", "-c", "import web; print(web.HERE)")
         assert str(pip.cwd / ".venv-web/web/__init__.py") == here
-        assert [] == examine(place)["untrue"]
+        assert [] == projects.untrue(place)
         pip.ok("verify", name)
         assert "kept" == outcome(pip, "--target", name)
         there = place
