@@ -137,8 +137,8 @@ class Wanted:
             return True
         try:
             return self.marker.evaluate(dict(environment))
-        except ValueError as error:
-            msg = f"its marker cannot be evaluated: {str(error).splitlines()[0]}"
+        except (ValueError, LookupError) as error:
+            msg = f"its marker cannot be evaluated: {str(error).partition(chr(10))[0]}"
             raise LineError(msg, hint="correct what stands behind the semicolon") from None
 
     def canonical(self, content: str | None = None) -> str:
@@ -387,7 +387,7 @@ def _wanted(text: str) -> Wanted:
     if before.startswith((".", "~")) or "/" in before or (_is_archive(place) and not re.search(r"[=<>!@]", place)):
         extras = _sorted_extras(match[2]) if match else ()
         return Wanted(local=place, extras=extras, marker=_marker(marker))
-    return _named(text)
+    return _named(text if marker.strip() else head)
 
 
 def _named(text: str) -> Wanted:
