@@ -15,14 +15,14 @@ ROWS = (
     ("ensure", "doctor", "settings", "why"),
     ("supply", "flight"),
     ("filling", "nearest"),
-    ("inputs", "install", "publish"),
-    ("relocation",),
+    ("inputs", "install", "publish", "wheelhouse"),
+    ("relocation", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "patience", "report", "errors", "loader", "processor", "times"),
+    ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
     from terrastore.requirements.uv import Settings
 
@@ -41,6 +44,7 @@ class Uv:
 
     name: ClassVar[str] = "uv"
     needs_pip: ClassVar[bool] = False
+    notes: ClassVar[re.Pattern[str]] = re.compile(r".*\.(rkyv|http|rev|msgpack)|git-v\d+/.*/(config|FETCH_HEAD)")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         if not isinstance(recipe.said, ForUv):
@@ -48,35 +52,46 @@ class Uv:
             raise TypeError(msg)
         self._said = recipe.said
         self._work = Path(work)
-        self._cache = cache / _CACHE
+        self.cache = cache / _CACHE
         self._binary, self._version = found()
         # uv gets the settings that the key was made of, and reads none by itself.
         self._settings = self._said.settings
-        hidden = (*recipe.secrets, *self._settings.secrets)
+        redactor = redactor_for(
+            (*self._said.requirements, *self._said.constraints, *self._settings.texts),
+            places=(*self._settings.places, *(place for said in self._said.places.values() for place in said)),
+            secrets=self._settings.secrets,
+            doubtful=recipe.secrets,
+            variables=os.environ,
+        )
+        said = (self._said.resolved, self._said.constraints)
+        (self._requirements, self._constrained), for_git = without_git_logins(said, self._work, os.environ)
         self.compilers = Compilers(cache, work)
-        variables = _variables(self._settings, self._said.places) | self.compilers.variables()
-        self.tools = Tools(cache, work, hidden=hidden, variables=variables)
+        variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
-            self._install(python, [*self._solving()], self._said.requirements, self._constraints(), phase)
+        if self._said.resolved:
+            self._install(python, list(self._arguments()), self._requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
-        if self._said.requirements:
-            arguments = ["--dry-run", *self._solving()]
-            said = self._install(python, arguments, self._said.requirements, self._constraints(), phase)
+        if self._said.resolved:
+            # Else it takes an index for what it was ten minutes ago.
+            arguments = ["--dry-run", "--refresh", *self._arguments()]
+            said = self._install(python, arguments, self._requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}
         return Resolved(
             versions={name: match["version"] or "" for name, match in found},
             commits={name: match["commit"] for name, match in found if match["commit"]},
-            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+            edited=frozenset(name for name, match in found if match["place"] in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
         arguments = [each for each in self._said.arguments if each != "--require-hashes"]
-        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+        arguments += ("--no-deps", "--no-require-hashes", *(() if isolated else ("--no-build-isolation",)))
+        self._install(python, arguments, lines, (), phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]
@@ -88,6 +103,10 @@ class Uv:
         return frozenset(
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
+
+    def kept(self) -> Kept | None:
+        """Return None: uv unpacks what it downloads, and keeps no wheels."""
+        return None
 
     def _install(
         self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
@@ -101,7 +120,7 @@ class Uv:
             command += ("--constraints", path)
         return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
 
-    def _solving(self) -> Iterator[str]:
+    def _arguments(self) -> Iterator[str]:
         yield from self._said.arguments
         if self._said.no_deps:
             yield "--no-deps"
@@ -109,13 +128,13 @@ class Uv:
             yield "--require-hashes"
 
     def _common(self) -> Iterator[str]:
-        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
         yield from ("--no-python-downloads", "--no-progress", "--color", "never")
 
     def _constraints(self) -> Iterator[str]:
         yield from self._settings.variables.get("UV_CONSTRAINT", "").split()
-        if self._said.constraints:
-            yield self._written("constraints.txt", _lines(self._said.constraints))
+        if self._constrained:
+            yield self._written("constraints.txt", _lines(self._constrained))
 
     def _refreshing(self) -> Iterator[str]:
         """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""

@@ -34,9 +34,9 @@ _SOURCES = (
 
 
 @contextmanager
-def reporting(quiet: int) -> Iterator[TerminalReport]:
+def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
     """Yield a report that draws, and stop drawing before anything else is printed."""
-    report = TerminalReport(quiet=quiet)
+    report = TerminalReport(quiet=quiet, verbose=verbose)
     try:
         yield report
     finally:
@@ -58,6 +58,7 @@ def reporting(quiet: int) -> Iterator[TerminalReport]:
 )
 @options.freshness
 @options.publishing
+@options.wheelhouse
 @options.waiting
 @options.replacing
 @options.cache_dir
@@ -69,6 +70,7 @@ def ensure(**values: Any) -> None:
     """
     from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
 
+    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
     if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
         other = "--rebuild" if values["rebuild"] else "--ignore-store"
@@ -90,9 +92,10 @@ def ensure(**values: Any) -> None:
         force=values["force"],
         wait=values["wait"],
         build_blindly=values["on_store_error"] == "build",
+        wheelhouse=values["wheelhouse"],
     )
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
     _discard(outcome.retired, report)
@@ -103,6 +106,7 @@ def ensure(**values: Any) -> None:
 @options.store
 @options.freshness
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
+@options.wheelhouse
 @options.waiting
 @options.cache_dir
 @options.common
@@ -113,11 +117,18 @@ def build(**values: Any) -> None:
     """
     from terrastore.ensure import Policy, build  # noqa: PLC0415
 
+    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
     store = options.opened_store(values["store"])
-    policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"], **_freshness(values))
+    policy = Policy(
+        rebuild=values["rebuild"],
+        require_publish=True,
+        wait=values["wait"],
+        wheelhouse=values["wheelhouse"],
+        **_freshness(values),
+    )
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown="", started=started, as_json=values["as_json"])
 

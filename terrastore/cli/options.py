@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore.errors import UsageError
 from terrastore.inputs import PIP, UV, Inputs
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ store = option(
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, logs and digests are kept.")
 
+wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
+
 
 class _Duration(click.ParamType[float]):
     """A length of time, in seconds."""
@@ -84,8 +87,6 @@ class _Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
         from terrastore.times import parse_duration  # noqa: PLC0415 -- few give one
 
         try:
@@ -128,7 +129,7 @@ place = _together(
 common = _together(
     option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
     option("-q", "--quiet", count=True, help="Less on standard error; twice: errors alone."),
-    option("-v", "--verbose", count=True, help="More on standard error, and tracebacks."),
+    option("-v", "--verbose", count=True, help="What tools say, on standard error, and tracebacks."),
 )
 
 
@@ -139,6 +140,17 @@ def inputs(values: dict[str, Any]) -> Inputs:
     names = [each.name for each in fields(Inputs) if each.name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}
     return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
+
+
+def refuse_wheelhouse(values: dict[str, Any]) -> None:
+    """Refuse ``--wheelhouse`` with an installer that has no wheels to give.
+
+    :raises UsageError: when it is uv
+    """
+    if values["wheelhouse"] and values["installer"] == UV:
+        raise UsageError(
+            "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
+        )
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
+from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import identity_of_project, installation_of_project
+from terrastore.requirements.editables import NEEDS, identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -21,7 +22,6 @@ from terrastore.requirements.lines import (
     is_file_url,
     is_url,
     parse,
-    without_secrets,
 )
 from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 
@@ -83,7 +83,8 @@ class RequirementSet:
     digests of files and directories by path; ``sources`` what was read; ``url_variables`` the names of variables in
     URLs, whose values may be secrets; ``projects`` the directories on this machine that are to be edited, with what
     identifies how they are installed; ``unpinned`` the requirements that name neither a version nor a commit nor a
-    content; ``has_hashes`` whether one has a hash; ``ignored`` what pip reads and does nothing with, and where.
+    content, and ``pinned`` the names of those that do; ``has_hashes`` whether one has a hash; ``ignored`` what pip
+    reads and does nothing with, and where.
     """
 
     requirements: tuple[str, ...] = ()
@@ -93,6 +94,7 @@ class RequirementSet:
     url_variables: frozenset[str] = frozenset()
     projects: Mapping[str, str] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
+    pinned: frozenset[str] = frozenset()
     has_hashes: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -123,7 +125,7 @@ def read_requirements(
         walk.follow(path, constraint=False, trail=())
     if choice.project:
         walk.add_project(project_beside(files))
-    pinned = {name for name, is_pinned in walk.pins.items() if is_pinned}
+    pinned = frozenset(name for name, is_pinned in walk.pins.items() if is_pinned)
     return RequirementSet(
         requirements=tuple(sorted(walk.requirements)),
         constraints=tuple(sorted(walk.constraints)),
@@ -132,6 +134,7 @@ def read_requirements(
         url_variables=frozenset(walk.url_variables),
         projects=walk.projects,
         unpinned=tuple(sorted(line for line, name in walk.unpinned.items() if name not in pinned)),
+        pinned=pinned,
         has_hashes=walk.has_hashes,
         ignored=tuple(walk.ignored),
     )
@@ -272,7 +275,8 @@ class _Walk:
             msg = f"there is no {path}"
             raise LineError(msg, hint="check the path; it is relative to the directory you are in")
         name, identity = identity_of_project(self._reader, path, editable.extras)
-        self.local[path] = identity
+        if not identity.startswith(NEEDS):  # no build writes what these are read from
+            self.local[path] = identity
         extras = f"[{','.join(editable.extras)}]" if editable.extras else ""
         self.requirements.add(" ".join((f"-e {name}{extras} @ {identity}", *editable.options)))
         self.projects[os.path.abspath(path)] = installation_of_project(self._reader, path, editable.extras)

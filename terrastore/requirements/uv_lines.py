@@ -86,8 +86,8 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none; ``edited`` those that are to be edited, as URLs. ``no_deps``: the lines list all that is to be
-    installed. ``settings`` are those of the machine, which name no files to be read besides.
+    that tells none; ``projects`` those on this machine that are to be edited, by their lines. ``no_deps``: the lines
+    list all that is to be installed. ``settings`` are those of the machine, which name no files to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
@@ -101,7 +101,7 @@ class ForUv:
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
-        self.edited: set[str] = set()
+        self.projects: dict[str, Editable] = {}
         self.no_deps = False
         self._is_hashed = True
 
@@ -142,6 +142,11 @@ class ForUv:
         """Whether nothing is installed that no hash fixes; of a lock that has them all they are demanded."""
         is_locked = self.no_deps and self._is_hashed and bool(self.requirements)
         return is_locked or "--require-hashes" in self.arguments or self.settings.demands_hashes
+
+    @property
+    def resolved(self) -> list[str]:
+        """Lines of requirements that uv resolves: no hash can fix a project, so where all must have one it waits."""
+        return [line for line in self.requirements if not self.demands_hashes or line not in self.projects]
 
     def canonical(self, index: Callable[[str], str]) -> dict[str, Any]:
         """Return what a key says of where and how uv looks; ``index`` names one without credentials.
@@ -185,10 +190,10 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
-        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
         # uv takes no quotes away.
-        self.requirements.append(f"-e {editable.text}")
-        self._is_hashed = False
+        line = f"-e {editable.text}"
+        self.projects[line] = editable
+        self.requirements.append(line)
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
