@@ -251,6 +251,9 @@ class _UnknownOptionError(Exception):
 
 def _requirement(text: str, options: list[Option], ignored: list[str]) -> Line:
     """Return a requirement with options of its own."""
+    if any(each.name == "--editable" for each in options):
+        msg = "pip would take the requirement for what is to be edited, and nothing behind -e"
+        raise LineError(msg, hint="write -e and its project on a line of its own")
     own = [each for each in options if each.name in _PER_REQUIREMENT]
     heard = tuple(each for each in options if each.name in _EVERYWHERE)
     ignored = [str(each) for each in options if each not in own and each not in heard] + ignored

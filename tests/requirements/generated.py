@@ -61,17 +61,17 @@ _OPTIONS = (
     "--index https://d.example/", "--extra-index-url https://e.example/", "--extra-index-url=https://${U}:${P}@f.example/s",
     "--ex https://g.example/?a=b#c", "--no-index", "-f links", "-flinks", "--find-links=more/links", "-f ${HERE}/links",
     "-f file://${HERE}/links", "-f nowhere", "-f https://h.example/links.html", "--no-binary one,Two_Three", "-f 'a b'",
-    "--no-binary :all:", "--no-binary :none:", "--no-binary=:all:,:none:,x", "--only-binary one", "--only-bin=:all:",
+    "--no-binary :all:", "--no-binary :none:", "--no-binary=:all:,:none:,x", "--only-binary one", "--only-b=:all:",
     "--only-binary four.five --no-binary :all:", "--prefer-binary", "--pref", "--pre", "--all-releases one,x",
-    "--all-releases=:all:", "--only-final :all:", "--only-final two.three", "--only-final :none:", "--trusted-host t.example",
+    "--all-releases=:all:", "--only-final :all:", "--only-final two.three", "--only-final :none:", "--trusted-host tt",
     "--trusted-host=u.example:8080", "--use-feature fast-deps", "--hash=sha256:aa", "-C x=1", "--require-hashes",
-    "--no-require-hashes", "-i ${EMPTY}", "-f \"a b\"", "-f a\\ b", "--no-binary one,,x", "--no-index -i https://i.example/",
+    "--no-require-hashes", "-i ${EMPTY}", '-f "a b"', "-f a\\ b", "--no-binary one,,x", "--no-index -i https://i.example/",
     "--extra-index-url https://j.example/ -i https://k.example/", "--pre --only-final :all:", "--pre word", "--", "-",
 )  # fmt: skip
 _INCLUDES = (
-    "-r more/b.txt", "--requirement more/b.txt", "-c c.txt", "--constraint=c.txt", "-rmore/b.txt", "-r ./more/../d.txt",
-    "-r ${WHERE}/b.txt", "-c c.txt -r d.txt", "-r d.txt --pre", "-r d.txt --no-binary x", "--cons c.txt", "-r 'e f.txt'",
-    "-r file://${HERE}/d.txt", "-r ${HERE}/d.txt", "-c d.txt -c c.txt",
+    "-r more/b.txt", "--requirement more/b.txt", "-c c.txt", "--constraint=c.txt", "-rmore/b.txt", "-r more/../d.txt",
+    "-r ${WHERE}/b.txt", "-c c.txt -r d.txt", "-r d.txt --pre", "-r d.txt --no-binary x", "--cons c.txt",
+    "-r file://${HERE}/plain.txt", "-r 'e f.txt'", "-r ${HERE}/d.txt", "-c d.txt -c c.txt",
 )  # fmt: skip
 # pip refuses these, each for a reason of its own.
 _REFUSED = (
@@ -109,6 +109,8 @@ def generated(seed: int) -> Case:
     if rng.random() < 0.1:
         lines["c.txt"].append(rng.choice(("-r d.txt", "-r 'e f.txt'")))
     files = {path: _encoded(rng, _wrapped(rng, each)) for path, each in lines.items()}
+    # What is read by its URL pip decodes as a browser would.
+    files["plain.txt"] = "\n".join(_lines(rng, 2, includes=False)).encode()
     if rng.random() < 0.5:
         return Case(files)
     said, variables, conf = _beside(rng)
@@ -134,7 +136,8 @@ def _requirement(rng: random.Random) -> str:
 
 
 def _placed(rng: random.Random) -> str:
-    return _with_options(rng, rng.choice(_PLACED) + rng.choice(("", "", "", " ; os_name != 'nt'", " ; os_name == 'nt'")))
+    marker = rng.choice(("", "", "", " ; os_name != 'nt'", " ; os_name == 'nt'"))
+    return _with_options(rng, rng.choice(_PLACED) + marker)
 
 
 def _editable(rng: random.Random) -> str:
@@ -172,7 +175,8 @@ def _wrapped(rng: random.Random, lines: list[str]) -> str:
             places = [place for place, each in enumerate(line) if each == " "] or [len(line)]
             place = rng.choice(places) if rng.random() < 0.8 else rng.randint(0, len(line))
             written = line[:place] + "\\" + end + rng.choice(("", "  ", "\t")) + line[place:]
-        text += rng.choice(("", "", " ", "\t")) + written + rng.choice(("", "", " ", "  # why", " #", "\t# \u00e4")) + end
+        behind = rng.choice(("", "", " ", "  # why", " #", "\t# \u00e4"))
+        text += rng.choice(("", "", " ", "\t")) + written + behind + end
     return text if rng.random() < 0.8 else text.removesuffix(end)
 
 
@@ -193,7 +197,10 @@ def _beside(rng: random.Random) -> tuple[dict[str, object], dict[str, str], str]
     settings: dict[str, str] = {}
     choices: dict[str, tuple[object, dict[str, str]]] = {
         "index_url": ("https://l.example/s", {"index-url": "https://m.example/s"}),
-        "extra_index_url": (("https://n.example/", "https://o.example/"), {"extra-index-url": "https://p.example/ https://q.example/"}),
+        "extra_index_url": (
+            ("https://n.example/", "https://o.example/"),
+            {"extra-index-url": "https://p.example/ https://q.example/"},
+        ),
         "find_links": (("links", "https://r.example/"), {"find-links": "links more/links"}),
         "no_index": (True, {"no-index": "yes"}),
         "pre": (True, {"pre": "1"}),

@@ -18,7 +18,6 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from terrastore import interpreter
-from terrastore.build.pip import Pip
 from terrastore.errors import TerrastoreError
 from terrastore.inputs import Inputs
 from terrastore.requirements.pip_lines import ForPip
@@ -32,8 +31,11 @@ ORACLE = Path(__file__).with_name("pip_oracle.py")
 REAL = Path(__file__).parents[1] / "data" / "requirements"
 GENERATED = 60
 
+NOT_TOLD = frozenset({"no-require-hashes", "require-hashes", "use-feature"})
+"""What is compared otherwise."""
 STRICTER = {
-    r"lacks its value": "pip takes an option with an empty value for one that is not there, or for a folder",
+    "pip would take the requirement": "pip makes an editable of the requirement in front of -e, and forgets the other",
+    "lacks its value": "pip takes an option with an empty value for one that is not there, or for a folder",
 }
 """What we refuse and pip does not, by what is said of it, and why."""
 
@@ -87,17 +89,18 @@ class Compared:
                 os.chdir(here)
 
     def _read(self, folder: Path) -> None:
-        inputs = Inputs(**{"requirements": ("a.txt",), **self.case.said})
-        request, said = inputs.read()
+        asked: dict[str, Any] = {"requirements": ("a.txt",), **self.case.said}
+        request, said = Inputs(**asked).read()
         assert isinstance(said, ForPip)
-        work = folder / "installer"
-        work.mkdir()
-        installer = Pip(inputs.recipe(request, said), folder / "cache", str(work))
         self.said, self.requirements = said, request.requirements.requirements
+        written = {"requirement": [*said.options(), *said.requirements], "constraint": said.constraints}
+        for option, lines in written.items():
+            (folder / option).write_bytes("".join(f"{line}\n" for line in lines).encode())
+        settings = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in said.settings.items()}
         self.flat = {
             "directory": str(self.directory),
-            "arguments": list(installer._arguments()),
-            "variables": installer.tools._environment,
+            "arguments": [f"--{option}={folder / option}" for option in written],
+            "variables": {"HOME": self.variables["HOME"], "PIP_CONFIG_FILE": os.devnull, **settings},
         }
 
     @property
@@ -132,6 +135,7 @@ def control(one: list[str], other: list[str]) -> tuple[list[str], list[str]]:
 def effect(case: Compared, answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer in one spelling."""
     found = dict(answer)
+    found["prefer_binary"] = bool(answer["prefer_binary"])
     found["find_links"] = [case.place(each) for each in answer["find_links"]]
     found["only_binary"], found["no_binary"] = control(answer["only_binary"], answer["no_binary"])
     found["all_releases"], found["only_final"] = control(answer["all_releases"], answer["only_final"])
@@ -147,7 +151,7 @@ def canonical(found: dict[str, Any]) -> str:
 
 def by_name(lines: Sequence[str]) -> set[str]:
     """Return canonical lines of requirements by name alone, without settings of builds."""
-    named = (line for line in lines if " @ " not in line and "://" not in line.split()[0] and not line.startswith("-e "))
+    named = [line for line in lines if " @ " not in line and "://" not in line and not line.startswith("-e ")]
     return {re.sub(r" --config-settings=('[^']*'|\S+)", "", line) for line in named}
 
 
@@ -171,11 +175,10 @@ def told(found: dict[str, Any], default: list[str]) -> dict[str, Any]:
 
 def disagreement(case: Compared, user: dict[str, Any], flat: dict[str, Any], default: list[str]) -> str:
     """Return what pip and we see differently, "" for nothing."""
-    if case.said is None:
-        return "" if "error" in user else f"refused: {case.error}"
-    if "error" in user or "error" in flat:
-        both = "error" in user and "error" in flat
-        return "" if both else f"pip's error: {user.get('error')!r} with files, {flat.get('error')!r} as told"
+    if "error" in user:
+        return "" if case.said is None or "error" in flat else f"taken, and refused by pip: {user['error']}"
+    if case.said is None or "error" in flat:
+        return f"refused: {case.error or flat['error']}"
     seen, again = effect(case, user), effect(case, flat)
     for name in seen:
         if seen[name] != again[name]:
@@ -186,10 +189,8 @@ def disagreement(case: Compared, user: dict[str, Any], flat: dict[str, Any], def
     if {*map(canonical, named)} != by_name(case.requirements):
         return f"requirements: {sorted(map(canonical, named))} by pip, {sorted(by_name(case.requirements))} by us"
     ours = case.said.resolution.canonical(index=str, links=case.place)
-    ours = {name: value for name, value in ours.items() if name not in {"use-feature", "require-hashes", "no-require-hashes"}}
-    if told(seen, default) != ours:
-        return f"where and how: {told(seen, default)} by pip, {ours} by us"
-    return ""
+    ours = {name: value for name, value in ours.items() if name not in NOT_TOLD}
+    return "" if told(seen, default) == ours else f"where and how: {told(seen, default)} by pip, {ours} by us"
 
 
 def compared(folder: Path, cases: Mapping[str, Case]) -> tuple[Counter[str], dict[str, str]]:
