@@ -29,7 +29,7 @@ _VERSIONS = (
 _EXTRAS = ("", "", "", "[a]", "[b, A_c]", " [x]", "[x,X]", "[]")
 _MARKERS = (
     "", "", "", " ; python_version > '3'", ";os_name=='nt'", "; sys_platform == 'linux' or os_name == 'nt'", " ;",
-    " ; python_full_version >= \"3.0\" and platform_system != 'Windows'", " ; 'x' in '-x-y'", "; ${MARK} == 'posix'",
+    " ; python_full_version >= \"3.0\" and platform_system != 'Windows'", " ; 'x' in sys_platform or 'i' in os_name", "; ${MARK} == 'posix'",
     " ; python_version not in '2.7 3.0'",
 )  # fmt: skip
 _HASHES = (
@@ -44,17 +44,17 @@ _IGNORED = (
 )  # fmt: skip
 _PLACED = (
     "one @ https://f.example/one-1.zip#sha256=ab", f"https://f.example/{WHEEL}", "./p", "p/", "./p[x]", "libs/q", ".",
-    "git+https://g.example/one@v1#egg=one&subdirectory=x", "git+ssh://git@g.example/one.git@v1#egg=One[b,a]", WHEEL,
+    "git+https://g.example/one@v1#egg=one&subdirectory=x", "git+ssh://git@g.example/one.git@v1#egg=One", WHEEL,
     f"./{WHEEL}", f"file:{WHEEL}", "file://${HERE}/p", "one @ file://${HERE}/p", f"One_X[z]@file://${{HERE}}/{WHEEL}",
     f"./{WHEEL}[extra]", "https://${U}:${P}@f.example/two-2.tar.gz", "more/two-2-py3-none-any.whl", "../work/p",
     "https://f.example/one-1.zip", "hg+https://h.example/one#egg=one", "four.five @ git+https://g.example/a@${V}",
-    "${WHERE}/two-2-py3-none-any.whl", "./libs/../p", "one@https://f.example/one-1.zip", "${HERE}/p", "'./p'",
+    "${WHERE}/two-2-py3-none-any.whl", "./libs/../p", "one@https://f.example/one-1.zip", "${HERE}/p",
 )  # fmt: skip
 _EDITABLES = (
     "-e ./p", "--editable=p", "-e git+https://g.example/one#egg=one", "-e './p[a,b]'", "-e p -C x=1", "-e .",
     "-e file://${HERE}/p", "--edit ./libs/q --no-binary x", "-e 'one @ git+https://g.example/one@v1'", "-ep",
     "-e ./p ; python_version > '3'", "-e ./p -e libs/q", "-e ./p --hash=sha256:aa", "-e ${WHERE}/../p",
-    "-e git+https://${U}@g.example/one@v2#egg=one[x]", "-e ./p -r more/b.txt",
+    "-e git+https://${U}@g.example/one@v2#egg=one", "-e ./p -r more/b.txt",
 )  # fmt: skip
 _OPTIONS = (
     "-i https://a.example/simple", "--index-url=https://b.example/s/", "--pypi-url https://c.example/",
@@ -79,7 +79,8 @@ _REFUSED = (
     "one --hash=md5:aa", "one --hash=nonsense", "-r 'open", "one ; nonsense == 'x'", "--re more/b.txt", "--pre=1", "!",
     "-e https://f.example/one.zip", "-e nowhere", "./nowhere", "one==${UNSET}", "one==${lower}", "one @", "-e",
     "--only-final=-x", "--use-feature nonsense", "git+https://g.example/one@v1 one", "one[a", "./p[x", "links",
-    "./links", "one --config-set x=1", "\u00e4==1", "one\t--hash=sha256:aa", "one --c=x", "-r a.txt", "-i ''", "-f=",
+    "./links", "one --config-set x=1", "\u00e4==1", "one\t--hash=sha256:aa", "one --c=x", "-r a.txt", "-i ''", "-f=", "'./p'",
+    "git+https://g.example/one#egg=one[b,a]", "one ; 'x' in '-x-y'", "one ; os_name != ' -x'", "one @ ./p",
 )  # fmt: skip
 
 
@@ -173,8 +174,12 @@ def _wrapped(rng: random.Random, lines: list[str]) -> str:
         written = line
         if rng.random() < 0.25:
             places = [place for place, each in enumerate(line) if each == " "] or [len(line)]
-            place = rng.choice(places) if rng.random() < 0.8 else rng.randint(0, len(line))
-            written = line[:place] + "\\" + end + rng.choice(("", "  ", "\t")) + line[place:]
+            if rng.random() < 0.8:
+                place = rng.choice(places)
+                written = line[:place] + "\\" + end + rng.choice(("", "  ", "\t")) + line[place:]
+            else:
+                place = rng.randint(0, len(line))
+                written = line[:place] + "\\" + end + line[place:]
         behind = rng.choice(("", "", " ", "  # why", " #", "\t# \u00e4"))
         text += rng.choice(("", "", " ", "\t")) + written + behind + end
     return text if rng.random() < 0.8 else text.removesuffix(end)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ORACLE = Path(__file__).with_name("pip_oracle.py")
 REAL = Path(__file__).parents[1] / "data" / "requirements"
-GENERATED = 60
+GENERATED = 600
 
 NOT_TOLD = frozenset({"no-require-hashes", "require-hashes", "use-feature"})
 """What is compared otherwise."""
