@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from terrastore.errors import UsageError, reason
 from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
 from terrastore.requirements.pip import shaping
-from terrastore.requirements.resolution import SETTINGS, Resolution
+from terrastore.requirements.resolution import ADDED_UP, SETTINGS, Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     from terrastore.requirements.files import Reader, Said
 
@@ -29,14 +29,17 @@ class ForPip:
     ``constraint_files`` are what it names to be read besides.
     """
 
-    def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
+    def __init__(self, reader: Reader, settings: Iterable[tuple[str, str]]) -> None:
         self._reader = reader
         self.resolution = Resolution()
-        self.settings = {name: value for name, value in settings.items() if name not in {*SETTINGS, *_FILES}}
-        self.files, self.constraint_files = (tuple(settings.get(name, "").split()) for name in _FILES)
-        for name in filter(settings.__contains__, SETTINGS):
+        in_effect = dict(settings)
+        self.settings = {name: value for name, value in in_effect.items() if name not in {*SETTINGS, *_FILES}}
+        self.files, self.constraint_files = (tuple(in_effect.get(name, "").split()) for name in _FILES)
+        added_up = [(name, value) for name, value in settings if name in ADDED_UP]
+        others = [(name, in_effect[name]) for name in SETTINGS if name in in_effect and name not in ADDED_UP]
+        for name, value in (*added_up, *others):
             try:
-                self.resolution.hear_setting(name, settings[name])
+                self.resolution.hear_setting(name, value)
             except LineError as error:
                 raise UsageError(f"pip's setting {name} cannot be used: {error}", hint=error.hint) from None
         self.requirements: list[str] = []
