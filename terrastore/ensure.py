@@ -427,6 +427,7 @@ class Run:
                     origin=origin,
                     workers=cores(),
                     report=self._report,
+                    is_secret=made.redactor.is_in,
                 )
                 archive.flush()
                 if house and made.kept and publications:

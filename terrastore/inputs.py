@@ -10,9 +10,10 @@ from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
 from terrastore.host import Host
 from terrastore.key import Request
+from terrastore.redaction import without_secrets
 from terrastore.report import listed
 from terrastore.requirements import Disk, documents, pip, read_requirements
-from terrastore.requirements.lines import LineError, Option, index_identity, is_url, without_secrets
+from terrastore.requirements.lines import LineError, Option, index_identity, is_url
 from terrastore.requirements.pip_lines import ForPip
 from terrastore.requirements.resolution import absolute
 from terrastore.requirements.target import Target

@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Final
 
 from terrastore.errors import HostError, TerrastoreError
+from terrastore.redaction import without_secrets
 
 SCHEMA: Final = 1
 
@@ -27,7 +28,8 @@ def print_json(document: dict[str, Any]) -> None:
 def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None:
     """Print what went wrong and what to do about it."""
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        # What an error was raised from may quote a URL as it was said.
+        print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     print(f"terrastore: error: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"terrastore: hint: {error.hint}", file=sys.stderr)
@@ -56,6 +58,6 @@ def as_error(problem: Exception) -> TerrastoreError:
         return HostError(f"{what}: {problem.strerror.lower()}", hint="check the disk and the permissions")
     name = type(problem).__name__
     return TerrastoreError(
-        f"this is a defect of terrastore: {name}: {problem}",
+        without_secrets(f"this is a defect of terrastore: {name}: {problem}"),
         hint="run again with -v and report what it prints",
     )

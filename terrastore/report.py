@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _KILO: Final = 1000
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -59,12 +59,13 @@ def plain(text: str) -> str:
 class Phase:
     """One stretch of work. ``total`` and ``done`` are in ``unit``: bytes, or a count of the unit's plural."""
 
-    def __init__(self, name: str, *, total: int | None, unit: str) -> None:
+    def __init__(self, name: str, *, total: int | None, unit: str, tell: Callable[[str], None] | None = None) -> None:
         self.name = name
         self.total = total
         self.unit = unit
         self.done = 0
         self.status = ""
+        self._tell = tell
         self._lock = threading.Lock()
 
     def advance(self, amount: int) -> None:
@@ -75,6 +76,11 @@ class Phase:
     def say(self, status: str) -> None:
         """Show what is being worked on right now."""
         self.status = status
+
+    def tell(self, line: str) -> None:
+        """Pass on a line of a tool that is at work, without secrets."""
+        if self._tell is not None:
+            self._tell(line)
 
 
 class Report:
@@ -88,7 +94,7 @@ class Report:
     @contextmanager
     def phase(self, name: str, *, total: int | None = None, unit: str = "bytes") -> Iterator[Phase]:
         """Measure a stretch of work; phases may overlap, and one that comes again adds up."""
-        phase = Phase(name, total=total, unit=unit)
+        phase = Phase(name, total=total, unit=unit, tell=self.told)
         started = time.perf_counter()
         self._phases.append(phase)
         self.begun(phase)
@@ -111,6 +117,9 @@ class Report:
 
     def remark(self, message: str) -> None:
         """Tell of a decision or a wait, such as the miss before a build."""
+
+    def told(self, line: str) -> None:
+        """Show what a tool says, for who wants to see everything."""
 
     def begun(self, phase: Phase) -> None:
         """Start to draw ``phase``."""

@@ -48,6 +48,7 @@ MODULES: Final = (
     "interpreter",
     "loader",
     "messages",
+    "redaction",
     "place",
     "processor",
     "relocation",

@@ -22,7 +22,7 @@ from tests.servers import LackingError, S3Server, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-pytest.register_assert_rewrite("tests.store.contract")
+pytest.register_assert_rewrite("tests.store.contract", "tests.private_ways")
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", f"{sys.executable} -P -m terrastore").split()
 

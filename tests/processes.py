@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what processes do."""
-    end = time.monotonic() + PATIENCE
+def until(condition: Callable[[], object], *, patience: float = PATIENCE) -> None:
+    """Wait for what processes do, ``patience`` seconds at most."""
+    end = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

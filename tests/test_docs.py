@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import documented
-from tests.end_to_end import test_disk_faults, test_disk_full, test_shared_store, test_vanishing_store
+from tests import documented, private_ways
+from tests.end_to_end import (
+    test_disk_faults,
+    test_disk_full,
+    test_private_indexes_pip,
+    test_private_indexes_uv,
+    test_shared_store,
+    test_vanishing_store,
+)
 from tests.end_to_end.disk import Row
 
 ROOT = Path(__file__).parents[1]
@@ -73,3 +80,11 @@ def test_faults_on_disk_are_documented(table: str) -> None:
     said = {row: f"`{row.message}`" if row.message else "" for row in DISKS[table]}
     rows = [(row.fault, row.phase, str(row.code), said[row], row.left) for row in DISKS[table]]
     documented.check("reliability.md", table, header, rows)
+
+
+def test_ways_to_tell_a_login_are_documented() -> None:
+    """docs/private-indexes.md lists them, and which installers have them."""
+    ways = dict.fromkeys([*private_ways.OF_BOTH, *test_private_indexes_pip.WAYS, *test_private_indexes_uv.WAYS])
+    tables = (test_private_indexes_pip.WAYS, test_private_indexes_uv.WAYS)
+    rows = [(way, *("yes" if way in table else "" for table in tables)) for way in ways]
+    documented.check("private-indexes.md", "ways", ("way", "pip", "uv"), rows)

@@ -16,13 +16,13 @@ ROWS = (
     ("supply", "flight"),
     ("filling", "nearest"),
     ("inputs", "install", "publish", "wheelhouse"),
-    ("relocation",),
+    ("relocation", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "patience", "report", "errors", "loader", "processor", "times"),
+    ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

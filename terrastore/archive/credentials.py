@@ -7,9 +7,19 @@ have such files with credentials that are none.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+IsSecret: TypeAlias = "Callable[[bytes | mmap.mmap], bool]"
+"""Whether content holds a secret that is known by its value."""
+
+OF_THE_BUILD: Final = "it holds a password or a token that the build was given, which whoever reads the store would get"
+"""Why a file is refused that something of the build wrote."""
 
 _SETTINGS: Final = re.compile(
     r"(?!lib/[^/]+/site-packages/)(.*/)?"
@@ -23,6 +33,11 @@ _ASSIGNED: Final = re.compile(
     r"[\"']?(?!(?:null|none|true|false)\b)[^\s\"'\[\]{}(),=:]",
     re.IGNORECASE | re.MULTILINE,
 )
+
+
+def unknown(_: bytes | mmap.mmap) -> bool:
+    """Return False: an :data:`IsSecret` where no secret is known."""
+    return False
 
 
 def is_settings(path: str) -> bool:

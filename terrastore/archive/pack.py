@@ -9,7 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from terrastore.archive import bytecode, compiled, editables, layers, record, relocate, slots, staging, ustar
+from terrastore.archive import (
+    bytecode,
+    compiled,
+    credentials,
+    editables,
+    layers,
+    record,
+    relocate,
+    slots,
+    staging,
+    ustar,
+)
 from terrastore.archive.frames import compress, describe, trailer
 from terrastore.archive.installed import commit, installed, read
 from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
@@ -21,6 +32,7 @@ from terrastore.pointer import ArchiveSummary, ManifestLocation
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from terrastore.archive.credentials import IsSecret
     from terrastore.archive.origin import Origin
     from terrastore.archive.survey import Survey
     from terrastore.report import Report
@@ -60,19 +72,21 @@ def pack(
     origin: Origin,
     workers: int,
     report: Report,
+    is_secret: IsSecret = credentials.unknown,
 ) -> Packed:
     """Write the environment that stands at ``prefix`` to ``sinks`` as an archive of format version 1.
 
-    ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode.
+    ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode;
+    ``is_secret`` says whether a file's content holds a secret that the build was given.
 
-    :raises BuildError: when something in it cannot be relocated, packed or, compiled here, loaded here; every such file
-        is named
+    :raises BuildError: when something in it holds a secret, or cannot be relocated, packed or, compiled here, loaded
+        here; every such file is named
     """
     tree = prefix.path
     distributions = list(installed(tree))
     drop_stray_bytecode(tree, _hashed_bytecode(distributions))
     with report.phase("scan", unit="files") as phase:
-        found = survey(tree, prefix, phase)
+        found = survey(tree, prefix, phase, is_secret)
     _refuse_problems(found.problems)
     for path, strangers in sorted(found.strangers.items()):
         report.warn(f"{path} names a directory of a build, which will not be there: {strangers[0]}")
@@ -123,7 +137,7 @@ def pack(
         needs=programs.needs(tree, distributions, plans, origin),
         tools=origin.tools,
     )
-    location = _finish(output, manifest)
+    location = _finish(output, manifest, is_secret)
     return Packed(size=output.size, sha256=output.digest.hexdigest(), location=location, manifest=manifest)
 
 
@@ -142,9 +156,14 @@ class _Output:
         self.size += len(data)
 
 
-def _finish(output: _Output, manifest: Manifest) -> ManifestLocation:
+def _finish(output: _Output, manifest: Manifest, is_secret: IsSecret) -> ManifestLocation:
     """Write the manifest's frame, the end of the tar, and the trailer for readers without a pointer."""
     document = manifest.to_json()
+    if is_secret(document):
+        raise BuildError(
+            "the manifest would hold a password or a token that the build was given",
+            hint="name it as a variable, ${TOKEN}, where it stands",
+        )
     if len(document) > SIZE_LIMIT:
         raise BuildError(f"the manifest would have {len(document):,} bytes", hint="install fewer packages together")
     head = ustar.header(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)))
@@ -296,6 +315,8 @@ def _refuse_problems(problems: Mapping[str, str]) -> None:
     shown = "; ".join(f"{path}: {reason}" for path, reason in sorted(problems.items())[:_LISTED])
     more = f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
     hint = "such a package cannot be kept in a store; install it from a wheel, or leave it out"
+    if credentials.OF_THE_BUILD in problems.values():
+        hint = "find out what writes it there while it is built, and change the secret if others saw it"
     if any(map(editables.is_part, problems)):
         hint = editables.HINT
     raise BuildError(f"the environment cannot be moved: {shown}{more}", hint=hint)

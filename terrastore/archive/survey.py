@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from terrastore.archive import record
+    from terrastore.archive.credentials import IsSecret
     from terrastore.report import Phase
 
 _MAP_FROM: Final = 1024 * 1024
@@ -50,8 +51,11 @@ class Survey:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
-    """Look at every file below ``tree``, which was built under ``prefix``; ``phase`` advances by one each."""
+def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase, is_secret: IsSecret = credentials.unknown) -> Survey:
+    """Look at every file below ``tree``, which was built under ``prefix``; ``phase`` advances by one each.
+
+    ``is_secret`` says whether a file's content holds a secret that the build was given.
+    """
     found = Survey()
     for path, entry in _walk(tree, ""):
         phase.advance(1)
@@ -66,7 +70,7 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase) -> Survey:
                 mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
                 member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
                 if facts.st_size:
-                    member = _look(entry.path, member, prefix, found)
+                    member = _look(entry.path, member, prefix, found, is_secret)
             else:
                 found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
                 continue
@@ -125,15 +129,20 @@ def _within(path: str, size: int, look: Callable[[bytes | mmap.mmap], bool]) -> 
             return look(content)
 
 
-def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found: Survey) -> ustar.Member:
+def _look(
+    place: str,
+    member: ustar.Member,
+    prefix: staging.StagingPrefix,
+    found: Survey,
+    is_secret: IsSecret,
+) -> ustar.Member:
     """Look at a file that is not empty; return its member once it is canonical."""
     with open(place, "rb") as file:
         content = file.read() if member.size < _MAP_FROM else mapped(file)
         if content[:4] == elf.MAGIC and (program := elf.read(file)) is not None:
             found.programs[member.path] = program
         is_text = content.find(b"\0") < 0
-        if credentials.is_settings(member.path):
-            _note_settings(content[:], member.path, found)
+        _refuse_secrets(content, member.path, is_secret, found)
         if not is_text and (encoding := staging.wide_spelling(content)):
             reason = f"it names the environment in {encoding}, which cannot be changed"
             raise relocate.NotRelocatableError(reason)
@@ -155,8 +164,12 @@ def _look(place: str, member: ustar.Member, prefix: staging.StagingPrefix, found
     return member
 
 
-def _note_settings(data: bytes, path: str, found: Survey) -> None:
-    if credentials.holds_secret(data):
+def _refuse_secrets(content: bytes | mmap.mmap, path: str, is_secret: IsSecret, found: Survey) -> None:
+    if is_secret(content):
+        raise relocate.NotRelocatableError(credentials.OF_THE_BUILD)
+    if not credentials.is_settings(path):
+        return
+    if credentials.holds_secret(content[:]):
         reason = "it holds a password or a token, which whoever reads the store would get"
         raise relocate.NotRelocatableError(reason)
     found.settings.append(path)

@@ -14,14 +14,17 @@ from terrastore.archive.installed import installed
 from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
+from terrastore.build.caches import kept_clean
 from terrastore.build.editing import Installed, build_requirements
 from terrastore.build.pip import Pip
 from terrastore.build.provenance import redact_checkouts, redact_direct_urls
 from terrastore.build.uv import Uv
 from terrastore.errors import BuildError
+from terrastore.redaction import Redactor
 from terrastore.report import listed
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -64,6 +67,7 @@ class Built:
     build, removed with it. ``compiled``: normalised names of distributions made from source; ``downloads``: SHA-256
     of what distributions were installed from, by name. ``installer``: its name and version. ``flags``: compilers'
     options for the processor, by name of what was made from source. ``kept``: its wheels, when they were to be kept.
+    ``redactor`` knows the secrets of the build.
     """
 
     prefix: StagingPrefix
@@ -75,6 +79,7 @@ class Built:
     installer: Mapping[str, str]
     flags: Mapping[str, frozenset[str]] = field(default_factory=dict)
     kept: Kept | None = None
+    redactor: Redactor = field(default_factory=Redactor)
 
     @property
     def wheel_files(self) -> dict[str, WheelFile]:
@@ -93,6 +98,9 @@ class Installer(Protocol):
     name: ClassVar[str]
     needs_pip: ClassVar[bool]
     """Whether the skeleton needs pip, wanted or not."""
+    notes: ClassVar[re.Pattern[str]]
+    """Files of its cache, by path there, in which it notes logins; they hold no part of a package."""
+    cache: Path
     tools: Tools
     compilers: Compilers
 
@@ -147,32 +155,35 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
         with report.phase("virtualenv", unit="steps") as phase:
             _make_skeleton(prefix.path, recipe, installer, cache, phase)
             skeleton = frozenset(_paths(prefix.path))
-        with report.phase("install", unit="steps") as phase:
-            version = installer.install(python, phase)
-            # What they need stays: that is what the archive is for.
-            if edited := [project.name for project in projects(prefix.path)]:
-                installer.remove(python, edited, phase)
-        compiled, downloads = installer.origins(prefix.path)
-        # What was compiled elsewhere, for every processor, was none of our compilers' business.
-        versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
-        if kept := installer.kept():
-            made = {name: each for name, each in kept.installed.items() if each.built}
-            compiled |= made.keys()
-            sources = {name: each.source for name, each in made.items() if each.source}
-            downloads = {name: digest for name, digest in downloads.items() if name not in made} | sources
-        redact_direct_urls(prefix.path, installer.tools.redacted)
-        redact_checkouts(prefix.path, installer.tools.redacted)
-        yield Built(
-            prefix=prefix,
-            python=python,
-            skeleton=skeleton,
-            work=work,
-            compiled=compiled,
-            downloads=downloads,
-            installer={"name": installer.name, "version": version},
-            flags=installer.compilers.flags(versions),
-            kept=kept,
-        )
+        redactor = installer.tools.redactor
+        with kept_clean(installer.cache, installer.notes, redactor):
+            with report.phase("install", unit="steps") as phase:
+                version = installer.install(python, phase)
+                # What they need stays: that is what the archive is for.
+                if edited := [project.name for project in projects(prefix.path)]:
+                    installer.remove(python, edited, phase)
+            compiled, downloads = installer.origins(prefix.path)
+            # What was compiled elsewhere, for every processor, was none of our compilers' business.
+            versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
+            if kept := installer.kept():
+                made = {name: each for name, each in kept.installed.items() if each.built}
+                compiled |= made.keys()
+                sources = {name: each.source for name, each in made.items() if each.source}
+                downloads = {name: digest for name, digest in downloads.items() if name not in made} | sources
+            redact_direct_urls(prefix.path, redactor.redacted)
+            redact_checkouts(prefix.path, redactor.redacted)
+            yield Built(
+                prefix=prefix,
+                python=python,
+                skeleton=skeleton,
+                work=work,
+                compiled=compiled,
+                downloads=downloads,
+                installer={"name": installer.name, "version": version},
+                flags=installer.compilers.flags(versions),
+                kept=kept,
+                redactor=redactor,
+            )
 
 
 def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
@@ -184,7 +195,8 @@ def resolve(recipe: Recipe, *, cache: Path, report: Report) -> Resolved:
     """
     with _working(recipe, cache, report) as (installer, work), report.phase("resolve", unit="steps") as phase:
         _make_skeleton(f"{work}/environment", recipe, installer, cache, phase)
-        return installer.resolve(f"{work}/environment/bin/python", phase)
+        with kept_clean(installer.cache, installer.notes, installer.tools.redactor):
+            return installer.resolve(f"{work}/environment/bin/python", phase)
 
 
 def edit(recipe: Recipe, tree: str, *, cache: Path, report: Report) -> None:
@@ -203,7 +215,11 @@ def edit(recipe: Recipe, tree: str, *, cache: Path, report: Report) -> None:
         requirements = build_requirements(project.directory)
         is_there = requirements is not None and not here.lacks(requirements, markers)
         (there if is_there else absent).append(line)
-    with _working(recipe, cache, report) as (installer, _), report.phase("projects", unit="steps") as phase:
+    with (
+        _working(recipe, cache, report) as (installer, _),
+        report.phase("projects", unit="steps") as phase,
+        kept_clean(installer.cache, installer.notes, installer.tools.redactor),
+    ):
         if there:
             try:
                 installer.edit(python, there, phase, isolated=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from terrastore.archive.installed import head
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import demanded, demands_login, redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
@@ -37,6 +39,7 @@ _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
 _PROJECTS: Final = "projects.txt"
 _LISTING: Final = "Installing collected packages: "
+_NOWHERE: Final = re.compile(r"ERROR: No matching distribution found for (?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 class Pip:
@@ -44,6 +47,7 @@ class Pip:
 
     name: ClassVar[str] = "pip"
     needs_pip: ClassVar[bool] = True
+    notes: ClassVar[re.Pattern[str]] = re.compile(r"http[^/]*/(.*/)?[^./]+|wheels/.*/origin\.json")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         if not isinstance(recipe.said, ForPip):
@@ -52,9 +56,17 @@ class Pip:
         self._recipe = recipe
         self._said = recipe.said
         self._work = work
+        self.cache = cache / "pip"
+        self._urls = [url for url in recipe.said.resolution.indexes or () if url]
+        places = [*self._urls, *recipe.said.resolution.find_links, *recipe.said.settings.values()]
+        lines = [*recipe.said.requirements, *recipe.said.constraints]
+        redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
+        self._places_are_secret = any(redactor.redacted(place) != place for place in places)
+        said = (recipe.said.resolved, recipe.said.constraints)
+        (self._requirements, self._constraints), for_git = without_git_logins(said, Path(work), os.environ)
         # pip gets the settings that the key was made of, and reads none by itself.
         variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
-            "PIP_CACHE_DIR": str(cache / "pip"),
+            "PIP_CACHE_DIR": str(self.cache),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_COLOR": "1",
@@ -62,10 +74,10 @@ class Pip:
             "PIP_PROGRESS_BAR": "off",
         }
         self.compilers = Compilers(cache, work)
-        variables |= self.compilers.variables()
+        variables |= self.compilers.variables() | for_git
         self._kept = f"{work}/wheels"
         self._shelved = WithShelf(recipe.shelf, work) if recipe.shelf else None
-        self.tools = Tools(cache, work, hidden=recipe.secrets, variables=variables)
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.resolved:
@@ -91,7 +103,7 @@ class Pip:
 
     def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
         options = [each for each in self._said.options() if each != "--require-hashes"]
-        flags = ["--no-compile", "--no-warn-script-location", "--no-deps"]
+        flags = ["--no-compile", "--no-warn-script-location", "--no-deps", *self._in_process()]
         flags += () if isolated else ("--no-build-isolation",)
         self._pip(python, ["install", *flags, f"--requirement={self._written(_PROJECTS, [*options, *lines])}"], phase)
 
@@ -144,8 +156,22 @@ class Pip:
         # Isolated: a json.py in the directory we are in is not pip's.
         command = [python, "-I", "-B", "-u", "-X", "utf8", *program, *arguments]
         return self.tools.run(
-            command, f"pip {arguments[0]}", phase, status=self._heed, variables=variables, may_fail=may_fail
+            command,
+            f"pip {arguments[0]}",
+            phase,
+            status=self._heed,
+            variables=variables,
+            may_fail=may_fail,
+            refused=self._refused,
         )
+
+    def _refused(self, output: Sequence[str]) -> str | None:
+        """Return the URL that demands a login; pip does not say so when it has none at all, so it is asked again."""
+        if (place := demanded(output)) is not None:
+            return place
+        names = [normalised(match["name"]) for match in map(_NOWHERE.match, output) if match]
+        pages = (f"{url.rstrip('/')}/{name}/" for name in names for url in self._urls)
+        return next(filter(demands_login, pages), None)
 
     def _heed(self, line: str) -> str:
         self.compilers.hear(line)
@@ -156,12 +182,22 @@ class Pip:
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
         if self._said.no_deps:
             yield "--no-deps"
-        lines = self._said.resolved
+        if self._shelved is None:
+            yield from self._in_process()
+        lines = self._requirements
         if self._shelved:
             lines = list(map(self._shelved.admitting, lines))
         yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *lines])}"
-        if self._said.constraints:
-            yield f"--constraint={self._written(_CONSTRAINTS, self._said.constraints)}"
+        if self._constraints:
+            yield f"--constraint={self._written(_CONSTRAINTS, self._constraints)}"
+
+    def _in_process(self) -> Iterator[str]:
+        """Yield what keeps pip from starting another one, with every place it looks at among its arguments, for builds.
+
+        Everybody on the machine could read these.
+        """
+        if self._places_are_secret:
+            yield "--use-feature=inprocess-build-deps"
 
     def _written(self, name: str, lines: Sequence[str]) -> Path:
         path = Path(self._work, name)

@@ -8,19 +8,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from terrastore import room
+from terrastore.build import logins
 from terrastore.errors import BuildError
-from terrastore.requirements.lines import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from terrastore.redaction import Redactor
     from terrastore.report import Phase
 
 _TAIL_LINES: Final = 15
@@ -38,20 +38,14 @@ _LEADING_ASTRAY_BY_NAME: Final = frozenset(
 class Tools:
     """Runs commands with everything of the caller's surroundings that could lead them astray taken out.
 
-    ``work`` is where their temporary files go; ``hidden`` are texts that must not be written anywhere; ``variables``
-    are what else the commands get.
+    ``work`` is where their temporary files go; ``redactor`` knows what must not be written anywhere; ``variables`` are
+    what else the commands get.
     """
 
-    def __init__(self, cache: Path, work: str, *, hidden: Collection[str], variables: Mapping[str, str]) -> None:
+    def __init__(self, cache: Path, work: str, *, redactor: Redactor, variables: Mapping[str, str]) -> None:
         self._log = _new_log(cache)
-        self._hidden = hidden
+        self.redactor = redactor
         self._environment = _clean_environment(f"{work}/temporary") | dict(variables)
-
-    def redacted(self, text: str) -> str:
-        """Return ``text`` without the secrets that are known, and without those that URLs hold."""
-        for secret in self._hidden:
-            text = text.replace(secret, "****")
-        return without_secrets(text)
 
     def run(
         self,
@@ -63,34 +57,41 @@ class Tools:
         noise: tuple[str, ...] = (),
         variables: Mapping[str, str] = MappingProxyType({}),
         may_fail: bool = False,
+        refused: Callable[[Sequence[str]], str | None] = logins.demanded,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
-        lines that begin with one of ``noise`` are no part of an error. ``variables`` are for this command alone.
+        lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL
+        that is not to be had without a login. ``variables`` are for this command alone.
 
         :raises BuildError: when it fails, unless it ``may_fail``; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
         """
         lines: list[str] = []
         with self._log.open("a") as log:
-            log.write(f"$ {self.redacted(' '.join(command))}\n")
+            log.write(f"$ {self.redactor.redacted(' '.join(command))}\n")
             with self._started(command, title, variables) as process:
                 for raw in process.stdout or ():
-                    line = self.redacted(raw.rstrip())
+                    line = self.redactor.redacted(raw.rstrip())
                     lines.append(line)
                     log.write(line + "\n")
+                    phase.tell(line)
                     if status and (said := status(line)):
                         phase.say(said)
         if process.returncode and not may_fail:
             room.heed("\n".join(lines))
-            telling = (line for line in lines if line.strip() and not line.startswith(noise))
-            tail = "\n".join(f"  {_cut(line)}" for line in deque(telling, _TAIL_LINES))
-            raise BuildError(
-                f"{title} failed with exit code {process.returncode}:\n{tail}",
-                hint=f"the whole output is in {self._log}",
-            )
+            telling = [line for line in lines if line.strip() and not line.startswith(noise)]
+            raise self._failure(title, process.returncode, telling, refused(lines))
         return "\n".join(lines)
+
+    def _failure(self, title: str, code: int, lines: Sequence[str], refused: str | None) -> BuildError:
+        tail = "\n".join(f"  {_cut(line)}" for line in lines[-_TAIL_LINES:])
+        message, hint = f"{title} failed with exit code {code}", f"the whole output is in {self._log}"
+        if refused is not None:
+            place = self.redactor.redacted(refused)
+            message, hint = f"{place} demands a login, and {title} had none that it takes", f"{logins.HINT}; {hint}"
+        return BuildError(f"{message}:\n{tail}", hint=hint)
 
     @contextmanager
     def _started(
@@ -141,6 +142,7 @@ def _clean_environment(temporary: str) -> dict[str, str]:
         # Debug sections and build ids hold the build directory's random name: no two builds would be equal.
         ldflags = f"{ldflags} -Wl,-S,--build-id=none".lstrip()
     return environment | {
+        "GIT_TERMINAL_PROMPT": "0",
         "LDFLAGS": ldflags,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
+from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
@@ -42,6 +44,7 @@ class Uv:
 
     name: ClassVar[str] = "uv"
     needs_pip: ClassVar[bool] = False
+    notes: ClassVar[re.Pattern[str]] = re.compile(r".*\.(rkyv|http|rev|msgpack)|git-v\d+/.*/(config|FETCH_HEAD)")
 
     def __init__(self, recipe: Recipe, cache: Path, work: str) -> None:
         if not isinstance(recipe.said, ForUv):
@@ -49,18 +52,26 @@ class Uv:
             raise TypeError(msg)
         self._said = recipe.said
         self._work = Path(work)
-        self._cache = cache / _CACHE
+        self.cache = cache / _CACHE
         self._binary, self._version = found()
         # uv gets the settings that the key was made of, and reads none by itself.
         self._settings = self._said.settings
-        hidden = (*recipe.secrets, *self._settings.secrets)
+        redactor = redactor_for(
+            (*self._said.requirements, *self._said.constraints, *self._settings.texts),
+            places=(*self._settings.places, *(place for said in self._said.places.values() for place in said)),
+            secrets=self._settings.secrets,
+            doubtful=recipe.secrets,
+            variables=os.environ,
+        )
+        said = (self._said.resolved, self._said.constraints)
+        (self._requirements, self._constrained), for_git = without_git_logins(said, self._work, os.environ)
         self.compilers = Compilers(cache, work)
-        variables = _variables(self._settings, self._said.places) | self.compilers.variables()
-        self.tools = Tools(cache, work, hidden=hidden, variables=variables)
+        variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
+        self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
         if self._said.resolved:
-            self._install(python, list(self._arguments()), self._said.resolved, self._constraints(), phase)
+            self._install(python, list(self._arguments()), self._requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
@@ -68,7 +79,7 @@ class Uv:
         if self._said.resolved:
             # Else it takes an index for what it was ten minutes ago.
             arguments = ["--dry-run", "--refresh", *self._arguments()]
-            said = self._install(python, arguments, self._said.resolved, self._constraints(), phase)
+            said = self._install(python, arguments, self._requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
         projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}
         return Resolved(
@@ -117,13 +128,13 @@ class Uv:
             yield "--require-hashes"
 
     def _common(self) -> Iterator[str]:
-        yield from ("--cache-dir", str(self._cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
+        yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
         yield from ("--no-python-downloads", "--no-progress", "--color", "never")
 
     def _constraints(self) -> Iterator[str]:
         yield from self._settings.variables.get("UV_CONSTRAINT", "").split()
-        if self._said.constraints:
-            yield self._written("constraints.txt", _lines(self._said.constraints))
+        if self._constrained:
+            yield self._written("constraints.txt", _lines(self._constrained))
 
     def _refreshing(self) -> Iterator[str]:
         """Yield what makes uv look at projects again: it takes one for unchanged while its metadata files are."""

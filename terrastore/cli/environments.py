@@ -34,9 +34,9 @@ _SOURCES = (
 
 
 @contextmanager
-def reporting(quiet: int) -> Iterator[TerminalReport]:
+def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
     """Yield a report that draws, and stop drawing before anything else is printed."""
-    report = TerminalReport(quiet=quiet)
+    report = TerminalReport(quiet=quiet, verbose=verbose)
     try:
         yield report
     finally:
@@ -95,7 +95,7 @@ def ensure(**values: Any) -> None:
         wheelhouse=values["wheelhouse"],
     )
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
     _discard(outcome.retired, report)
@@ -128,7 +128,7 @@ def build(**values: Any) -> None:
         **_freshness(values),
     )
     cache = options.cache_path(values["cache_dir"])
-    with reporting(values["quiet"]) as report:
+    with reporting(values["quiet"], values["verbose"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)
     _tell(outcome, report, inputs, shown="", started=started, as_json=values["as_json"])
 

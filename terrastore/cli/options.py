@@ -129,7 +129,7 @@ place = _together(
 common = _together(
     option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
     option("-q", "--quiet", count=True, help="Less on standard error; twice: errors alone."),
-    option("-v", "--verbose", count=True, help="More on standard error, and tracebacks."),
+    option("-v", "--verbose", count=True, help="What tools say, on standard error, and tracebacks."),
 )
 
 

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from terrastore.report import Phase, Report
+from terrastore.report import Phase, Report, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,14 @@ _LINE_EVERY: Final = 10.0
 class TerminalReport(Report):
     """Draws phases, remarks and warnings.
 
-    ``quiet`` 1 leaves out progress and remarks, 2 warnings too. Nothing is drawn, and ``rich`` is not imported, for
-    work that is done within 0.4 s.
+    ``quiet`` 1 leaves out progress and remarks, 2 warnings too; ``verbose`` adds what tools say, line by line. Nothing
+    is drawn, and ``rich`` is not imported, for work that is done within 0.4 s.
     """
 
-    def __init__(self, *, quiet: int) -> None:
+    def __init__(self, *, quiet: int, verbose: int = 0) -> None:
         super().__init__()
         self._quiet = quiet
+        self._verbose = verbose
         self._open: dict[int, tuple[Phase, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -47,6 +48,10 @@ class TerminalReport(Report):
         super().warn(message)
         if self._quiet < 2:  # noqa: PLR2004
             self._line(f"terrastore: warning: {message}")
+
+    def told(self, line: str) -> None:
+        if self._verbose and self._quiet < 1:
+            self._line(f"  {plain(line)}")
 
     def begun(self, phase: Phase) -> None:
         with self._lock:

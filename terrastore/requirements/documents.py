@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import RequirementsError, reason
-from terrastore.requirements.lines import is_url, without_secrets
+from terrastore.redaction import without_secrets
+from terrastore.requirements.lines import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,8 @@ import os
 import posixpath
 from pathlib import PurePosixPath
 
-from terrastore.requirements.lines import LineError, is_url, without_secrets
+from terrastore.redaction import without_secrets
+from terrastore.requirements.lines import LineError, is_url
 
 
 def file_url(beside: str, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
+from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
 from terrastore.requirements.editables import NEEDS, identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
@@ -21,7 +22,6 @@ from terrastore.requirements.lines import (
     is_file_url,
     is_url,
     parse,
-    without_secrets,
 )
 from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from terrastore.redaction import without_path_tokens, without_secrets
 from terrastore.requirements.specifiers import canonical_specifiers, canonical_version
 
 if TYPE_CHECKING:
@@ -60,12 +61,6 @@ _TURNS: Final = {
 _ARCHIVES: Final = (
     ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lz", ".tlz", ".tar.lzma", ".tar",
 )  # fmt: skip
-# A configuration parser that splits at the first colon leaves a URL without its scheme.
-_USERINFO: Final = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s]*@")
-_TOKEN: Final = re.compile(
-    r"([?&](?:x-amz-|x-goog-)?[a-z0-9_-]*(?:token|signature|sig|key|secret|passw|auth|credential)[a-z0-9_-]*=)[^&#\s\"']+",
-    re.IGNORECASE,
-)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Most lines of most files are one of these, and need no parser.
 _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
@@ -231,14 +226,9 @@ def is_file_url(text: str) -> bool:
     return text[:5].lower() == "file:"
 
 
-def without_secrets(text: str) -> str:
-    """Return ``text`` with user, password and tokens taken out of every URL: a secret never leaves the process."""
-    return _TOKEN.sub(r"\1****", _USERINFO.sub("", text))
-
-
 def index_identity(url: str) -> str:
     """Return what tells one index from another: its URL without user, password, query and fragment."""
-    return re.split(r"[?#]", without_secrets(url))[0]
+    return without_path_tokens(re.split(r"[?#]", without_secrets(url))[0])
 
 
 def as_path(local: str) -> str:

@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import UsageError, reason
-from terrastore.requirements.lines import as_path, index_identity, is_url, without_secrets
+from terrastore.redaction import without_secrets
+from terrastore.requirements.lines import as_path, index_identity, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

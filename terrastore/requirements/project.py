@@ -10,8 +10,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from terrastore.errors import RequirementsError
+from terrastore.redaction import without_secrets
 from terrastore.requirements.file_urls import file_url
-from terrastore.requirements.lines import without_secrets
 from terrastore.requirements.pylock import check_python, named, told
 from terrastore.requirements.toml import parsed, table
 

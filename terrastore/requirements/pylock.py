@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import RequirementsError
+from terrastore.redaction import without_secrets
 from terrastore.requirements.file_urls import file_url
-from terrastore.requirements.lines import LineError, index_identity, is_file_url, is_url, without_secrets
+from terrastore.requirements.lines import LineError, index_identity, is_file_url, is_url
 from terrastore.requirements.toml import parsed
 
 if TYPE_CHECKING:

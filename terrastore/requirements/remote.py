@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import netrc
+import os
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -16,12 +17,21 @@ _TIMEOUT: Final = 20.0
 _LIMIT: Final = 16 * 1024 * 1024
 
 
+class AnswerError(OSError):
+    """What a server said instead of what it was asked for; ``code`` is HTTP's."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the server says {code} {reason}")
+        self.code = code
+
+
 def fetch(url: str) -> bytes:
     """Return what an http or https URL leads to, redirects followed, by the proxies and certificates of the machine.
 
-    Credentials come from the URL, else from netrc(5), and go to that host alone.
+    Credentials come from the URL, else from netrc(5) or what ``NETRC`` names, and go to that host alone.
 
-    :raises OSError: when it cannot be had within 20 seconds, or has more than 16 MiB; the text says why
+    :raises OSError: when it cannot be had within 20 seconds, or has more than 16 MiB; the text says why. An AnswerError
+        when the server says no
     """
     parts = urlsplit(url)
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
@@ -39,7 +49,7 @@ def fetch(url: str) -> bytes:
             content: bytes = answer.read(_LIMIT + 1)
     except urllib.error.HTTPError as error:
         error.close()
-        raise OSError(f"the server says {error.code} {error.reason}") from None
+        raise AnswerError(error.code, error.reason) from None
     except urllib.error.URLError as error:
         raise OSError(str(getattr(error.reason, "strerror", None) or error.reason)) from None
     if len(content) > _LIMIT:
@@ -51,6 +61,6 @@ def _login(user: str | None, password: str | None, host: str) -> tuple[str, str]
     if user is not None or password is not None:
         return unquote(user or ""), unquote(password or "")
     with suppress(OSError, netrc.NetrcParseError):
-        if (found := netrc.netrc().authenticators(host)) is not None:
+        if (found := netrc.netrc(os.environ.get("NETRC")).authenticators(host)) is not None:
             return found[0], found[2]
     return None

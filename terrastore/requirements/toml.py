@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 from terrastore.errors import RequirementsError, reason
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 
 
 def parsed(path: str, data: bytes) -> dict[str, Any]:

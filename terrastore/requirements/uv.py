@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
+from terrastore.redaction import without_secrets
 from terrastore.requirements.lines import (
     LineError,
     Wanted,
@@ -23,7 +24,6 @@ from terrastore.requirements.lines import (
     is_file_url,
     is_url,
     parse,
-    without_secrets,
 )
 from terrastore.requirements.text import logical_lines
 from terrastore.requirements.uv_projects import pyproject, settings_of, upwards, workspace_root
@@ -163,6 +163,19 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Texts that must not be written anywhere; those in URLs are not among them."""
         return tuple(value for name, value in self.variables.items() if _SECRET.fullmatch(name))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text of variables and files; a URL in it may hold a login."""
+        return (*self.variables.values(), *_texts(self.document))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Those of the texts that say where to look."""
+        tables = (self.document, self.document.get("pip", {}))
+        said = (table[name] for table in tables for name in (*_INDEXES, "find-links") if name in table)
+        variables = (self.variables[name] for name in (*_INDEX_VARIABLES, "UV_FIND_LINKS") if name in self.variables)
+        return (*variables, *_texts(list(said)))
 
     @property
     def demands_hashes(self) -> bool:
@@ -419,6 +432,14 @@ class _Canonical:
         except (OSError, ValueError) as error:
             shown = without_secrets(place)
             raise UsageError(f"uv's setting {name}: {shown} cannot be read: {reason(error)}", hint=_MEND) from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in ``value``, names of tables excepted."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(each)
 
 
 def _each(value: Any, change: Any) -> Any:

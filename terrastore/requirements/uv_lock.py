@@ -11,7 +11,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from terrastore.errors import RequirementsError, UsageError, reason
-from terrastore.requirements.lines import is_url, without_secrets
+from terrastore.redaction import without_secrets
+from terrastore.requirements.lines import is_url
 from terrastore.requirements.project import declared, group_requirements, optional
 from terrastore.requirements.pylock import pylock_lines
 from terrastore.requirements.toml import parsed, table

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

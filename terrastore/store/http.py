@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from terrastore import __version__
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, UsageError, reason, root_cause
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 from terrastore.store import ranges
 from terrastore.store.protocol import Object
 

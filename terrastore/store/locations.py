@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import UsageError
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
 

@@ -12,6 +12,7 @@ import pytest
 
 from terrastore.build.process import Tools
 from terrastore.errors import BuildError
+from terrastore.redaction import Redactor
 from terrastore.report import Report
 from tests.processes import PATIENCE, is_alive, until
 
@@ -20,10 +21,11 @@ OWNER = """
 import sys
 from pathlib import Path
 from terrastore.build.process import Tools
+from terrastore.redaction import Redactor
 from terrastore.report import Report
 folder = Path(sys.argv[1])
 report = Report()
-tools = Tools(folder / "cache", str(folder), hidden=(), variables={})
+tools = Tools(folder / "cache", str(folder), redactor=Redactor(), variables={})
 with report.phase("install", unit="steps") as phase:
     tools.run([sys.executable, str(folder / "tool.py"), str(folder)], "the tool", phase)
 """
@@ -56,7 +58,7 @@ ASTRAY = (
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
-    return Tools(tmp_path / "cache", str(tmp_path), hidden=(), variables={})
+    return Tools(tmp_path / "cache", str(tmp_path), redactor=Redactor(), variables={})
 
 
 def run(tools: Tools, program: str) -> str:
@@ -140,6 +142,6 @@ def test_what_leads_astray_is_taken_out(tmp_path: Path, monkeypatch: pytest.Monk
     for name in (*ASTRAY, "CFLAGS"):
         monkeypatch.setenv(name, "/builder")
     (tmp_path / "work").mkdir()
-    tools = Tools(tmp_path, str(tmp_path / "work"), hidden=(), variables={})
+    tools = Tools(tmp_path, str(tmp_path / "work"), redactor=Redactor(), variables={})
     code = "import os; print(*sorted(name for name, value in os.environ.items() if value == '/builder'))"
     assert "CFLAGS" == run(tools, code)

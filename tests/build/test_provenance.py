@@ -9,7 +9,7 @@ import pytest
 
 from terrastore.archive import record
 from terrastore.build.provenance import redact_checkouts, redact_direct_urls, unpinned
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

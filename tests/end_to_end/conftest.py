@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kill_points import tracer_lacks
+from tests.private_git import running_git
+from tests.private_index import running_devpi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import CommandLine
+    from tests.private_index import PrivateIndex
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +24,25 @@ def traced() -> None:
     if (lack := tracer_lacks()) and "CI" not in os.environ:
         pytest.skip(lack)
     assert not lack
+
+
+@pytest.fixture(scope="session")
+def private_index() -> Iterator[PrivateIndex]:
+    """Return an index that demands a login."""
+    with running_devpi() as index:
+        yield index
+
+
+@pytest.fixture
+def online(cli: CommandLine) -> CommandLine:
+    """Return a command line that knows no index and no folder of wheels but those that a test tells it."""
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        del cli.env[name]
+    return cli
+
+
+@pytest.fixture(scope="session")
+def private_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return host and port of a git server that demands a login."""
+    with running_git(tmp_path_factory.mktemp("git")) as host:
+        yield host

@@ -230,9 +230,7 @@ def test_with_hashes(shop: CommandLine, wheels: Path) -> None:
     shop.write("requirements.txt", f"--require-hashes\nbeta==1.0 --hash=sha256:{digest}\n-e ./web[more]\n")
     failed = shop("ensure")
     assert 5 == failed.code
-    assert f"{web} needs clash_a; extra == 'more', and no requirement with a hash brings that" in failed.err.replace(
-        '"', "'"
-    )
+    assert f"{web} needs clash_a, and no requirement with a hash brings that\n" in failed.err
     assert "web mark of web" == run(shop.cwd / ".venv/bin/web")
 
 

@@ -279,8 +279,7 @@ def test_editables(line: str, path: str) -> None:
     """A project on this machine may be edited; what it needs is what counts."""
     files: dict[str, str | bytes] = {"a.txt": line, path: b"", f"{path}/pyproject.toml": PROJECT}
     wanted = read(files)
-    assert (f"-e one-two @ {wanted.local[path]}",) == wanted.requirements
-    assert wanted.local[path].startswith("needs:")
+    assert [True] == [line.startswith("-e one-two @ needs:") for line in wanted.requirements]
     assert [os.path.abspath(path)] == list(wanted.projects)
     (said,) = heard(files)
     assert isinstance(said.entry, Editable)

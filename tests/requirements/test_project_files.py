@@ -302,7 +302,7 @@ def test_a_repository_in_an_environment(project: Path) -> None:
     venv.create(project / "env", with_pip=False, symlinks=True)
     repository(project / "env/src/two")
     git(project / "env", "init", "--quiet")
-    git(project / "env", "commit", "--quiet", "--allow-empty", "--message", "an environment")
+    commit(project / "env")
     assert before == names(project)
 
 

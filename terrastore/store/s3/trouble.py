@@ -19,7 +19,7 @@ from terrastore.errors import (
     reason,
     root_cause,
 )
-from terrastore.requirements.lines import without_secrets
+from terrastore.redaction import without_secrets
 from terrastore.store.ranges import NotThatRangeError
 from terrastore.store.s3.client import UnusableError
 
