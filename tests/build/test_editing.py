@@ -44,10 +44,10 @@ THERE = Installed(
         ([], ["absent; python_version < '3'"]),
         (["wheel"], ["setuptools", "wheel"]),
         (["setuptools<80"], ["setuptools<80"]),
-        (["rich; extra == 'rich'"], ["scm[rich]"]),
+        (["rich"], ["scm[rich]"]),
         (["absent>=2"], ["broken"]),
         (["odd>=1"], ["odd>=1"]),
-        (["setuptools @ https://x.example/setuptools.whl"], ["setuptools @ https://x.example/setuptools.whl"]),
+        (["setuptools@ https://x.example/setuptools.whl"], ["setuptools @ https://x.example/setuptools.whl"]),
         (["no requirement at all"], ["no requirement at all"]),
     ],
 )  # fmt: skip

@@ -169,8 +169,8 @@ def test_a_project_that_was_removed(pip: CommandLine) -> None:
     assert told.out.startswith("fetched")
     assert "web mark of web" == run(pip.cwd / ".venv/bin/web")
     write_small(pip.cwd / "own", "own", needs=())
-    install = ("-m", "pip", "install", "--no-deps", "--no-index", "--find-links", pip.env["TERRASTORE_FIND_LINKS"])
-    run(python, *install, "-e", pip.cwd / "own")
+    folders = [f"--find-links={folder}" for folder in pip.env["TERRASTORE_FIND_LINKS"].split()]
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", *folders, "-e", pip.cwd / "own")
     assert "added: own 1.0\n" == pip("verify", ".venv").out
 
 
@@ -182,7 +182,7 @@ def test_a_project_that_cannot_be_installed(shop: CommandLine) -> None:
     web = write_small(shop.cwd / "web")
     shop.write("requirements.txt", "-e ./web\n")
     shop.ok("build")
-    (web / "web/__init__.py").unlink()  # flit looks for it
+    shutil.rmtree(web / "web")  # flit looks for it
     failed = shop("ensure", "--json")
     assert (5, "build") == (failed.code, failed.json["error"]["kind"])
     assert failed.json["error"]["message"].startswith(f"{web} cannot be installed to be edited: ")
@@ -230,9 +230,7 @@ def test_with_hashes(shop: CommandLine, wheels: Path) -> None:
     shop.write("requirements.txt", f"--require-hashes\nbeta==1.0 --hash=sha256:{digest}\n-e ./web[more]\n")
     failed = shop("ensure")
     assert 5 == failed.code
-    assert f"{web} needs clash_a; extra == 'more', and no requirement with a hash brings that" in failed.err.replace(
-        '"', "'"
-    )
+    assert f"{web} needs clash_a, and no requirement with a hash brings that\n" in failed.err
     assert "web mark of web" == run(shop.cwd / ".venv/bin/web")
 
 
