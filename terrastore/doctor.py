@@ -26,6 +26,7 @@ from terrastore.errors import (
 )
 from terrastore.host import Host
 from terrastore.place import Target
+from terrastore.requirements.uv_program import found
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, MultipartStore, WritableStore
 
@@ -138,7 +139,7 @@ def _installer(name: str) -> Iterator[Finding]:
     except metadata.PackageNotFoundError:
         raise BuildError("virtualenv is not installed beside terrastore", hint="install terrastore anew") from None
     if name == uv.Uv.name:
-        binary, version = uv.found()
+        binary, version = found()
         yield _ok("builds", f"{binary} is uv {version}")
 
 

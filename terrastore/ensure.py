@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import environment, times
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest, Package
     from terrastore.archive.pack import Packed
     from terrastore.archive.unpack import ReadRange
+    from terrastore.build import Built
     from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store
     from terrastore.supply import Supply
+    from terrastore.wheelhouse import Wheelhouse
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -51,7 +54,8 @@ class Policy:
     ``expect`` is the only key that will do, as far as it is written; ``refresh`` whether versions that no requirement
     pins are looked up again; ``max_age`` how many seconds old the environment may be, None for any age;
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
-    other runs, all together; ``build_blindly`` whether to build when the store does not answer.
+    other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
+    builds take wheels from the store, and leave theirs there.
     """
 
     build: bool = True
@@ -66,6 +70,7 @@ class Policy:
     force: bool = False
     wait: float = 600.0
     build_blindly: bool = False
+    wheelhouse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,8 @@ def ensure(
 
     :raises TerrastoreError: when it does not; the old environment is then as it was
     """
-    run = Run(inputs, store, cache, policy, report)
+    before = place.current() if isinstance(place, Releases) else place.path
+    run = Run(inputs, store, cache, policy, report, before=before)
     target = place.target(run.key) if isinstance(place, Releases) else place
     if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
@@ -131,18 +137,31 @@ def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: 
 
 
 class Run:
-    """One run for one request: the steps that :func:`ensure` is told in."""
+    """One run for one request: the steps that :func:`ensure` is told in.
 
-    def __init__(self, inputs: Inputs, store: Store | None, cache: Path, policy: Policy, report: Report) -> None:
+    ``before`` is where the environment stands, if any, that what is asked for takes the place of.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        store: Store | None,
+        cache: Path,
+        policy: Policy,
+        report: Report,
+        *,
+        before: str | None = None,
+    ) -> None:
         self._inputs = inputs
         self._store = store
         self._cache = cache
         self._policy = policy
         self._report = report
+        self._before = before
         self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
-        if policy.expect is not None and not self.key.matches(policy.expect):
+        if policy.expect is not None and not self.key.matches(policy.expect, self._request.host.distribution):
             raise UsageError(
                 f"the key is {self.key}, and {policy.expect} is expected",
                 hint="compare terrastore key --explain here and where that was written down",
@@ -172,7 +191,7 @@ class Run:
 
         stores = map(str, layers(self._store)) if self._store is not None else ()
         inputs, interpreter = self._inputs, self._request.interpreter
-        read = (*inputs.files, *inputs.constraints)
+        read = (*inputs.files, *inputs.constraints, *self._request.requirements.projects)
         return (os.getcwd(), os.path.expanduser("~"), *read, interpreter.executable, str(self._cache), *stores)
 
     def kept(self, target: Target) -> Outcome | None:
@@ -182,7 +201,7 @@ class Run:
             if self._policy.rebuild
             else environment.holds(target.path, self.key, self._request.requirements.projects)
         )
-        if state is None or (self._policy.verify and self._has_drifted(target)):
+        if state is None or (self._policy.verify and self._has_drifted(target, state)):
             return None
         if self._policy.refresh or self._policy.max_age is not None:
             from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415 -- see _supply
@@ -195,7 +214,8 @@ class Run:
         """Say why an environment of these packages, made when ``created`` says, will not do; "" when it will."""
         if (most := self._policy.max_age) is not None and times.seconds_since(created) > most:
             return f"is older than {times.duration(most)}"
-        if self._policy.refresh and (moved := self._resolution.moved(packages)):
+        # Where hashes fix everything there is nothing to look up.
+        if self._policy.refresh and not self._said.demands_hashes and (moved := self._resolution.moved(packages)):
             return f"has other versions than are found now: {moved}"
         return ""
 
@@ -206,7 +226,7 @@ class Run:
 
         return resolve(self._inputs.recipe(self._request, self._said), cache=self._cache, report=self._report)
 
-    def _has_drifted(self, target: Target) -> bool:
+    def _has_drifted(self, target: Target, state: State) -> bool:
         """Whether the environment at ``target`` is not as it was made; what differs is told once."""
         from terrastore.archive.drift import find_drift  # noqa: PLC0415 -- see _supply
         from terrastore.install import cores  # noqa: PLC0415
@@ -215,7 +235,10 @@ class Run:
         inode = os.stat(target.path).st_ino
         if inode != self._drifted:
             try:
-                phrases = find_drift(target.path, prefix=target.path, workers=cores(), report=self._report).phrases()
+                drift = find_drift(
+                    target.path, prefix=target.path, edited=state.projects, workers=cores(), report=self._report
+                )
+                phrases = drift.phrases()
             except UsageError as error:
                 phrases = [error.message]
             if not phrases:
@@ -255,7 +278,7 @@ class Run:
                         )
                     return self._outcome(FETCHED, manifest, target, found, retired)
         if not policy.build:
-            supply.raise_miss()
+            supply.raise_miss(partial(self._nearest, published_first=True))
         return None
 
     def built_by_one(self, target: Target | None) -> Outcome:
@@ -338,8 +361,7 @@ class Run:
         """Install the projects that are to be edited, which no archive holds."""
         from terrastore.build import edit  # noqa: PLC0415 -- see _supply
 
-        lines = [line for line in self._said.requirements if line.startswith("-e ")]
-        edit(self._inputs.recipe(self._request, self._said), staged, lines, cache=self._cache, report=self._report)
+        edit(self._inputs.recipe(self._request, self._said), staged, cache=self._cache, report=self._report)
 
     @property
     def _publish_as(self) -> EnvKey:
@@ -357,12 +379,16 @@ class Run:
         supply, request, name = self._supply, self._request, publish.archive_name()
         for ignored in request.requirements.ignored:
             self._report.warn(ignored)
-        if unpinned := request.requirements.unpinned:
-            self._report.remark(f"open   {listed(unpinned)}: what is installed now stays, until --refresh or --max-age")
-        self._report.remark(supply.why_built() if supply else f"build  {self.key.short}, without a store")
+        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
         destinations = self._destinations(name)
-        with built(self._inputs.recipe(request, self._said), cache=self._cache, report=self._report) as made:
+        house = self._wheelhouse
+        recipe = self._inputs.recipe(request, self._said)
+        recipe = replace(recipe, shelf=house.shelf(request) if house else None)
+        with built(recipe, cache=self._cache, report=self._report) as made:
+            if house and made.kept:
+                house.tell(made.kept)
             self._refuse_changed_inputs()
+            self._tell_unpinned(made)
             if request.any_patch:
                 from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
 
@@ -379,6 +405,9 @@ class Run:
                 downloads=made.downloads,
                 base_prefix=request.interpreter.base_prefix,
                 flags=made.flags,
+                wheels=made.wheel_files,
+                direct=made.kept.direct if made.kept else frozenset(),
+                tools=made.tool_files,
             )
             with ExitStack() as stack:
                 archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
@@ -394,8 +423,35 @@ class Run:
                     is_secret=made.redactor.is_in,
                 )
                 archive.flush()
+                if house and made.kept and publications:
+                    house.publish(made.kept, required=self._policy.require_publish)
                 envelope = publish.envelope(packed, self._publish_as, name)
                 yield packed, archive, publish.end(publications, envelope)
+
+    def _tell_unpinned(self, made: Built) -> None:
+        """Say which versions nobody chose: all who ask for the same get what was found now."""
+        from terrastore.build.provenance import unpinned  # noqa: PLC0415 -- see _supply
+
+        asked = self._request.requirements
+        edited = [line for line in asked.unpinned if line.startswith("-e ")]
+        if not self._said.demands_hashes:
+            found = [*unpinned(made.prefix.path, asked.pinned, made.skeleton), *edited]
+            if found:
+                self._report.remark(f"unpinned  {listed(found)}: as found now, until --refresh or --max-age")
+
+    @cached_property
+    def _wheelhouse(self) -> Wheelhouse | None:
+        if self._store is None or not self._policy.wheelhouse:
+            return None
+        from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- see _supply
+
+        return Wheelhouse(self._store, self._cache, self._report)
+
+    def _nearest(self, *, published_first: bool = False) -> Nearest | None:
+        """Return what the request is to be compared with, the environment before or one that the store has."""
+        from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
+
+        return find(self._request, place=self._before, store=self._store, published_first=published_first)
 
     def _destinations(self, name: str) -> list[Publication]:
         """Return where a new archive goes."""

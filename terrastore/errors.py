@@ -59,10 +59,17 @@ class NotInStoreError(TerrastoreError):
 
 
 class BuildError(TerrastoreError):
-    """virtualenv or the installer failed, or what they made cannot be packed."""
+    """virtualenv or the installer failed, or what they made cannot be packed.
+
+    ``here``: not what others wait for failed, but what is made for this machine alone.
+    """
 
     exit_code = 5
     kind = "build"
+
+    def __init__(self, message: str, *, hint: str = "", here: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.here = here
 
 
 class StoreUnreachableError(TerrastoreError):

@@ -311,7 +311,10 @@ def _building(lease: Lease) -> Iterator[None]:
     try:
         yield
     except BuildError as error:
-        lease.release(FAILED, error.message)
+        if error.here:
+            lease.release(OVER)
+        else:
+            lease.release(FAILED, error.message)
         raise
     except BaseException:
         lease.release(OVER)

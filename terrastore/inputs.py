@@ -12,7 +12,7 @@ from terrastore.host import Host
 from terrastore.key import Request
 from terrastore.redaction import without_secrets
 from terrastore.report import listed
-from terrastore.requirements import Disk, pip, read_requirements
+from terrastore.requirements import Disk, documents, pip, read_requirements
 from terrastore.requirements.lines import LineError, Option, index_identity, is_url
 from terrastore.requirements.pip_lines import ForPip
 from terrastore.requirements.resolution import absolute
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from terrastore.requirements.files import Reader
     from terrastore.requirements.uv_lines import ForUv
 
-DEFAULT_FILE: Final = "requirements.txt"
+DEFAULTS: Final = ("requirements.txt", *documents.DEFAULTS)
+"""What is taken when no file is named: the first that is there."""
 PIP: Final = "pip"
 UV: Final = "uv"
 
@@ -56,22 +57,29 @@ class Inputs:
     key_env: tuple[str, ...] = ()
     seed: bool = True
     any_patch: bool = False
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    project: bool = False
     require_locked: bool = False
     cache: Path | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The requirements files; ``requirements.txt`` is taken when none is named.
+        """The requirements files, locks and projects; of those here the first of :data:`DEFAULTS` when none is named.
 
-        :raises RequirementsError: when that is not there either
+        With extras, groups or the project itself ``requirements.txt`` is the last of them: it has none.
+
+        :raises RequirementsError: when none of them is there
         """
         if self.requirements:
             return self.requirements
-        if not os.path.exists(DEFAULT_FILE):
-            raise RequirementsError(
-                f"there is no {DEFAULT_FILE} here, and no other file is named", hint="name one with -r FILE"
-            )
-        return (DEFAULT_FILE,)
+        names = (*DEFAULTS[1:], DEFAULTS[0]) if self.extras or self.groups or self.project else DEFAULTS
+        for name in names:
+            if os.path.exists(name):
+                return (name,)
+        raise RequirementsError(
+            f"there is no {DEFAULTS[0]} here, and no other file is named", hint="name one with -r FILE"
+        )
 
     def request(self) -> Request:
         """Return what these inputs ask for; see :meth:`read`."""
@@ -92,12 +100,16 @@ class Inputs:
     def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
         python = interpreter.find(self.python)
         said = self._installation(reader)
+        files = (*self.files, *said.files)
+        # A lock has resolved everything.
+        said.no_deps = all(map(documents.is_lock, files))
         requirements = read_requirements(
-            (*self.files, *said.files),
+            files,
             (*self.constraints, *said.constraint_files),
             reader=reader,
             target=Target(markers=python.markers, tags=python.tags),
             variables=os.environ,
+            choice=self._choice(files, own_index=not said.has_index),
             hear=said.hear,
         )
         if requirements.projects and self.installer == PIP and not self.seed:
@@ -136,6 +148,19 @@ class Inputs:
             secrets=tuple(filter(None, map(os.environ.get, sorted(request.requirements.url_variables)))),
             seed=self.seed,
         )
+
+    def _choice(self, files: Iterable[str], *, own_index: bool) -> documents.Choice:
+        """Return what is wanted of locks and projects.
+
+        :raises UsageError: when there are none
+        """
+        for option, names in (("extra", self.extras), ("group", self.groups)):
+            if names and not any(map(documents.is_document, files)):
+                raise UsageError(
+                    f"--{option} {names[0]}: a requirements file has no {option}s",
+                    hint="name a pylock.toml, uv.lock or pyproject.toml with -r",
+                )
+        return documents.Choice(extras=self.extras, groups=self.groups, project=self.project, own_index=own_index)
 
     def _installation(self, reader: Reader) -> ForPip | ForUv:
         """Return what the installer is to hear, the machine's settings and the command line's options so far."""

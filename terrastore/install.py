@@ -13,6 +13,7 @@ from terrastore.environment import State
 from terrastore.errors import UsageError, reason
 from terrastore.interpreter import Fingerprint
 from terrastore.relocation import compile_rewritten, fitting, require_fit, require_host
+from terrastore.report import listed
 from terrastore.room import Files
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def install(
     target. ``state`` is written last, so an environment that has one is whole.
 
     :raises ArchiveRefusedError: when the archive is not as its manifest says
+    :raises UsageError: when a file cannot take the target's path
     :raises HostError: when the environment's interpreter does not run as it should, or there is no room
     """
     if target.foreign and not backup:
@@ -55,7 +57,11 @@ def install(
         compile_rewritten(staged, manifest, report)
         if finish is not None:
             finish(staged)
-            projects.move(staged, staged, target.path)
+            if stuck := projects.move(staged, staged, target.path):
+                raise UsageError(
+                    f"{listed(stuck)} of a project that is to be edited cannot be made to work at {target.path}",
+                    hint="choose a shorter target without special characters",
+                )
         state.write(staged)
         return target.swap(staged, backup=backup)
 

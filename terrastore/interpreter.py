@@ -91,9 +91,11 @@ class Interpreter:
     @property
     def markers(self) -> dict[str, str]:
         """The environment that markers are evaluated in (PEP 508), on this host, without ``extra``."""
+        # A release candidate is c1 there.
+        level = "" if self.version[3] == "final" else f"{self.version[3][0]}{self.version[4]}"
         return {
             "implementation_name": self.implementation,
-            "implementation_version": self.version_text,
+            "implementation_version": ".".join(map(str, self.version[:3])) + level,
             "os_name": os.name,
             "platform_machine": platform.machine(),
             "platform_python_implementation": "CPython",
@@ -106,11 +108,18 @@ class Interpreter:
         }
 
     def tags(self) -> Sequence[Tag]:
-        """Return the tags of wheels that fit it on this host, the best first (PEP 425)."""
+        """Return the tags of wheels that fit it on this host, the best first (PEP 425).
+
+        :raises HostError: when it is of another word size than the interpreter that runs this, and nobody can tell
+        """
         from packaging.tags import compatible_tags, cpython_tags  # noqa: PLC0415 -- few choose among wheels
 
-        version, interpreter = self.version[:2], f"cp{self.version[0]}{self.version[1]}"
-        return [*cpython_tags(version, [self.tag]), *compatible_tags(version, interpreter)]
+        version, platforms = self.version[:2], _platforms(self.pointer_bits)
+        plain = f"cp{version[0]}{version[1]}"
+        threaded = f"{plain}t" if self.free_threaded else plain
+        # A debug build loads what was compiled for a release too, since 3.8.
+        abis = [f"{threaded}d", threaded] if self.debug else [threaded]
+        return [*cpython_tags(version, abis, platforms), *compatible_tags(version, plain, platforms)]
 
     def identity(self, *, any_patch: bool = False) -> dict[str, Any]:
         """Return what a key says of it: everything that can change what is resolved or compiled.
@@ -228,6 +237,21 @@ def _on_path(request: str) -> str:
                 if f"{probe(found).version_text}.".startswith(f"{wanted}."):
                     return found
     raise _none_fits(request)
+
+
+def _platforms(pointer_bits: int) -> list[str]:
+    """Return the platforms of this host's wheels for interpreters of a word size, in bits."""
+    from packaging.tags import platform_tags  # noqa: PLC0415
+
+    platforms, own = list(platform_tags()), sys.maxsize.bit_length() + 1
+    if own == pointer_bits:
+        return platforms
+    if (own, pointer_bits) == (64, 32) and all(each.endswith("_x86_64") for each in platforms):
+        return [f"{each.removesuffix('_x86_64')}_i686" for each in platforms]
+    raise HostError(
+        f"which wheels fit a Python of {pointer_bits} bits cannot be told by one of {own} bits",
+        hint="install terrastore with a Python of the same kind, or choose another with --python",
+    )
 
 
 def _none_fits(request: str) -> HostError:

@@ -120,10 +120,14 @@ class EnvKey:
         """The key with its first digits alone, enough for a person to tell environments apart."""
         return self.text.replace(self.digits[:_DIGITS], self.digits[:_SHORT])
 
-    def matches(self, text: str) -> bool:
-        """Whether ``text`` is this key, or its beginning with at least eight digits."""
+    def matches(self, text: str, distribution: str = "") -> bool:
+        """Whether ``text`` is this key, whole, short, or its beginning with at least eight digits.
+
+        So is the key for a ``distribution``: it names what the same request is on such hosts.
+        """
+        special = self.for_distribution(distribution)
         least = len(self.text) - len(self.digits) + _SHORT
-        return len(text) >= least and self.text.startswith(text)
+        return text in {special.text, special.short} or (len(text) >= least and self.text.startswith(text))
 
     def __str__(self) -> str:
         return self.text

@@ -16,6 +16,7 @@ from terrastore.errors import BuildError, HostError
 from terrastore.host import REMEDY, Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
+from terrastore.report import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -66,12 +67,11 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
             state = replace(before, prefix=target.path, interpreter=state.interpreter, moving_from="")
-            if had:
-                projects.move(target.path, had, target.path)
-            rewritten = {entry.path for entry in manifest.relocations} - others
-            _tell_strays(target.path, had, rewritten, report)
             # Not even at the place it had before is it whole again until the end.
             replace(before, prefix="", moving_from=had).write(target.path)
+            _move_projects(target.path, had, report)
+            rewritten = {entry.path for entry in manifest.relocations} - others
+            _tell_strays(target.path, had, rewritten, report)
         originals.write_relocated(target.path, manifest, there, contents, target.path, report)
         libraries = environment.bind(target.path, python, manifest.needs)
         environment.check(target.path, python, libraries)
@@ -128,6 +128,16 @@ def require_host(path: str, manifest: Manifest, python: Interpreter) -> None:
 def fits(wanted: Any, python: Interpreter) -> bool:
     """Whether an environment for an interpreter that a manifest describes as ``wanted`` works with this one."""
     return bool(wanted in (python.identity(), python.identity(any_patch=True)))
+
+
+def _move_projects(path: str, before: str, report: Report) -> None:
+    """Make the scripts of projects that are to be edited work here; what does not is a stray. Tell which are gone."""
+    if before:
+        projects.move(path, before, path)
+    if gone := [each.path for each in projects.projects(path) if not os.path.isdir(each.path)]:
+        report.warn(
+            f"installed to be edited, and not there any more: {listed(gone)}; install them again, or run ensure"
+        )
 
 
 def _tell_strays(path: str, before: str, relocated: Collection[str], report: Report) -> None:

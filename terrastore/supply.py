@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from terrastore.host import Host
     from terrastore.interpreter import Interpreter
     from terrastore.key import EnvKey
+    from terrastore.nearest import Nearest
     from terrastore.report import Report
     from terrastore.store.protocol import Store, WritableStore
 
@@ -64,8 +65,8 @@ class Supply:
     """What the stores offer one request on this host.
 
     ``publish_as`` is the key that a build for this host is published under: the request's own, or that of its
-    distribution where the own one's archive does not fit. ``outdated`` says in words why what was found will not do,
-    though it fits; with ``replace`` nothing will.
+    distribution where the own one's archive does not fit. ``misfit`` says in words what does not. ``outdated`` says why
+    what was found will not do, though it fits; with ``replace`` nothing will.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Supply:
         self._replace = replace
         self._outdated = outdated
         self._report = report
-        self._misfit = ""
+        self.misfit = ""
 
     @property
     def origin(self) -> Layer:
@@ -115,7 +116,7 @@ class Supply:
         special, _ = self._judged(layer, self.publish_as, python)
         if special is not None:
             return special
-        self._misfit = f"{self._key.short} in {layer.store} needs {lack}"
+        self.misfit = f"{self._key.short} in {layer.store} needs {lack}"
         return None
 
     def _judged(self, layer: Layer, key: EnvKey, python: Interpreter) -> tuple[tuple[Published, Manifest] | None, str]:
@@ -175,8 +176,8 @@ class Supply:
             (*wanted, *nearer), self.publish_as, name, own=True, required=origin if required else None
         )
 
-    def raise_miss(self) -> None:
-        """Say why no store has anything that can be used here.
+    def raise_miss(self, nearest: Callable[[], Nearest | None]) -> None:
+        """Say why no store has anything that can be used here, and how that differs from what is ``nearest``.
 
         :raises TerrastoreError: always
         """
@@ -188,28 +189,30 @@ class Supply:
                 f"{self._key.short} in {self._store} {outdated}, and building is off",
                 hint="publish it anew where building is allowed",
             )
-        if self._misfit:
+        if self.misfit:
             raise HostError(
-                self._misfit,
+                self.misfit,
                 hint=f"{REMEDY}; or build on the oldest system of the fleet, or without --no-build on this one",
             )
+        there = nearest()
         raise NotInStoreError(
-            f"{self._store} has no {self._key.short}, and building is off",
+            f"{self._store} has no {self._key.short}, and building is off" + (f": {there.line}" if there else ""),
             hint="publish it with terrastore build where building is allowed; "
             "if that was done, compare terrastore key --explain there and here",
         )
 
-    def why_built(self) -> str:
-        """Return in a line why something is built."""
+    def why_built(self, nearest: Callable[[], Nearest | None]) -> str:
+        """Return in a line why something is built; a miss by how it differs from what is ``nearest``, if anything."""
         if outdated := next(filter(None, (layer.outdated for layer in self.layers)), ""):
             return f"build  {self._key.short} anew: what is there {outdated}"
         if self._replace or any(layer.heals for layer in self.layers):
             return f"build  {self._key.short} anew"
-        if self._misfit:
-            return f"build  {self._misfit}; this host builds its own"
+        if self.misfit:
+            return f"build  {self.misfit}; this host builds its own"
         if any(layer.is_out_of_reach for layer in self.layers):
             return f"build  {self._key.short}, which may be in a store that does not answer"
-        return f"miss  no {self._key.short} in {self._store}; building it here"
+        there = nearest()
+        return f"miss  {there.line if there else f'no {self._key.short} in {self._store}; building it here'}"
 
     def _look_up(self, layer: Layer, key: EnvKey) -> Published | None:
         layer.outdated = ""

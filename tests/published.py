@@ -11,7 +11,7 @@ from base64 import b64encode
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from terrastore.archive.origin import Origin
 from terrastore.archive.pack import Packed, Sink, pack
@@ -31,7 +31,7 @@ from terrastore.store.directory import DirectoryStore
 from terrastore.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from terrastore.store.protocol import Object, Upload, WritableStore
 
@@ -54,14 +54,16 @@ def make_tree(tree: Path, **distributions: bytes) -> Path:
     return tree
 
 
-def pack_tree(tree: Path, sinks: Sequence[Sink], key: EnvKey = KEY) -> Packed:
-    """Pack an environment."""
+def pack_tree(
+    tree: Path, sinks: Sequence[Sink], key: EnvKey = KEY, *, request: Mapping[str, Any] | None = None
+) -> Packed:
+    """Pack an environment that ``request`` asks for."""
     origin = Origin(
         key=key.text,
         interpreter={"version": "3.11.7"},
         host={},
         installer={"name": "pip", "version": "25.0"},
-        request={},
+        request=request or {},
         libc=None,
         compiled=frozenset(),
         downloads={},

@@ -341,3 +341,19 @@ def test_lines_that_only_pip_knows() -> None:
     assert {"prefer-binary": True} == Inputs().request().resolution
     with pytest.raises(RequirementsError, match=r"requirements\.txt, line 2"):
         Inputs(installer="uv").request()
+
+
+def test_files_that_the_machine_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip's settings name to be read is read to its end, as what the command line names."""
+    Path("limits.txt").write_text("one<2\n-c more.txt\n")
+    Path("more.txt").write_text("# nothing else\ntwo<3\n")
+    Path("besides.txt").write_text("three\n")
+    expected = Inputs(requirements=("requirements.txt", "besides.txt"), constraints=("limits.txt",)).request()
+    monkeypatch.setenv("PIP_CONSTRAINT", "limits.txt")
+    monkeypatch.setenv("PIP_REQUIREMENT", "besides.txt")
+    request, said = Inputs().read()
+    assert expected.canonical() == request.canonical()
+    assert (["one==1", "three"], ["one<2", "two<3"]) == (said.requirements, said.constraints)
+    monkeypatch.setenv("PIP_CONSTRAINT", "nowhere.txt")
+    with pytest.raises(RequirementsError, match=r"^nowhere\.txt"):
+        Inputs().read()

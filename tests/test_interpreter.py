@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import venv
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import packaging
 import pytest
 
 from terrastore.errors import HostError
 from terrastore.interpreter import Fingerprint, Interpreter, find, probe
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CPYTHON = Interpreter(
     executable="/usr/bin/python3.11",
@@ -340,3 +340,93 @@ def test_found_on_the_path_alone(request_: str, tmp_path: Path, monkeypatch: pyt
     for absent in ("3.99", "{}.{}.99".format(*sys.version_info), "no-such-python", ">=3.9"):
         with pytest.raises(HostError, match="no interpreter on this machine fits"):
             find(absent)
+
+
+PYTHONS = [
+    sys.executable,
+    *sorted(
+        str(path)
+        for folder in (*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin")))
+        for path in Path(folder).glob("python3.*[0-9]")
+        if "shims" not in folder
+    ),
+]
+# The same library, of ours, asks the interpreter itself.
+ASKED = """
+import json, sys
+sys.path.insert(0, {!r})
+from packaging.markers import default_environment
+from packaging.tags import sys_tags
+print(json.dumps([default_environment(), [str(tag) for tag in sys_tags()]]))
+"""
+
+
+def test_what_wheels_and_markers_fit() -> None:
+    """Markers and tags of every interpreter of this machine are those that it would name itself, in their order."""
+    library = str(Path(packaging.__file__).parents[1])
+    asked = {}
+    for python in PYTHONS:
+        with suppress(HostError):
+            found = find(python)
+            # Our packaging does not run on older ones.
+            if found not in asked and found.version >= (3, 10):
+                program = [found.executable, "-I", "-B", "-c", ASKED.format(library)]
+                done = subprocess.run(program, capture_output=True, text=True, check=True)
+                asked[found] = json.loads(done.stdout)
+    assert find(None) in asked
+    for found, (markers, tags) in asked.items():
+        assert markers == found.markers, found.executable
+        assert tags == [str(tag) for tag in found.tags()], found.executable
+
+
+def test_what_wheels_fit_by_pip() -> None:
+    """pip names the same tags for the interpreter that it runs on."""
+    program = "from pip._internal.utils.compatibility_tags import get_supported; print(*get_supported())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {str(tag) for tag in find(None).tags()}
+
+
+@pytest.mark.parametrize(
+    ("facts", "abis", "stable"),
+    [
+        pytest.param({}, ["cp311", "abi3", "none"], True, id="plain"),
+        pytest.param({"debug": True}, ["cp311d", "cp311", "abi3", "none"], True, id="debug"),
+        pytest.param(
+            {"free_threaded": True, "version": (3, 13, 0, "final", 0)},
+            ["cp313t", "abi3t", "none"],
+            False,
+            id="free-threaded",
+        ),
+        pytest.param(
+            {"free_threaded": True, "debug": True, "version": (3, 14, 0, "final", 0)},
+            ["cp314td", "cp314t", "abi3t", "none"],
+            False,
+            id="both",
+        ),
+    ],
+)
+def test_wheels_by_abi(facts: dict[str, object], abis: list[str], stable: bool) -> None:
+    """A debug build takes a release's wheels too, a free-threaded one none of the limited API (PEP 703, PEP 803)."""
+    python = replace(CPYTHON, **facts)  # type: ignore[arg-type]
+    plain = f"cp{python.version[0]}{python.version[1]}"
+    found = [tag for tag in python.tags() if tag.interpreter == plain]
+    assert set(abis) == {tag.abi for tag in found}
+    assert abis[0] == found[0].abi
+    assert stable == any(tag.abi == "abi3" for tag in python.tags())
+    assert "any" == python.tags()[-1].platform
+
+
+def test_wheels_of_another_word_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 32-bit interpreter beside a 64-bit one takes i686 wheels; where nobody can tell, it is refused."""
+    python = replace(CPYTHON, pointer_bits=32)
+    monkeypatch.setattr("packaging.tags.platform_tags", lambda: iter(["linux_x86_64", "manylinux_2_28_x86_64"]))
+    assert {"linux_i686", "manylinux_2_28_i686", "any"} == {tag.platform for tag in python.tags()}
+    monkeypatch.setattr("packaging.tags.platform_tags", lambda: iter(["linux_s390x"]))
+    with pytest.raises(HostError, match="which wheels fit a Python of 32 bits cannot be told by one of 64 bits"):
+        python.tags()
+
+
+def test_markers_of_a_release_candidate() -> None:
+    """PEP 508 and PEP 440 write it in two ways."""
+    markers = replace(CPYTHON, version=(3, 15, 0, "candidate", 2)).markers
+    assert ("3.15.0c2", "3.15.0rc2") == (markers["implementation_version"], markers["python_full_version"])

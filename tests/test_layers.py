@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("standalone",),
-    ("ensure", "doctor", "settings"),
+    ("ensure", "doctor", "settings", "why"),
     ("supply", "flight"),
-    ("filling",),
-    ("inputs", "install", "publish"),
-    ("relocation",),
+    ("filling", "nearest"),
+    ("inputs", "install", "publish", "wheelhouse"),
+    ("relocation", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
-    ("key", "pointer"),
+    ("key", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
     ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times"),
@@ -68,26 +68,29 @@ def test_every_module_has_a_row() -> None:
 
 
 PURE = [
-    "placeholder",
-    "credentials",
-    "editables",
-    "literals",
-    "relocate",
-    "shells",
-    "scripts",
-    "staging",
-    "ustar",
-    "manifest",
-    "layers",
-    "record",
-]
+    PACKAGE / "archive" / f"{name}.py"
+    for name in (
+        "placeholder",
+        "credentials",
+        "editables",
+        "literals",
+        "relocate",
+        "shells",
+        "scripts",
+        "staging",
+        "ustar",
+        "manifest",
+        "layers",
+        "record",
+    )
+] + sorted((PACKAGE / "difference").glob("*.py"))
 
 
-@pytest.mark.parametrize("name", [f"{name}.py" for name in PURE])
-def test_the_pure_modules_touch_nothing(name: str) -> None:
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_pure_modules_touch_nothing(path: Path) -> None:
     """The modules that decide have no disk, process, network or clock."""
     forbidden = {"os", "subprocess", "socket", "time", "pathlib", "shutil", "threading", "random", "secrets"}
-    assert {module.split(".")[0] for module in imports(PACKAGE / "archive" / name)} & forbidden == set()
+    assert {module.split(".")[0] for module in imports(path)} & forbidden == set()
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if unit_of(path) != "store"], ids=str)

@@ -36,15 +36,17 @@ class Package:
 class Drift:
     """What is not as it was made: by package, sorted by name; and the paths of no package.
 
-    ``untold`` are layers without a package, ``base`` or ``rest``, where something differs and it cannot be told what.
+    ``untold`` are layers without a package, ``base`` or ``rest``, where something differs and it cannot be told what;
+    ``projects`` the directories of those that were installed to be edited, and are no more.
     """
 
     packages: tuple[Package, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict)
     untold: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.packages or self.others or self.untold)
+        return bool(self.packages or self.others or self.untold or self.projects)
 
     def files(self) -> dict[str, str]:
         """Return every path that differs, with how."""
@@ -55,7 +57,8 @@ class Drift:
 
     def phrases(self) -> list[str]:
         """Return it in words: one phrase for each package and for what is of none, all that was added together."""
-        return [plain(phrase) for phrase in (*self._changed(), *self._added(), *self._of_no_package())]
+        gone = (f"removed: the project at {path}" for path in self.projects)
+        return [plain(phrase) for phrase in (*self._changed(), *self._added(), *self._of_no_package(), *gone)]
 
     def _changed(self) -> Iterator[str]:
         for each in self.packages:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import originals, projects, record, relocate, slots, ustar
@@ -20,7 +21,7 @@ from terrastore.archive.layers import source_of
 from terrastore.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from terrastore.archive.layers import Distribution
     from terrastore.archive.manifest import Layer, Manifest, Relocation
@@ -30,8 +31,10 @@ _READ_SIZE: Final = 1024 * 1024
 _BYTECODE: Final = "__pycache__"
 
 
-def find_drift(root: str, *, prefix: str, workers: int, report: Report) -> Drift:
+def find_drift(root: str, *, prefix: str, edited: Collection[str] = (), workers: int, report: Report) -> Drift:
     """Compare the environment at ``root`` with its manifest; ``prefix`` is where it was relocated to.
+
+    ``edited`` are the directories of the projects that were installed in it to be edited.
 
     Bytecode that Python wrote since is no drift, nor is what binds the environment to its interpreter.
 
@@ -48,9 +51,13 @@ def find_drift(root: str, *, prefix: str, workers: int, report: Report) -> Drift
             results = list(pool.map(lambda index: examiner.layer(manifest.layers[index], made[index]), order))
     by_layer = dict(zip(order, results, strict=True))
     known = {entry.path for layer in made for entry in layer}
-    known.update(path for project in projects.projects(root) for path in projects.files(root, project))
+    there_now = {os.path.realpath(each.path): each for each in projects.projects(root)}
+    ours = {path: there_now.get(os.path.realpath(path)) for path in sorted(edited)}
+    known.update(path for project in ours.values() if project for path in projects.files(root, project))
     added = [path for path, entry in there.items() if path not in known and entry.kind != "d"]
-    return _by_package(root, manifest, [by_layer[index] for index in range(len(made))], added)
+    records = {project.record for project in ours.values() if project}
+    drift = _by_package(root, manifest, [by_layer[index] for index in range(len(made))], added, records)
+    return replace(drift, projects=tuple(path for path, project in ours.items() if project is None))
 
 
 class _Examiner:
@@ -203,9 +210,12 @@ class _Examiner:
 
 
 def _by_package(
-    root: str, manifest: Manifest, layers: Sequence[Mapping[str, str] | None], added: Iterable[str]
+    root: str,
+    manifest: Manifest,
+    layers: Sequence[Mapping[str, str] | None],
+    added: Iterable[str],
+    edited: Collection[str],
 ) -> Drift:
-    edited = {project.record for project in projects.projects(root)}
     now = {each.name: each for each in installed(root, tolerant=True) if each.record not in edited}
     before = {package.name: package.version for package in manifest.packages}
     files: dict[str, dict[str, str]] = {}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
 from terrastore.archive import record
 from terrastore.archive.layers import Distribution, normalised
@@ -13,6 +14,8 @@ from terrastore.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def installed(tree: str, *, tolerant: bool = False) -> Iterator[Distribution]:
@@ -57,17 +60,38 @@ def read(tree: str, path: str) -> bytes:
     try:
         with open(os.path.join(tree, path), "rb") as file:
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return b""
 
 
 def commit(tree: str, distribution: Distribution) -> str | None:
-    """Return the commit that a distribution was installed from (PEP 610), None when that was no repository."""
+    """Return the commit that a distribution was installed from (PEP 610), None when that was no repository.
+
+    Of one that is to be edited the checkout, which is in the environment, tells it.
+    """
     try:
-        found = json.loads(read(tree, f"{distribution.info}/direct_url.json"))["vcs_info"]["commit_id"]
+        origin = json.loads(read(tree, f"{distribution.info}/direct_url.json"))
+        found = (
+            origin["vcs_info"]["commit_id"]
+            if "vcs_info" in origin
+            else head(unquote(urlsplit(str(origin["url"])).path))
+        )
     except (ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None
+
+
+def head(checkout: str) -> str | None:
+    """Return the commit that a repository of git has checked out, None when it is none, or has none."""
+    folder = os.path.join(checkout, ".git")
+    said = read(folder, "HEAD").decode(errors="replace").strip()
+    reference = said.removeprefix("ref: ")
+    if reference != said:
+        packed = re.search(
+            rf"^(\S+) {re.escape(reference)}$", read(folder, "packed-refs").decode(errors="replace"), re.MULTILINE
+        )
+        said = read(folder, reference).decode(errors="replace").strip() or (packed[1] if packed else "")
+    return said if _COMMIT.fullmatch(said) else None
 
 
 def header_fields(data: bytes) -> dict[str, list[str]]:

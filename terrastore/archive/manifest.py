@@ -23,6 +23,7 @@ _OFFSET_LIMIT: Final = 8 * 1024**3
 _PACKED_LIMIT: Final = FRAME_LIMIT + FRAME_LIMIT // 128
 _LIBRARY: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_WHEEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}\.whl")
 
 
 class ManifestError(ValueError):
@@ -81,11 +82,20 @@ class Relocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile:
+    """A wheel: its file name, and the SHA-256 of its bytes."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """An installed distribution; ``built`` when it was compiled from source here, ``sha256`` of what was downloaded.
 
     ``flags`` are the compilers' options for the processor, as far as they are known; ``commit`` is the one of a
-    repository that it was installed from, None when it was not.
+    repository that it was installed from, None when it was not; ``wheel`` is what was installed, where that is known;
+    ``direct``: it was asked for by where it is, not by its name.
     """
 
     name: str
@@ -93,6 +103,8 @@ class Package:
     built: bool = False
     sha256: str | None = None
     flags: tuple[str, ...] = ()
+    wheel: WheelFile | None = None
+    direct: bool = False
     commit: str | None = None
 
 
@@ -121,6 +133,7 @@ class Manifest:
     request: Mapping[str, Any]
     needs: Mapping[str, Any]
     features: tuple[str, ...] = field(default=())
+    tools: tuple[WheelFile, ...] = ()
     schema: int = SCHEMA
     raw: bytes = field(default=b"", repr=False, compare=False)
     """The bytes it was read from, with fields of later versions; empty for one that was made here."""
@@ -140,9 +153,11 @@ class Manifest:
             if entry["kind"] != BINARY_KIND:
                 del entry["offsets"], entry["sha256"]
         for package in document["packages"]:
-            for name in ("flags", "commit"):
+            for name in ("flags", "commit", "wheel", "direct"):
                 if not package[name]:
                     del package[name]
+        if not document["tools"]:
+            del document["tools"]
         made = document.pop("raw")
         return made or json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -182,6 +197,7 @@ class Manifest:
             request=_object(document, "request"),
             needs=_needs(_object(document, "needs")),
             features=tuple(_strings(document, "features")),
+            tools=tuple(map(_wheel, _items(document, "tools"))) if "tools" in document else (),
             raw=data,
         )
         names = [(layer.name, layer.version) for layer in manifest.layers]
@@ -262,15 +278,33 @@ def _frame(item: dict[str, Any]) -> Frame:
 
 
 def _package(item: dict[str, Any]) -> Package:
-    sha256, built = item.get("sha256"), item.get("built", False)
-    if not isinstance(built, bool):
-        msg = "a package's built is neither true nor false"
+    return Package(
+        name=_text(item, "name"),
+        version=_text(item, "version"),
+        built=_flag(item, "built"),
+        sha256=_digest(item, "sha256") if item.get("sha256") is not None else None,
+        flags=tuple(_strings(item, "flags")),
+        commit=_text(item, "commit") if item.get("commit") is not None else None,
+        wheel=_wheel(_object(item, "wheel")) if item.get("wheel") is not None else None,
+        direct=_flag(item, "direct"),
+    )
+
+
+def _wheel(item: dict[str, Any]) -> WheelFile:
+    """Return a wheel that is named; no name leads elsewhere."""
+    file = _text(item, "file")
+    if not _WHEEL.fullmatch(file):
+        msg = "the manifest's file name of a wheel is none"
         raise ManifestError(msg)
-    if sha256 is not None:
-        sha256 = _digest(item, "sha256")
-    name, version, flags = _text(item, "name"), _text(item, "version"), tuple(_strings(item, "flags"))
-    commit = _text(item, "commit") if item.get("commit") is not None else None
-    return Package(name=name, version=version, built=built, sha256=sha256, flags=flags, commit=commit)
+    return WheelFile(file=file, sha256=_digest(item, "sha256"))
+
+
+def _flag(item: dict[str, Any], name: str) -> bool:
+    value = item.get(name, False)
+    if not isinstance(value, bool):
+        msg = f"a package's {name} is neither true nor false"
+        raise ManifestError(msg)
+    return value
 
 
 def _totals(item: dict[str, Any]) -> Totals:

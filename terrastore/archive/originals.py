@@ -104,7 +104,7 @@ def write_relocated(
     """
     modes = {member.path: member.mode for member in originals}
     for path, content in contents.items():
-        _write(_inside(root, path), content, modes[path])
+        write(_inside(root, path), content, modes[path])
         if path.endswith(".py"):
             _drop_bytecode(*os.path.split(os.path.join(root, path)))
     changed: dict[str, bytes | record.Content] = {
@@ -120,7 +120,7 @@ def write_relocated(
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        _write(place, record.write(record.updated(rows, path, changed)), 0o644)
+        write(place, record.write(record.updated(rows, path, changed)), 0o644)
 
 
 def keep_edited(
@@ -150,7 +150,7 @@ def keep_edited(
         if found not in made:
             numbers = ("", *(f".{number}" for number in range(2, _MOST_EDITS)))
             aside = next(name for each in numbers if not os.path.lexists(name := f"{place}{each}{EDITED}"))
-            _write(aside, found, member.mode)
+            write(aside, found, member.mode)
             shown = aside.removeprefix(f"{root}/")
             report.warn(f"{member.path} is not as it was made; what was there is now {shown}")
 
@@ -207,7 +207,22 @@ def kept_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes] |
 def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:
     """Keep the canonical form of the files that hold paths, so that the environment can move again."""
     parts = [ustar.header(member) + data + bytes(ustar.padding(member.size)) for member, data in originals.items()]
-    _write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
+    write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
+
+
+def write(path: str, data: bytes, mode: int) -> None:
+    """Write a file of an environment whole or not at all."""
+    temporary = f"{path}.terrastore-new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            file.write(data)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _kinds(manifest: Manifest) -> dict[str, str]:
@@ -233,17 +248,3 @@ def _drop_bytecode(folder: str, module: str) -> None:
         for name in os.listdir(cache):
             if name.startswith(f"{module[:-3]}.") and name.endswith(".pyc"):
                 os.unlink(os.path.join(cache, name))
-
-
-def _write(path: str, data: bytes, mode: int) -> None:
-    temporary = f"{path}.terrastore-new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            os.fchmod(fd, mode)
-            file.write(data)
-        os.rename(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -135,6 +135,7 @@ def pack(
         installer=origin.installer,
         request=origin.request,
         needs=programs.needs(tree, distributions, plans, origin),
+        tools=origin.tools,
     )
     location = _finish(output, manifest, is_secret)
     return Packed(size=output.size, sha256=output.digest.hexdigest(), location=location, manifest=manifest)
@@ -341,6 +342,8 @@ def _package(
         version=distribution.version,
         built=distribution.name in origin.compiled,
         sha256=origin.downloads.get(distribution.name),
+        wheel=origin.wheels.get(distribution.name),
+        direct=distribution.name in origin.direct,
         flags=flags.get(distribution.name, ()),
         commit=commit(tree, distribution),
     )

@@ -5,23 +5,36 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
+from terrastore.archive.installed import head
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import demanded, demands_login, redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
+from terrastore.build.wheels import WithShelf
 from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
 
 _STATUS: Final = ("Collecting", "Downloading", "Using cached", "Building wheel", "Installing", "Preparing metadata")
+_KEEP_WHEELS: Final = Path(__file__).with_name("_keep_wheels.py")
+_PROBING: Final = ("-vv", "--retries=1", "--timeout=15")
+_WHERE: Final = {
+    "--index-url": "PIP_INDEX_URL",
+    "--extra-index-url": "PIP_EXTRA_INDEX_URL",
+    "--trusted-host": "PIP_TRUSTED_HOST",
+}
 _REQUIREMENTS: Final = "requirements.txt"
 _CONSTRAINTS: Final = "constraints.txt"
 _PROJECTS: Final = "projects.txt"
@@ -44,12 +57,12 @@ class Pip:
         self._said = recipe.said
         self._work = work
         self.cache = cache / "pip"
-        self._indexes = [url for url in recipe.said.resolution.indexes or () if url]
-        places = [*self._indexes, *recipe.said.resolution.find_links, *recipe.said.settings.values()]
+        self._urls = [url for url in recipe.said.resolution.indexes or () if url]
+        places = [*self._urls, *recipe.said.resolution.find_links, *recipe.said.settings.values()]
         lines = [*recipe.said.requirements, *recipe.said.constraints]
         redactor = redactor_for(lines, places=places, doubtful=recipe.secrets, variables=os.environ)
         self._places_are_secret = any(redactor.redacted(place) != place for place in places)
-        said = (recipe.said.requirements, recipe.said.constraints)
+        said = (recipe.said.resolved, recipe.said.constraints)
         (self._requirements, self._constraints), for_git = without_git_logins(said, Path(work), os.environ)
         # pip gets the settings that the key was made of, and reads none by itself.
         variables = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in self._said.settings.items()} | {
@@ -62,31 +75,37 @@ class Pip:
         }
         self.compilers = Compilers(cache, work)
         variables |= self.compilers.variables() | for_git
+        self._kept = f"{work}/wheels"
+        self._shelved = WithShelf(recipe.shelf, work) if recipe.shelf else None
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
-            self._pip(python, ["install", *self._arguments()], phase)
+        if self._said.resolved:
+            self._install(python, phase)
         version = self._pip(python, ["--version"], phase).split()[1]
         if not self._recipe.seed:
             self._pip(python, ["uninstall", "--yes", "pip"], phase)
         return version
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
-        if self._said.requirements:
+        if self._said.resolved:
             self._pip(python, ["install", "--dry-run", "--ignore-installed", *self._arguments()], phase)
-        found = [(normalised(each["metadata"]["name"]), each) for each in _installed(self._outcome)]
-        origins = {name: each["download_info"] for name, each in found}
+        found = {normalised(each["metadata"]["name"]): each for each in _installed(self._outcome)}
+        if not self._recipe.seed:
+            found.pop(self.name, None)  # not even a requirement makes it stay
+        commits = {name: _commit(each["download_info"]) for name, each in found.items()}
+        projects = {os.path.realpath(each.directory) for each in self._said.projects.values()}
         return Resolved(
-            versions={name: each["metadata"]["version"] for name, each in found},
-            commits={name: each["vcs_info"]["commit_id"] for name, each in origins.items() if "vcs_info" in each},
-            edited=frozenset(n for n, each in origins.items() if each.get("dir_info", {}).get("editable")),
+            versions={name: each["metadata"]["version"] for name, each in found.items()},
+            commits={name: commit for name, commit in commits.items() if commit},
+            edited=frozenset(name for name, each in found.items() if _edited_at(each["download_info"]) in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
-        written = self._written(_PROJECTS, [*self._said.options(), "--no-require-hashes", *lines])
-        flags = ("--no-compile", "--no-warn-script-location", "--no-deps")
-        self._pip(python, ["install", *flags, *self._in_process(), f"--requirement={written}"], phase)
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
+        options = [each for each in self._said.options() if each != "--require-hashes"]
+        flags = ["--no-compile", "--no-warn-script-location", "--no-deps", *self._in_process()]
+        flags += () if isolated else ("--no-build-isolation",)
+        self._pip(python, ["install", *flags, f"--requirement={self._written(_PROJECTS, [*options, *lines])}"], phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         self._pip(python, ["uninstall", "--yes", *names], phase)
@@ -94,21 +113,64 @@ class Pip:
     def origins(self, tree: str) -> Origins:  # noqa: ARG002 -- pip's report says all
         return _origins(self._outcome)
 
+    def kept(self) -> Kept | None:
+        return self._shelved.kept(self._kept, _installed(self._outcome)) if self._shelved else None
+
+    def _install(self, python: str, phase: Phase) -> None:
+        if self._shelved is None:
+            self._pip(python, ["install", *self._arguments()], phase)
+            return
+        self._shelved.install(
+            lambda more: self._pip_kept(python, more, phase),
+            lambda project: self._pip(
+                python, ("index", "versions", project, *_PROBING), phase, variables=self._indexes(), may_fail=True
+            ),
+        )
+
+    def _pip_kept(self, python: str, more: Sequence[str], phase: Phase) -> str:
+        shutil.rmtree(self._kept, ignore_errors=True)
+        # In pip's own process what packages are built with is seen too.
+        arguments = ("install", *self._arguments(), *more, "--use-feature=inprocess-build-deps")
+        return self._pip(python, arguments, phase, program=(str(_KEEP_WHEELS), self._kept))
+
+    def _indexes(self) -> dict[str, str]:
+        """Return as variables where the recipe says to look: arguments would show credentials."""
+        said = list(self._said.resolution.options())
+        values = {name: [each.value for each in said if each.name == name] for name in _WHERE}
+        return {_WHERE[name]: " ".join(found) for name, found in values.items() if found}
+
     @property
     def _outcome(self) -> Path:
         return Path(self._work, "report.json")
 
-    def _pip(self, python: str, arguments: Sequence[str], phase: Phase) -> str:
+    def _pip(
+        self,
+        python: str,
+        arguments: Sequence[str],
+        phase: Phase,
+        *,
+        program: Sequence[str] = ("-m", "pip"),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        may_fail: bool = False,
+    ) -> str:
         # Isolated: a json.py in the directory we are in is not pip's.
-        command = [python, "-I", "-B", "-u", "-X", "utf8", "-m", "pip", *arguments]
-        return self.tools.run(command, f"pip {arguments[0]}", phase, status=self._heed, refused=self._refused)
+        command = [python, "-I", "-B", "-u", "-X", "utf8", *program, *arguments]
+        return self.tools.run(
+            command,
+            f"pip {arguments[0]}",
+            phase,
+            status=self._heed,
+            variables=variables,
+            may_fail=may_fail,
+            refused=self._refused,
+        )
 
     def _refused(self, output: Sequence[str]) -> str | None:
         """Return the URL that demands a login; pip does not say so when it has none at all, so it is asked again."""
         if (place := demanded(output)) is not None:
             return place
         names = [normalised(match["name"]) for match in map(_NOWHERE.match, output) if match]
-        pages = (f"{url.rstrip('/')}/{name}/" for name in names for url in self._indexes)
+        pages = (f"{url.rstrip('/')}/{name}/" for name in names for url in self._urls)
         return next(filter(demands_login, pages), None)
 
     def _heed(self, line: str) -> str:
@@ -118,8 +180,14 @@ class Pip:
     def _arguments(self) -> Iterator[str]:
         """Yield the arguments of ``pip install``; options go through a file, for they may hold credentials."""
         yield from ("--no-compile", "--no-warn-script-location", f"--report={self._outcome}")
-        yield from self._in_process()
-        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *self._requirements])}"
+        if self._said.no_deps:
+            yield "--no-deps"
+        if self._shelved is None:
+            yield from self._in_process()
+        lines = self._requirements
+        if self._shelved:
+            lines = list(map(self._shelved.admitting, lines))
+        yield f"--requirement={self._written(_REQUIREMENTS, [*self._said.options(), *lines])}"
         if self._constraints:
             yield f"--constraint={self._written(_CONSTRAINTS, self._constraints)}"
 
@@ -155,6 +223,17 @@ def _origins(report: Path) -> Origins:
         if digest := origin.get("archive_info", {}).get("hashes", {}).get("sha256"):
             downloads[name] = digest
     return frozenset(compiled), downloads
+
+
+def _edited_at(origin: dict[str, Any]) -> str:
+    """Return the directory of what is to be edited, "" for anything else (PEP 610)."""
+    is_edited = origin.get("dir_info", {}).get("editable")
+    return os.path.realpath(unquote(urlsplit(origin["url"]).path)) if is_edited else ""
+
+
+def _commit(origin: dict[str, Any]) -> str | None:
+    """Return the commit of what is from a repository; pip tells none of what is to be edited, but it is checked out."""
+    return origin["vcs_info"]["commit_id"] if "vcs_info" in origin else head(_edited_at(origin))
 
 
 def _installed(report: Path) -> list[dict[str, Any]]:

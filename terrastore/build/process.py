@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from terrastore import room
@@ -54,21 +55,23 @@ class Tools:
         *,
         status: Callable[[str], str] | None = None,
         noise: tuple[str, ...] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+        may_fail: bool = False,
         refused: Callable[[Sequence[str]], str | None] = logins.demanded,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
         lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL
-        that is not to be had without a login.
+        that is not to be had without a login. ``variables`` are for this command alone.
 
-        :raises BuildError: when it fails; its last lines and the log's path are in the message
+        :raises BuildError: when it fails, unless it ``may_fail``; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
         """
         lines: list[str] = []
         with self._log.open("a") as log:
             log.write(f"$ {self.redactor.redacted(' '.join(command))}\n")
-            with self._started(command, title) as process:
+            with self._started(command, title, variables) as process:
                 for raw in process.stdout or ():
                     line = self.redactor.redacted(raw.rstrip())
                     lines.append(line)
@@ -76,7 +79,7 @@ class Tools:
                     phase.tell(line)
                     if status and (said := status(line)):
                         phase.say(said)
-        if process.returncode:
+        if process.returncode and not may_fail:
             room.heed("\n".join(lines))
             telling = [line for line in lines if line.strip() and not line.startswith(noise)]
             raise self._failure(title, process.returncode, telling, refused(lines))
@@ -91,7 +94,9 @@ class Tools:
         return BuildError(f"{message}:\n{tail}", hint=hint)
 
     @contextmanager
-    def _started(self, command: Sequence[str], title: str) -> Iterator[subprocess.Popen[str]]:
+    def _started(
+        self, command: Sequence[str], title: str, variables: Mapping[str, str]
+    ) -> Iterator[subprocess.Popen[str]]:
         """Start a command in a process group of its own, and wait for its end; it does not outlive us, however we end.
 
         The supervisor ends the group once nobody holds the pipe's other end, which no process inherits.
@@ -101,7 +106,7 @@ class Tools:
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(_SUPERVISOR), str(watched), *command],
-                    env=self._environment,
+                    env=self._environment | dict(variables),
                     pass_fds=(watched,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

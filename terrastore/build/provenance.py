@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record
+from terrastore.archive.installed import installed, read
 
 _CHECKOUTS: Final = (
     "src/*/.git/**/config",
@@ -16,7 +18,7 @@ _CHECKOUTS: Final = (
 """Files in which a checkout keeps the URL it was made from."""
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
 
 def redact_direct_urls(tree: str, redacted: Callable[[str], str]) -> None:
@@ -39,3 +41,21 @@ def redact_checkouts(tree: str, redacted: Callable[[str], str]) -> None:
             before = place.read_text(encoding="utf-8", errors="surrogateescape")
             if (after := redacted(before)) != before:
                 place.write_text(after, encoding="utf-8", errors="surrogateescape")
+
+
+def unpinned(tree: str, pinned: Collection[str], skeleton: Collection[str]) -> Iterator[str]:
+    """Yield the names of what is installed below ``tree`` from an index, or from a branch of a repository.
+
+    Not of those in ``pinned``, of which a requirement names the version or the commit, nor in the ``skeleton``.
+    """
+    for each in installed(tree):
+        if each.name not in pinned and each.info not in skeleton and _moves(read(tree, f"{each.info}/direct_url.json")):
+            yield each.name
+
+
+def _moves(origin: bytes) -> bool:
+    """Whether what a ``direct_url.json`` names may be another one tomorrow; nothing names what an index had."""
+    if not origin:
+        return True
+    said = json.loads(origin).get("vcs_info")
+    return said is not None and said.get("requested_revision") != said.get("commit_id")

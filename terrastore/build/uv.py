@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-
-from packaging.version import Version
 
 from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
@@ -20,17 +15,16 @@ from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
 from terrastore.requirements.uv_lines import ForUv
+from terrastore.requirements.uv_program import HINT, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from terrastore.build import Origins, Recipe
+    from terrastore.build.wheels import Kept
     from terrastore.report import Phase
     from terrastore.requirements.uv import Settings
 
-OLDEST: Final = Version("0.8.13")
-"""The first that notes in the environment which packages it built from source, as far as tried."""
-_HINT: Final = "pip install 'terrastore[uv]'"
 _STATUS: Final = re.compile(
     r"\s*(Resolved|Building|Built|Downloading|Downloaded|Prepared|Installed|Updating|Updated) (?P<what>.+)"
 )
@@ -69,32 +63,35 @@ class Uv:
             doubtful=recipe.secrets,
             variables=os.environ,
         )
-        said = (self._said.requirements, self._said.constraints)
+        said = (self._said.resolved, self._said.constraints)
         (self._requirements, self._constrained), for_git = without_git_logins(said, self._work, os.environ)
         self.compilers = Compilers(cache, work)
         variables = _variables(self._settings, self._said.places) | self.compilers.variables() | for_git
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
     def install(self, python: str, phase: Phase) -> str:
-        if self._said.requirements:
-            self._install(python, self._said.arguments, self._requirements, self._constraints(), phase)
+        if self._said.resolved:
+            self._install(python, list(self._arguments()), self._requirements, self._constraints(), phase)
         return str(self._version)
 
     def resolve(self, python: str, phase: Phase) -> Resolved:
         said = ""
-        if self._said.requirements:
-            arguments = ["--dry-run", *self._said.arguments]
+        if self._said.resolved:
+            # Else it takes an index for what it was ten minutes ago.
+            arguments = ["--dry-run", "--refresh", *self._arguments()]
             said = self._install(python, arguments, self._requirements, self._constraints(), phase)
         found = [(normalised(match["name"]), match) for match in map(_PLANNED.fullmatch, said.splitlines()) if match]
+        projects = {Path(each.directory).as_uri() for each in self._said.projects.values()}
         return Resolved(
             versions={name: match["version"] or "" for name, match in found},
             commits={name: match["commit"] for name, match in found if match["commit"]},
-            edited=frozenset(name for name, match in found if match["place"] in self._said.edited),
+            edited=frozenset(name for name, match in found if match["place"] in projects),
         )
 
-    def edit(self, python: str, lines: Sequence[str], phase: Phase) -> None:
+    def edit(self, python: str, lines: Sequence[str], phase: Phase, *, isolated: bool) -> None:
         arguments = [each for each in self._said.arguments if each != "--require-hashes"]
-        self._install(python, [*arguments, "--no-deps", "--refresh"], lines, (), phase)
+        arguments += ("--no-deps", "--no-require-hashes", *(() if isolated else ("--no-build-isolation",)))
+        self._install(python, arguments, lines, (), phase)
 
     def remove(self, python: str, names: Sequence[str], phase: Phase) -> None:
         command = [self._binary, "pip", "uninstall", "--python", python, *self._common(), *names]
@@ -107,6 +104,10 @@ class Uv:
             normalised(each.parent.name.removesuffix(".dist-info").rpartition("-")[0]) for each in made
         ), {}
 
+    def kept(self) -> Kept | None:
+        """Return None: uv unpacks what it downloads, and keeps no wheels."""
+        return None
+
     def _install(
         self, python: str, arguments: Sequence[str], lines: Sequence[str], constraints: Iterable[str], phase: Phase
     ) -> str:
@@ -118,6 +119,13 @@ class Uv:
         for path in constraints:
             command += ("--constraints", path)
         return self.tools.run(command, "uv pip install", phase, status=_status, noise=_NOISE)
+
+    def _arguments(self) -> Iterator[str]:
+        yield from self._said.arguments
+        if self._said.no_deps:
+            yield "--no-deps"
+        if self._said.demands_hashes and "--require-hashes" not in self._said.arguments:
+            yield "--require-hashes"
 
     def _common(self) -> Iterator[str]:
         yield from ("--cache-dir", str(self.cache), "--config-file", self._written("uv.toml", _toml(self._settings)))
@@ -142,25 +150,6 @@ class Uv:
         return str(path)
 
 
-def found() -> tuple[str, Version]:
-    """Return where uv is, beside our interpreter or else on the path, and its version.
-
-    :raises UsageError: when it is nowhere, does not run, or is too old
-    """
-    beside = os.path.join(sysconfig.get_path("scripts"), "uv")
-    binary = beside if os.access(beside, os.X_OK) else shutil.which("uv")
-    if binary is None:
-        raise UsageError("uv is not installed", hint=_HINT)
-    try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=30)
-        version = Version(said.stdout.split()[1])
-    except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-        raise UsageError(f"{binary} does not say which uv it is", hint=_HINT) from error
-    if version < OLDEST:
-        raise UsageError(f"{binary} is uv {version}, and {OLDEST} or later is needed", hint=_HINT)
-    return binary, version
-
-
 def _variables(settings: Settings, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return uv's variables: those of the machine, and where to look, what is said here first."""
     variables = {**settings.variables, "UV_NO_WRAP": "1"}
@@ -182,7 +171,7 @@ def _toml(settings: Settings) -> bytes:
     try:
         import tomli_w  # noqa: PLC0415 -- comes with the extra, and only settings in files need it
     except ImportError:
-        raise UsageError("uv's configuration files need tomli-w, which is not installed", hint=_HINT) from None
+        raise UsageError("uv's configuration files need tomli-w, which is not installed", hint=HINT) from None
     document: Any = settings.document
     return tomli_w.dumps(document).encode()
 

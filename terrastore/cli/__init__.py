@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from terrastore import __version__, settings
-from terrastore.cli import doctor, environments, messages, stores
+from terrastore.cli import doctor, environments, messages, stores, why
 from terrastore.errors import INTERRUPTED, UsageError
 from terrastore.messages import as_error
 
@@ -28,7 +28,7 @@ def terrastore() -> None:
     """Whole Python environments from a store: built once, fetched everywhere."""
 
 
-for command in (*environments.COMMANDS, *stores.COMMANDS, *doctor.COMMANDS):
+for command in (*environments.COMMANDS, *why.COMMANDS, *stores.COMMANDS, *doctor.COMMANDS):
     terrastore.add_command(command)
 
 

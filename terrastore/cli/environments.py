@@ -58,6 +58,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 )
 @options.freshness
 @options.publishing
+@options.wheelhouse
 @options.waiting
 @options.replacing
 @options.cache_dir
@@ -69,6 +70,7 @@ def ensure(**values: Any) -> None:
     """
     from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
 
+    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
     if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
         other = "--rebuild" if values["rebuild"] else "--ignore-store"
@@ -90,6 +92,7 @@ def ensure(**values: Any) -> None:
         force=values["force"],
         wait=values["wait"],
         build_blindly=values["on_store_error"] == "build",
+        wheelhouse=values["wheelhouse"],
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
@@ -103,6 +106,7 @@ def ensure(**values: Any) -> None:
 @options.store
 @options.freshness
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
+@options.wheelhouse
 @options.waiting
 @options.cache_dir
 @options.common
@@ -113,9 +117,16 @@ def build(**values: Any) -> None:
     """
     from terrastore.ensure import Policy, build  # noqa: PLC0415
 
+    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
     store = options.opened_store(values["store"])
-    policy = Policy(rebuild=values["rebuild"], require_publish=True, wait=values["wait"], **_freshness(values))
+    policy = Policy(
+        rebuild=values["rebuild"],
+        require_publish=True,
+        wait=values["wait"],
+        wheelhouse=values["wheelhouse"],
+        **_freshness(values),
+    )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
         outcome = build(inputs, store=store, cache=cache, policy=policy, report=report)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore.errors import UsageError
 from terrastore.inputs import PIP, UV, Inputs
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ what = _together(
         "--requirement",
         multiple=True,
         metavar="FILE",
-        help="Requirements file; default: requirements.txt.",
+        help="Requirements file, lock (pylock.toml, uv.lock) or project (pyproject.toml); default: the one here.",
     ),
     option("-c", "--constraint", multiple=True, metavar="FILE", help="Constraints file."),
+    option("--extra", multiple=True, metavar="NAME", help="Extra of the lock or project besides."),
+    option("--group", multiple=True, metavar="NAME", help="Dependency group of the lock or project besides."),
+    option("--project", is_flag=True, help="Install the project itself too."),
     python,
     installer,
     option("-i", "--index-url", metavar="URL", help="Package index instead of the default one."),
@@ -74,6 +78,8 @@ store = option(
 )
 cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, logs and digests are kept.")
 
+wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
+
 
 class _Duration(click.ParamType[float]):
     """A length of time, in seconds."""
@@ -81,8 +87,6 @@ class _Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
         from terrastore.times import parse_duration  # noqa: PLC0415 -- few give one
 
         try:
@@ -131,11 +135,22 @@ common = _together(
 
 def inputs(values: dict[str, Any]) -> Inputs:
     """Take what the options of ``what`` say out of ``values``."""
-    renamed = {"requirements": "requirement", "constraints": "constraint"}
+    renamed = {"requirements": "requirement", "constraints": "constraint", "extras": "extra", "groups": "group"}
     ours = {"seed", "cache"}
     names = [each.name for each in fields(Inputs) if each.name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}
     return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
+
+
+def refuse_wheelhouse(values: dict[str, Any]) -> None:
+    """Refuse ``--wheelhouse`` with an installer that has no wheels to give.
+
+    :raises UsageError: when it is uv
+    """
+    if values["wheelhouse"] and values["installer"] == UV:
+        raise UsageError(
+            "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
+        )
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:

@@ -150,14 +150,15 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
         made_for = f"was made for {state.prefix}" if state.prefix else "was relocated half-way"
         raise ArchiveRefusedError(f"{path} {made_for}", hint=f"run terrastore relocate {path}")
     with reporting(values["quiet"]) as report:
-        drift = find_drift(root, prefix=state.prefix, workers=cores(), report=report)
+        drift = find_drift(root, prefix=state.prefix, edited=state.projects, workers=cores(), report=report)
     if values["as_json"]:
         told = {"schema": messages.SCHEMA, "target": root, "key": state.key, "sound": not drift}
         packages = [
             {"name": each.name, "before": each.before, "after": each.after, "files": each.files}
             for each in drift.packages
         ]
-        messages.print_json(told | {"packages": packages, "others": drift.others, "untold": drift.untold})
+        told |= {"packages": packages, "others": drift.others, "untold": drift.untold, "projects": drift.projects}
+        messages.print_json(told)
     elif not drift:
         print(f"sound    {path}  ({state.key})")
     else:

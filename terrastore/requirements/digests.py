@@ -73,16 +73,13 @@ class Digests:
         """Return a file's digest, and remember it unless the file may have changed under its times."""
         try:
             with open(path, "rb") as file:
-                before = os.fstat(file.fileno())
+                facts = os.fstat(file.fileno())  # a change from now on gives it another ctime
                 digest = hashlib.file_digest(file, "sha256").digest()
-                after = os.fstat(file.fileno())
         except OSError as error:
             error.filename = path  # reading does not say of what
             raise
-        identity = _identity(before)
-        age = self._now() - max(after.st_mtime_ns, after.st_ctime_ns)
-        if identity == _identity(after) and age > _UNSETTLED_NS:
-            self._used[identity] = digest
+        if self._now() - max(facts.st_mtime_ns, facts.st_ctime_ns) > _UNSETTLED_NS:
+            self._used[_identity(facts)] = digest
             self._has_news = True
         return digest
 

@@ -19,27 +19,33 @@ if TYPE_CHECKING:
 
 _BUILD_FILES: Final = ("pyproject.toml", "setup.py", "setup.cfg")
 _NEEDS: Final = ("requires-python", "dependencies", "optional-dependencies")
+_OF_UV: Final = ("sources", "index")
+NEEDS: Final = "needs:"
+"""What the identity of a project begins with whose content does not count."""
 _DYNAMIC_NEEDS: Final = ("dependencies", "optional-dependencies")
 
 
 def identity_of_project(reader: Reader, path: str, extras: Sequence[str]) -> tuple[str, str]:
     """Return the name and the identity of a project that is to be edited.
 
-    Where its ``pyproject.toml`` says statically what it needs (PEP 621), that is its identity, and who edits its code
-    keeps the environment; else all of its content is, for nobody knows without running its build backend.
+    Where its ``pyproject.toml`` says statically what it needs (PEP 621, or Poetry's own table), that is its identity,
+    and who edits its code keeps the environment; else all of its content is, for nobody knows without running its
+    build backend.
 
     :raises LineError: when ``path`` is no project
     """
     if not any(reader.exists(posixpath.join(path, name)) for name in _BUILD_FILES):
         msg = f"{path} is no project: it has neither {', '.join(_BUILD_FILES[:-1])} nor {_BUILD_FILES[-1]}"
         raise LineError(msg, hint="name the directory of a project")
-    project = _static(reader, path)
-    if project is None:
+    document = _document(reader, path)
+    said = _of_project(document) or _of_poetry(document)
+    if said is None:
         return "directory", f"sha256:{reader.digest(path)}"
-    name = str(canonicalize_name(project["name"]))
-    said = {field: project[field] for field in _NEEDS if field in project} | {"extras": list(extras)}
+    # uv takes what is needed from where these say.
+    uv = _table(document, "tool", "uv")
+    said |= {f"uv.{field}": uv[field] for field in _OF_UV if field in uv} | {"extras": list(extras)}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return name, f"needs:{hashlib.sha256(text.encode()).hexdigest()}"
+    return said["name"], f"{NEEDS}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) -> str:
@@ -52,14 +58,40 @@ def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) ->
     return f"sha256:{total.hexdigest()}"
 
 
-def _static(reader: Reader, path: str) -> dict[str, Any] | None:
-    """Return ``[project]`` when it says all that the project needs, else None."""
+def _document(reader: Reader, path: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(reader.read(posixpath.join(path, "pyproject.toml")).decode())
+        return tomllib.loads(reader.read(posixpath.join(path, "pyproject.toml")).decode())
     except (OSError, ValueError):
-        return None
-    project = document.get("project")
-    if not isinstance(project, dict) or not isinstance(project.get("name"), str):
-        return None
+        return {}
+
+
+def _of_project(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what ``[project]`` says of what it needs when it says all of that, else None."""
+    project = _table(document, "project")
     dynamic = project.get("dynamic", [])
-    return None if not isinstance(dynamic, list) or set(dynamic) & set(_DYNAMIC_NEEDS) else project
+    if not isinstance(project.get("name"), str) or not isinstance(dynamic, list) or set(dynamic) & set(_DYNAMIC_NEEDS):
+        return None
+    return {field: project[field] for field in _NEEDS if field in project} | {"name": _name(project)}
+
+
+def _of_poetry(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what ``[tool.poetry]`` says of what it needs, None where it says nothing or names directories."""
+    poetry, dependencies = _table(document, "tool", "poetry"), _table(document, "tool", "poetry", "dependencies")
+    if "project" in document or not isinstance(poetry.get("name"), str):
+        return None
+    said = [one for each in dependencies.values() for one in (each if isinstance(each, list) else [each])]
+    if any(isinstance(one, dict) and one.keys() & {"path", "develop"} for one in said):
+        return None
+    return {"name": _name(poetry), "dependencies": dependencies, "extras of poetry": poetry.get("extras", {})}
+
+
+def _name(table: dict[str, Any]) -> str:
+    return str(canonicalize_name(table["name"]))
+
+
+def _table(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a table of a document, an empty one where it is not there or none."""
+    found: Any = document
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
-from terrastore.requirements.editables import identity_of_project, installation_of_project
+from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
+from terrastore.requirements.editables import NEEDS, identity_of_project, installation_of_project
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -22,10 +23,10 @@ from terrastore.requirements.lines import (
     is_url,
     parse,
 )
-from terrastore.requirements.text import decode, expand, expand_for_show, logical_lines
+from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from terrastore.requirements.lines import Line
     from terrastore.requirements.target import Target
@@ -82,7 +83,8 @@ class RequirementSet:
     digests of files and directories by path; ``sources`` what was read; ``url_variables`` the names of variables in
     URLs, whose values may be secrets; ``projects`` the directories on this machine that are to be edited, with what
     identifies how they are installed; ``unpinned`` the requirements that name neither a version nor a commit nor a
-    content; ``has_hashes`` whether one has a hash; ``ignored`` what pip reads and does nothing with, and where.
+    content, and ``pinned`` the names of those that do; ``has_hashes`` whether one has a hash; ``ignored`` what pip
+    reads and does nothing with, and where.
     """
 
     requirements: tuple[str, ...] = ()
@@ -92,6 +94,7 @@ class RequirementSet:
     url_variables: frozenset[str] = frozenset()
     projects: Mapping[str, str] = field(default_factory=dict)
     unpinned: tuple[str, ...] = ()
+    pinned: frozenset[str] = frozenset()
     has_hashes: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -103,21 +106,26 @@ def read_requirements(
     reader: Reader,
     target: Target,
     variables: Mapping[str, str],
+    choice: Choice | None = None,
     hear: Callable[[Said], None] | None = None,
 ) -> RequirementSet:
     """Read ``constraints`` and ``files`` with everything they include, in the order in which pip does.
 
-    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is. ``hear`` gets
-    every line in its order, and raises LineError for what it cannot use.
+    ``variables`` expand ``${NAME}``, in upper case, as pip does: an unset or empty one stays as it is. ``choice``
+    is what is wanted of lock files and projects. ``hear`` gets every line in its order, and raises LineError for what
+    it cannot use.
 
     :raises RequirementsError: for a file that cannot be read and a line that cannot be used; both are named
     """
-    walk = _Walk(reader, target, variables, hear)
+    choice = choice or Choice()
+    walk = _Walk(reader, target, variables, choice, hear)
     for path in constraints:
         walk.follow(path, constraint=True, trail=())
     for path in files:
         walk.follow(path, constraint=False, trail=())
-    pinned = {name for name, is_pinned in walk.pins.items() if is_pinned}
+    if choice.project:
+        walk.add_project(project_beside(files))
+    pinned = frozenset(name for name, is_pinned in walk.pins.items() if is_pinned)
     return RequirementSet(
         requirements=tuple(sorted(walk.requirements)),
         constraints=tuple(sorted(walk.constraints)),
@@ -126,6 +134,7 @@ def read_requirements(
         url_variables=frozenset(walk.url_variables),
         projects=walk.projects,
         unpinned=tuple(sorted(line for line, name in walk.unpinned.items() if name not in pinned)),
+        pinned=pinned,
         has_hashes=walk.has_hashes,
         ignored=tuple(walk.ignored),
     )
@@ -133,11 +142,17 @@ def read_requirements(
 
 class _Walk:
     def __init__(
-        self, reader: Reader, target: Target, variables: Mapping[str, str], hear: Callable[[Said], None] | None
+        self,
+        reader: Reader,
+        target: Target,
+        variables: Mapping[str, str],
+        choice: Choice,
+        hear: Callable[[Said], None] | None,
     ) -> None:
         self._reader = reader
         self._target = target
         self._variables = variables
+        self._choice = choice
         self._hear = hear
         self.requirements: set[str] = set()
         self.constraints: set[str] = set()
@@ -160,15 +175,42 @@ class _Walk:
                 f"{without_secrets(trail[-1])} includes {without_secrets(path)}, which includes it in turn",
                 hint="remove one include",
             )
-        for number, line in logical_lines(self._text(path, trail)):
-            where = f"{without_secrets(path)}, line {number}"
-            try:
-                self._line(path, where, line, constraint=constraint, trail=(*trail, path))
-            except LineError as error:
-                shown = without_secrets(line)
-                raise RequirementsError(f"{where}: {shown!r} cannot be used: {error}", hint=error.hint) from None
+        for where, line in self._lines(path, constraint=constraint, trail=trail):
+            self._take(path, where, line, constraint=constraint, trail=(*trail, path))
 
-    def _text(self, path: str, trail: tuple[str, ...]) -> str:
+    def add_project(self, path: str) -> None:
+        if self.has_hashes:
+            # A directory has none; those that stand there are looked at all the same.
+            self._take(path, "--project", "--no-require-hashes")
+        line = project_line(path, reader=_Noting(self._reader, self.sources), choice=self._choice)
+        self._take(path, "--project", line)
+
+    def _take(self, path: str, where: str, line: str, *, constraint: bool = False, trail: tuple[str, ...] = ()) -> None:
+        try:
+            self._line(path, where, line, constraint=constraint, trail=trail)
+        except LineError as error:
+            shown = without_secrets(line)
+            raise RequirementsError(f"{where}: {shown!r} cannot be used: {error}", hint=error.hint) from None
+
+    def _lines(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+        """Return (where it stands, logical line) for all of a file, a lock or a project."""
+        place, data = self._read(path, trail)
+        shown = without_secrets(path)
+        if constraint and is_document(place):
+            raise RequirementsError(f"{shown} is no file of constraints", hint="name it with -r")
+        lines = requirement_lines(
+            place, data, reader=_Noting(self._reader, self.sources), target=self._target, choice=self._choice
+        )
+        if lines is not None:
+            return [(shown, line) for line in lines]
+        try:
+            text = decode(data)
+        except ValueError as error:
+            raise RequirementsError(f"{shown}: {error}", hint="save the file as UTF-8") from None
+        return ((f"{shown}, line {number}", line) for number, line in logical_lines(text))
+
+    def _read(self, path: str, trail: tuple[str, ...]) -> tuple[str, bytes]:
+        """Return where a file is, and its content."""
         shown = without_secrets(path)
         try:
             place = as_path(path) if is_file_url(path) else path
@@ -183,10 +225,7 @@ class _Walk:
                 else f"check the path; it is relative to the {beside}",
             ) from None
         self.sources[path] = Source(without_secrets(place), hashlib.sha256(data).hexdigest())
-        try:
-            return decode(data)
-        except ValueError as error:
-            raise RequirementsError(f"{shown}: {error}", hint="save the file as UTF-8") from None
+        return place, data
 
     def _line(self, path: str, where: str, text: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
         shown, hidden = expand_for_show(text, self._variables)
@@ -194,6 +233,9 @@ class _Walk:
         line = parse(shown)
         # What an installer gets has every variable expanded.
         said = parse(expand(text, self._variables)) if "${" in text else line
+        if said.own and said is not line and not is_one_line(said.own):
+            msg = "the value of a variable in it is more than part of a line"
+            raise LineError(msg, hint="look for white space and # in the value")
         self.ignored += (f"{where}: pip ignores {without_secrets(each)} here" for each in line.ignored)
         if line.is_opaque:
             (self.constraints if constraint else self.requirements).add(OPAQUE + without_secrets(line.own))
@@ -223,14 +265,18 @@ class _Walk:
             msg = "a constraint cannot be editable"
             raise LineError(msg, hint="write NAME==VERSION, or NAME @ URL")
         if editable.local is None:
-            self.requirements.add(" ".join((f"-e {editable.text}", *editable.options)))
+            canonical = " ".join((f"-e {editable.text}", *editable.options))
+            self.requirements.add(canonical)
+            if not editable.is_pinned:
+                self.unpinned[canonical] = ""
             return
         path = as_path(editable.local)
         if not self._reader.exists(path):
             msg = f"there is no {path}"
             raise LineError(msg, hint="check the path; it is relative to the directory you are in")
         name, identity = identity_of_project(self._reader, path, editable.extras)
-        self.local[path] = identity
+        if not identity.startswith(NEEDS):  # no build writes what these are read from
+            self.local[path] = identity
         extras = f"[{','.join(editable.extras)}]" if editable.extras else ""
         self.requirements.add(" ".join((f"-e {name}{extras} @ {identity}", *editable.options)))
         self.projects[os.path.abspath(path)] = installation_of_project(self._reader, path, editable.extras)
@@ -263,6 +309,20 @@ class _Walk:
             msg = f"{path}: {reason(error)}"
             raise LineError(msg, hint="check the path; it is relative to the directory you are in") from None
         return self.local[path]
+
+
+class _Noting:
+    """A reader that notes in ``sources`` what it reads."""
+
+    def __init__(self, reader: Reader, sources: dict[str, Source]) -> None:
+        self._reader = reader
+        self._sources = sources
+        self.exists, self.digest, self.links = reader.exists, reader.digest, reader.links
+
+    def read(self, path: str) -> bytes:
+        data = self._reader.read(path)
+        self._sources[path] = Source(without_secrets(path), hashlib.sha256(data).hexdigest())
+        return data
 
 
 def _beside(including: str, included: str) -> str:

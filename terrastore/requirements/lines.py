@@ -65,6 +65,7 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Most lines of most files are one of these, and need no parser.
 _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
 _HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
+_NAMED_URL: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)", re.IGNORECASE | re.ASCII)
 _EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
 _EXACT: Final = re.compile(r"===?[^*]+")
@@ -119,7 +120,7 @@ class Wanted:
     def is_pinned(self) -> bool:
         """Whether it names one version, one commit, or something by its content."""
         if self.url and self.local is None and _VCS.match(self.url):
-            return bool(_COMMIT.search(self.url.partition("#")[0]))
+            return _is_commit(self.url)
         return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
@@ -161,6 +162,19 @@ class Editable:
     extras: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
+    @property
+    def directory(self) -> str:
+        """The project's directory, absolute.
+
+        :raises LineError: when ``local`` is no path
+        """
+        return os.path.abspath(as_path(self.local or ""))
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it is what is on this machine, or names one commit."""
+        return self.local is not None or _is_commit(self.text)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -182,6 +196,8 @@ def parse(line: str) -> Line:
 
     :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
+    # A shell would have done that; an installer does not.
+    line = os.path.expanduser(line)
     if match := _PIN.fullmatch(line):
         specifiers = f"=={canonical_version(match[2])}"
         return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
@@ -263,6 +279,7 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
         return Line(options=tuple(heard), ignored=tuple(ignored))
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
+    chief = Option(chief.name, os.path.expanduser(chief.value))
     editable = replace(_editable(chief.value), options=_own_options(own))
     said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
@@ -334,8 +351,14 @@ def _quoted(value: str) -> str:
 
 
 def _editable(text: str) -> Editable:
-    if _VCS.match(text):
+    named = _NAMED_URL.match(text)
+    url = text[named.end() :] if named else text
+    if _VCS.match(url):
         return Editable(text=without_secrets(text), local=None)
+    if named and is_file_url(url):
+        place = url.partition(" ;")[0].partition("; ")[0].strip()
+        extras = _sorted_extras(named[1] or "")
+        return Editable(text=without_secrets(text), local=without_secrets(place), extras=extras)
     match = _EXTRAS.fullmatch(text)
     place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
     if is_url(place):
@@ -417,6 +440,10 @@ def _marker(text: str) -> Marker | None:
     except InvalidMarker as error:
         msg = str(error).splitlines()[0]
         raise LineError(msg, hint="correct what stands behind the semicolon") from None
+
+
+def _is_commit(url: str) -> bool:
+    return bool(_COMMIT.search(url.partition("#")[0]))
 
 
 def _sorted_extras(text: str) -> tuple[str, ...]:

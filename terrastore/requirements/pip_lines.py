@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
-from terrastore.requirements.lines import LineError, Option, Wanted, as_path, is_url
+from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
 from terrastore.requirements.pip import shaping
 from terrastore.requirements.resolution import SETTINGS, Resolution
 
@@ -22,10 +22,11 @@ _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 class ForPip:
     """Hears options and the lines of requirements files, and says them to pip.
 
-    ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials.
-    ``origins`` tells where each of them was said, by (whether it is a constraint, its number from 1). ``settings`` are
-    those of the machine that say something else than where and how to look; ``files`` and ``constraint_files`` are what
-    it names to be read besides.
+    ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials;
+    ``no_deps``: they list all that is to be installed. ``origins`` tells where each of them was said, by (whether it is
+    a constraint, its number from 1); ``projects`` are those on this machine that are to be edited, by their lines.
+    ``settings`` are those of the machine that say something else than where and how to look; ``files`` and
+    ``constraint_files`` are what it names to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
@@ -40,7 +41,9 @@ class ForPip:
                 raise UsageError(f"pip's setting {name} cannot be used: {error}", hint=error.hint) from None
         self.requirements: list[str] = []
         self.constraints: list[str] = []
+        self.no_deps = False
         self.origins: dict[tuple[bool, int], str] = {}
+        self.projects: dict[str, Editable] = {}
         self._has_hashes = False
 
     def hear(self, said: Said) -> None:
@@ -56,6 +59,8 @@ class ForPip:
         lines.append(said.text)
         self.origins[said.constraint, len(lines)] = said.where
         self._has_hashes |= isinstance(said.entry, Wanted) and said.entry.has_hash
+        if isinstance(said.entry, Editable) and said.entry.local is not None:
+            self.projects[said.text] = said.entry
 
     def option(self, option: Option) -> None:
         """Take an option of the command line, before any line.
@@ -83,10 +88,22 @@ class ForPip:
         """
         said = self.resolution.canonical(index=index, links=lambda place: links_identity(self._reader, place, index))
         said |= shaping(self.settings, reader=self._reader)
+        if self.no_deps:
+            said["no-deps"] = True
         if self.demands_hashes:
             said = {name: value for name, value in said.items() if name not in _OF_INDEXES}
             said["require-hashes"] = True
         return said
+
+    @property
+    def resolved(self) -> list[str]:
+        """Lines of requirements that pip resolves: no hash can fix a project, so where all must have one it waits."""
+        return [line for line in self.requirements if not self.demands_hashes or line not in self.projects]
+
+    @property
+    def has_index(self) -> bool:
+        """Whether somebody said which indexes are to be asked, or that none is."""
+        return self.resolution.indexes is not None
 
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""

@@ -21,3 +21,7 @@ class Target:
 
     markers: Mapping[str, str]
     tags: Callable[[], Sequence[Tag]]
+
+    def __str__(self) -> str:
+        kind, version = self.markers["platform_python_implementation"], self.markers["python_full_version"]
+        return f"{kind} {version} on {self.markers['sys_platform']} {self.markers['platform_machine']}"

@@ -56,6 +56,11 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield started, stripped
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a file that holds ``text`` says just that; the value of a variable can hold an end of line."""
+    return list(logical_lines(text)) == [(1, text)]
+
+
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Return ``text`` with the value of each ``${NAME}`` in upper case; an unset or empty variable stays as it is."""
     for name in _VARIABLE.findall(text) if "${" in text else ():

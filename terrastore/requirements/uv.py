@@ -186,6 +186,15 @@ class Settings:
         return bool(self.document.get("pip", {}).get("require-hashes", self.document.get("require-hashes", False)))
 
     @property
+    def has_index(self) -> bool:
+        """Whether they say which index is asked by default, or that none is."""
+        if {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & self.variables.keys():
+            return True
+        tables = (self.document, self.document.get("pip", {}))
+        said = any(table.get("index-url") or table.get("no-index") for table in tables)
+        return said or any(index.get("default") for table in tables for index in table.get("index", ()))
+
+    @property
     def sources(self) -> bool:
         """Whether what projects say in ``tool.uv.sources`` is obeyed."""
         said = self.variables.get("UV_NO_SOURCES")

@@ -13,6 +13,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from packaging.utils import canonicalize_name
+
 from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
 from terrastore.requirements.pip_lines import links_identity
 from terrastore.requirements.resolution import Resolution
@@ -84,8 +86,8 @@ class ForUv:
     ``requirements`` and ``constraints`` are lines of the files that uv is to read; they may hold credentials, as may
     ``places``, values by the variables of :data:`PLACES`. ``arguments`` are those of its command. ``directories`` are
     the projects to be built from where they are, by the names that their lines or their metadata tell, None for one
-    that tells none; ``edited`` those that are to be edited, as URLs. ``settings`` are those of the machine, which name
-    no files to be read besides.
+    that tells none; ``projects`` those on this machine that are to be edited, by their lines. ``no_deps``: the lines
+    list all that is to be installed. ``settings`` are those of the machine, which name no files to be read besides.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
@@ -99,7 +101,9 @@ class ForUv:
         self.places: dict[str, list[str]] = {}
         self.arguments: list[str] = []
         self.directories: list[str | None] = []
-        self.edited: set[str] = set()
+        self.projects: dict[str, Editable] = {}
+        self.no_deps = False
+        self._is_hashed = True
 
     def hear(self, said: Said) -> None:
         """Take a line.
@@ -135,8 +139,14 @@ class ForUv:
 
     @property
     def demands_hashes(self) -> bool:
-        """Whether nothing is installed that no hash fixes."""
-        return "--require-hashes" in self.arguments or self.settings.demands_hashes
+        """Whether nothing is installed that no hash fixes; of a lock that has them all they are demanded."""
+        is_locked = self.no_deps and self._is_hashed and bool(self.requirements)
+        return is_locked or "--require-hashes" in self.arguments or self.settings.demands_hashes
+
+    @property
+    def resolved(self) -> list[str]:
+        """Lines of requirements that uv resolves: no hash can fix a project, so where all must have one it waits."""
+        return [line for line in self.requirements if not self.demands_hashes or line not in self.projects]
 
     def canonical(self, index: Callable[[str], str]) -> dict[str, Any]:
         """Return what a key says of where and how uv looks; ``index`` names one without credentials.
@@ -149,10 +159,17 @@ class ForUv:
         """
         said = self._resolution.canonical(index=index, links=lambda place: links_identity(self._reader, place, index))
         said |= {f"uv.{name}": value for name, value in uv_settings(self.settings, reader=self._reader).items()}
+        if self.no_deps:
+            said["no-deps"] = True
         if self.demands_hashes:
             said = {name: value for name, value in said.items() if name.removeprefix("uv.") not in OF_INDEXES}
             said["require-hashes"] = True
         return said
+
+    @property
+    def has_index(self) -> bool:
+        """Whether somebody said which index is to be asked, or that none is."""
+        return "UV_INDEX_URL" in self.places or "--no-index" in self.arguments or self.settings.has_index
 
     def _place(self, option: Option) -> None:
         places = self.places.setdefault(PLACES[option.name], [])
@@ -173,9 +190,10 @@ class ForUv:
         if editable.options:
             raise LineError(*_no_option(editable.options[0]))
         self._local(Wanted(local=editable.local, extras=editable.extras))
-        self.edited.add(PurePosixPath(os.path.abspath(as_path(editable.local))).as_uri())
         # uv takes no quotes away.
-        self.requirements.append(f"-e {editable.text}")
+        line = f"-e {editable.text}"
+        self.projects[line] = editable
+        self.requirements.append(line)
 
     def _wanted(self, wanted: Wanted, text: str, *, constraint: bool) -> None:
         if other := next((each for each in wanted.options if not each.startswith("--hash=")), None):
@@ -191,8 +209,7 @@ class ForUv:
             raise LineError(msg, hint="write NAME @ URL")
         if wanted.local is not None:
             self._local(wanted)
-        if text.startswith("~"):
-            text = os.path.expanduser(text)
+        self._is_hashed &= constraint or wanted.has_hash
         (self.constraints if constraint else self.requirements).append(text)
 
     def _local(self, wanted: Wanted) -> None:
@@ -204,10 +221,12 @@ class ForUv:
         root = workspace_root(self._reader, path) or path
         if not self.settings.sources:
             return
-        if outside := _leading_out(settings_of(document) or {}):
+        # A lock has told where dependencies are from; what a build needs is asked for all the same.
+        asked = _build_requires(document) if self.no_deps else None
+        if outside := _leading_out(_sources(document, asked)):
             msg = f"{outside} in its tool.uv.sources leads out of {wanted.local}, and no key would know what is there"
             raise LineError(msg, hint=_SOURCES_HINT)
-        if root != path and (settings_of(pyproject(self._reader, root)) or {}).get("sources"):
+        if root != path and _sources(pyproject(self._reader, root), asked):
             msg = f"it is in the workspace of {root}, and no key would know the tool.uv.sources of that"
             raise LineError(msg, hint=_SOURCES_HINT)
 
@@ -231,10 +250,24 @@ def _name(document: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _leading_out(settings: dict[str, Any]) -> str | None:
+def _build_requires(document: dict[str, Any]) -> frozenset[str]:
+    """Return the normalised names of what a project's build needs."""
+    build = document.get("build-system")
+    requires = build.get("requires") if isinstance(build, dict) else None
+    names = (re.match(r"[\w.-]*", each) for each in requires or () if isinstance(each, str))
+    return frozenset(str(canonicalize_name(name[0])) for name in names if name)
+
+
+def _sources(document: dict[str, Any] | None, asked: frozenset[str] | None) -> dict[str, Any]:
+    """Return where a project says that packages are from, of those that are ``asked`` for, None for all."""
+    said = (settings_of(document) or {}).get("sources")
+    sources = said if isinstance(said, dict) else {}
+    return {name: source for name, source in sources.items() if asked is None or canonicalize_name(name) in asked}
+
+
+def _leading_out(sources: dict[str, Any]) -> str | None:
     """Return the first package whose source is another directory of this machine."""
-    sources = settings.get("sources")
-    for name, said in sources.items() if isinstance(sources, dict) else ():
+    for name, said in sources.items():
         for source in said if isinstance(said, list) else [said]:
             if isinstance(source, dict) and source.keys() & {"path", "workspace"}:
                 return str(name)

@@ -7,6 +7,7 @@ from typing import Final
 VERSION: Final = "v1"
 POINTERS: Final = f"{VERSION}/pointers/"
 ARCHIVES: Final = f"{VERSION}/archives/"
+WHEELS: Final = f"{VERSION}/wheels/"
 _SUFFIX: Final = ".json"
 
 
@@ -39,6 +40,17 @@ def lease(key: str) -> str:
 def leases(key: str) -> str:
     """Return what the names of the generations of a key's lease begin with in any other store."""
     return f"{VERSION}/leases/{key}/"
+
+
+def wheel(sha256: str, file: str) -> str:
+    """Return the name of a wheel: by its content, and its file name, which says what it is."""
+    return f"{WHEELS}{sha256}/{file}"
+
+
+def wheel_of(name: str) -> tuple[str, str] | None:
+    """Return (SHA-256, file name) of the wheel that has this name; None for other objects."""
+    sha256, _, file = name.removeprefix(WHEELS).partition("/")
+    return (sha256, file) if file and wheel(sha256, file) == name else None
 
 
 def probe(random_id: str) -> str:

@@ -20,11 +20,13 @@ from terrastore.archive.manifest import (
     Relocation,
     Totals,
     UnknownSchemaError,
+    WheelFile,
 )
 
 KEY = "cp311-linux_x86_64-" + "0123456789" * 4
 PREFIX = "/___________________________________________/terrastore-staging-00000000000000000000000000000000"
 DIGEST = "ab" * 32
+WHEEL: Final = {"file": "kept-1-py3-none-any.whl", "sha256": DIGEST}
 DOCUMENT: Final[dict[str, Any]] = {
     "schema": 1,
     "key": KEY,
@@ -54,6 +56,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "packages": [
         {"name": "django", "version": "5.2", "built": False, "sha256": DIGEST},
         {"name": "local", "version": "1.0+x", "built": True, "sha256": None, "flags": ["-march=native"]},
+        {"name": "kept", "version": "1", "built": False, "sha256": DIGEST, "wheel": WHEEL, "direct": True},
     ],
     "totals": {"members": 3, "size": 513 + FRAME_LIMIT, "packed": 108},
     "prefix": PREFIX,
@@ -61,6 +64,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     "host": {"system": "linux", "libc": None},
     "installer": {"name": "pip", "version": "25.3"},
     "request": {"requirements": [{"name": "django", "extras": ["a"]}], "é": 1.5},
+    "tools": [WHEEL],
     "needs": {
         "libc": {"family": "glibc", "version": "2.17"},
         "libraries": [
@@ -91,6 +95,7 @@ MANIFEST = Manifest(
     packages=(
         Package(name="django", version="5.2", sha256=DIGEST),
         Package(name="local", version="1.0+x", built=True, flags=("-march=native",)),
+        Package(name="kept", version="1", sha256=DIGEST, wheel=WheelFile(**WHEEL), direct=True),
     ),
     totals=Totals(members=3, size=513 + FRAME_LIMIT, packed=108),
     prefix=PREFIX,
@@ -99,6 +104,7 @@ MANIFEST = Manifest(
     installer=DOCUMENT["installer"],
     request=DOCUMENT["request"],
     needs=DOCUMENT["needs"],
+    tools=(WheelFile(**WHEEL),),
 )
 ABSENT: Final = object()
 
@@ -206,6 +212,11 @@ WRONG: Final[dict[str, list[object]]] = {
     "needs.processor.features": ["x", 5, {}, [5]],
     "needs.processor.for": ["x", 5, {}, [5]],
     "packages.1.flags": [None, "x", 5, {}, [5]],
+    "packages.2.wheel": ["x", 5, True, [], {}],
+    "packages.2.wheel.file": [*WRONG_TEXT, "../x.whl", "/x.whl", ".x.whl", "a/b.whl", "x.gz", "x.whl\n", "größe.whl"],
+    "packages.2.wheel.sha256": [ABSENT, None, *WRONG_DIGEST],
+    "packages.2.direct": [None, "no", 1, [], {}],
+    "tools": [None, "x", 5, {}, [None], ["x"], [{}]],
     "features": [None, "x", 5, {}, [5], [["x"]], ["telepathy"]],
 }
 CASES = [
@@ -233,18 +244,29 @@ def test_the_limits_themselves_are_allowed() -> None:
     assert manifest.layers[2].frames == (Frame(packed=8454144, size=8388608, sha256=DIGEST),)
 
 
-OPTIONAL = {"features": (), "packages.0.sha256": None, "packages.1.built": False, "packages.1.flags": ()}
+OPTIONAL = {
+    "features": (),
+    "packages.0.sha256": None,
+    "packages.1.built": False,
+    "packages.1.flags": (),
+    "packages.2.wheel": None,
+    "packages.2.direct": False,
+    "tools": (),
+}
 
 
 @pytest.mark.parametrize("place", OPTIONAL)
 def test_a_field_that_may_be_absent_has_its_default(place: str) -> None:
-    """No features, no digest, not built, no options known."""
+    """No features, no digest, not built, no options known, no wheel, asked for by its name, no tools."""
     manifest = Manifest.parse(changed(place, ABSENT))
     found = {
         "features": manifest.features,
         "packages.0.sha256": manifest.packages[0].sha256,
         "packages.1.built": manifest.packages[1].built,
         "packages.1.flags": manifest.packages[1].flags,
+        "packages.2.wheel": manifest.packages[2].wheel,
+        "packages.2.direct": manifest.packages[2].direct,
+        "tools": manifest.tools,
     }
     assert OPTIONAL[place] == found[place]
 

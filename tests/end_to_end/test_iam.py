@@ -258,6 +258,17 @@ def test_builds(bucket: Bucket) -> None:
     assert "unfinished" not in after.values()
 
 
+def test_builds_with_wheels(bucket: Bucket) -> None:
+    """Wheels are kept and taken with the same rights."""
+    bucket.give("builder")
+    for requirements in ("beta\n", "beta==1.0\n"):
+        bucket.cli.write("requirements.txt", requirements)
+        result = bucket.run("build", "--no-seed", "--wheelhouse")
+        assert (0, f"published to {bucket.url}" in result.out) == (result.code, True)
+        assert "not kept" not in result.err
+    assert [f"{PREFIX}/v1/wheels/"] == [name[: len(PREFIX) + 11] for name in bucket.everything() if "/wheels/" in name]
+
+
 def test_who_builds_removes_nothing(bucket: Bucket) -> None:
     """To remove is refused, and all is as it was."""
     bucket.give("builder")

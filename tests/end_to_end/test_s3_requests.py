@@ -71,11 +71,11 @@ def test_a_hit(published: CommandLine, wire: Wire, moto: S3Server) -> None:
 
 
 def test_a_miss(published: CommandLine, wire: Wire) -> None:
-    """One request, for the pointer."""
+    """One request, for the pointer; then a listing, and two for each environment that it is compared with."""
     result = published("ensure", "--no-build", "--target", "miss", "--salt", "other")
     assert 4 == result.code
-    assert ["GetObject"] == wire.operations
-    assert [True] == [request.path.endswith(".json") for request in wire.requests]
+    assert ["GetObject", "ListObjectsV2", "GetObject", "GetObject"] == wire.operations
+    assert [True, False, True, False] == [request.path.endswith(".json") for request in wire.requests]
 
 
 def test_kept(published: CommandLine, wire: Wire) -> None:

@@ -206,6 +206,17 @@ def test_two_runs_at_once(run: Run, wheel: Path, tmp_path: Path) -> None:
     assert [] == run.opened
 
 
+def test_who_reads_meanwhile(run: Run, wheel: Path, tmp_path: Path) -> None:
+    """Whoever has the file open while it is made anew reads the old one to its end."""
+    run(wheel)
+    before = run.kept.read_bytes()
+    with run.kept.open("rb") as reading:
+        other = tmp_path / "two.whl"
+        other.write_bytes(b"two")
+        run(other)
+        assert before == reading.read() != run.kept.read_bytes()
+
+
 WRITER = """
 import os, sys
 from pathlib import Path

@@ -347,7 +347,8 @@ def test_urls_without_credentials(line: str, expected: str) -> None:
         ("./one", "./one", "directory @ X"),
         ("../one", "../one", "directory @ X"),
         ("/srv/one", "/srv/one", "directory @ X"),
-        ("~/one", "~/one", "directory @ X"),
+        ("~/one", "/home/me/one", "directory @ X"),
+        ("~nobody-at-all/one", "~nobody-at-all/one", "directory @ X"),
         ("../one.whl", "../one.whl", "one.whl @ X"),
         ("one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl @ X"),
         ("wheels/one-1.0-py3-none-any.whl", "wheels/one-1.0-py3-none-any.whl", "one-1.0-py3-none-any.whl @ X"),
@@ -368,8 +369,9 @@ def test_urls_without_credentials(line: str, expected: str) -> None:
         ("libs/one[extra]", "libs/one", "directory[extra] @ X"),
     ],
 )
-def test_local_paths_are_recognised(line: str, local: str, expected: str) -> None:
+def test_local_paths_are_recognised(line: str, local: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path, or the URL of a file, is named as something to look at, and counts by its content."""
+    monkeypatch.setenv("HOME", "/home/me")
     assert (local, expected) == (wanted(line).local, wanted(line).canonical("X"))
 
 
@@ -405,6 +407,15 @@ def test_canonical_text_is_its_own_canonical_text(line: str) -> None:
         ("-e.", Editable(text=".", local=".")),
         ("-e '.[B, a]'", Editable(text=".[B, a]", local=".", extras=("a", "b"))),
         ("-e file:///srv/one", Editable(text="file:///srv/one", local="file:///srv/one")),
+        ("-e One@file:///srv/one", Editable(text="One@file:///srv/one", local="file:///srv/one")),
+        (
+            "-e 'one[B] @ file:///srv/one ; os_name == \"posix\"'",
+            Editable(text='one[B] @ file:///srv/one ; os_name == "posix"', local="file:///srv/one", extras=("b",)),
+        ),
+        (
+            "-e 'one @ git+https://secret@git.example/one'",
+            Editable(text="one @ git+https://git.example/one", local=None),
+        ),
         ("-e ./a -C x=1", Editable(text="./a", local="./a", options=("--config-settings=x=1",))),
         (
             "-e git+https://user:secret@git.example/one@v1#egg=one",
@@ -415,6 +426,28 @@ def test_canonical_text_is_its_own_canonical_text(line: str) -> None:
 def test_editables(line: str, expected: Editable) -> None:
     """What is to be edited is a project on this machine, with its extras, or a repository."""
     assert expected == editable(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-e ./one", True),
+        ("-e git+https://g.example/one@main#egg=one", False),
+        (f"-e git+https://g.example/one@{'0a' * 20}#egg=one", True),
+        (f"-e 'one @ git+https://g.example/one@{'0a' * 20}'", True),
+    ],
+)
+def test_what_is_pinned_of_editables(line: str, expected: bool) -> None:
+    """What is on this machine is what it is, and a repository is fixed by a commit's whole name."""
+    assert expected == editable(line).is_pinned
+
+
+def test_a_home_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installer is told where the home is, for it does not look."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert ["/home/me/one ; os_name == 'nt'", "-e '/home/me/one[a]'", "one~=1.0"] == [
+        parse(line).own for line in ("~/one ; os_name == 'nt'", "-e ~/one[a]", "one~=1.0")
+    ]
 
 
 @pytest.mark.parametrize(

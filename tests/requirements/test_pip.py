@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 CONTENT = {"a": "A", "b": "B", "1": "one", "/srv/a b": "C"}
 SHELF = Shelf(CONTENT | {os.path.abspath(path): text for path, text in CONTENT.items()})
-A, B, ONE, C = (f"sha256:{digest(content)}" for content in (b"A", b"B", b"one", b"C"))
+ONE = f"sha256:{digest(b'one')}"
+LINKS = {path: f"sha256:{SHELF.links(path)}" for path in CONTENT}
 
 
 def canonical(variables: Mapping[str, str], files: Iterable[str], reader: Reader = SHELF) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def settings(folder: Path, *texts: str, **variables: str) -> dict[str, Any]:
         pytest.param({"PIP_NO_INDEX": "off"}, {}, id="not so"),
         pytest.param({"PIP_NO_BINARY": " B,a_c\n"}, {"no-binary": ["a-c", "b"]}, id="names"),
         pytest.param({"PIP_GLOBAL_OPTION": " a\n  b "}, {"global-option": "a b"}, id="white space"),
-        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": [A, B]}, id="white space between paths"),
+        pytest.param({"PIP_FIND_LINKS": " a\n  b "}, {"find-links": [LINKS["a"], LINKS["b"]]}, id="several"),
         pytest.param({"PIP_CONFIG_FILE": "/srv/pip.conf"}, {}, id="where the settings stand"),
     ],
 )
@@ -141,16 +142,14 @@ def test_settings_without_effect_do_not_count(tmp_path: Path, name: str) -> None
     ("name", "expected"),
     [
         ("index-url", ["1"]),
-        ("find-links", [ONE]),
+        ("find-links", [LINKS["1"]]),
         ("no-index", True),
         ("pre", True),
         ("all-releases", ["1"]),
         ("only-final", ["1"]),
         ("prefer-binary", True),
         ("no-require-hashes", True),
-        ("constraint", ONE),
         ("build-constraint", ONE),
-        ("requirement", ONE),
         ("requirements-from-script", ONE),
         ("no-binary", ["1"]),
         ("only-binary", ["1"]),
@@ -172,20 +171,19 @@ def test_an_extra_index_is_asked_after_pips_own(tmp_path: Path) -> None:
 def test_links_of_every_kind(tmp_path: Path) -> None:
     """A path and a file URL count by content, a page of distributions by its URL."""
     found = settings(tmp_path, PIP_FIND_LINKS="file:///srv/a%20b b https://user:secret@a.example/links?x=secret")
-    assert {"find-links": [C, B, "https://a.example/links"]} == found
+    assert {"find-links": [LINKS["/srv/a b"], LINKS["b"], "https://a.example/links"]} == found
 
 
 def test_links_that_are_not_there(tmp_path: Path) -> None:
     """A folder of distributions that is not there is no error, for pip only warns; it counts as absent."""
-    assert {"find-links": [A, "absent"]} == settings(tmp_path, PIP_FIND_LINKS="a nowhere file:///nowhere")
+    assert {"find-links": [LINKS["a"], "absent"]} == settings(tmp_path, PIP_FIND_LINKS="a nowhere file:///nowhere")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PIP_CONSTRAINT", "a nowhere"),
-        ("PIP_CONSTRAINT", "file:///nowhere"),
-        ("PIP_REQUIREMENT", "a nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "1 nowhere"),
+        ("PIP_BUILD_CONSTRAINT", "file:///nowhere"),
         ("PIP_BUILD_CONSTRAINT", "file://[nowhere"),
     ],
 )
@@ -202,8 +200,8 @@ def test_content_is_read_from_the_disk(tmp_path: Path) -> None:
     """The files of this machine are those that a setting names."""
     path = tmp_path / "limits.txt"
     path.write_text("one<2\n")
-    found = canonical({"PIP_CONSTRAINT": str(path)}, (), Disk())
-    assert {"constraint": f"sha256:{digest(path.read_bytes())}"} == found
+    found = canonical({"PIP_BUILD_CONSTRAINT": str(path)}, (), Disk())
+    assert {"build-constraint": f"sha256:{digest(path.read_bytes())}"} == found
 
 
 def test_credentials_are_dropped(tmp_path: Path) -> None:

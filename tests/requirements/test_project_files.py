@@ -192,15 +192,23 @@ def test_a_project_that_the_repository_around_ignores(tmp_path: Path, rules: str
     for name in ("setup.py", "two.py", ".gitignore"):
         write(project, name)
     assert [".gitignore", "setup.py", "two.py"] == names(project)
+    git(whole, "add", "--force", "vendor/two/two.py")
+    assert [".gitignore", "setup.py", "two.py"] == names(project)
 
 
-@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CEILING_DIRECTORIES"])
-def test_variables_of_a_hook(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "place"), [("GIT_DIR", ".git"), ("GIT_INDEX_FILE", ".git/index"), ("GIT_WORK_TREE", "")]
+)
+def test_variables_of_a_hook(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
     """The variables that git sets for its hooks lead to the hook's repository, not to the project's."""
+    write(project, "local.py")
+    git(project, "add", "--force", "local.py")
     before = names(project)
     write(project, "src/one/fast.so", "ELF")
     other = repository(tmp_path / "other")
-    monkeypatch.setenv(name, str(other / ".git/index" if name == "GIT_INDEX_FILE" else other / ".git"))
+    monkeypatch.setenv(name, str(other / place))
     assert before == names(project)
 
 
@@ -289,10 +297,12 @@ def test_a_repository_within(project: Path) -> None:
 
 
 def test_a_repository_in_an_environment(project: Path) -> None:
-    """One in an environment, where pip puts editable installs, is no part."""
+    """One in an environment, where pip puts editable installs, is no part, nor is an environment that is one."""
     before = names(project)
     venv.create(project / "env", with_pip=False, symlinks=True)
     repository(project / "env/src/two")
+    git(project / "env", "init", "--quiet")
+    commit(project / "env")
     assert before == names(project)
 
 

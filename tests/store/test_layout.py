@@ -13,8 +13,9 @@ KEY = "cp311-linux_x86_64-0123456789012345678901234567890123456789"
         (f"v1/pointers/{KEY}.json", layout.pointer(KEY)),
         (f"v1/archives/{KEY}/", layout.archives(KEY)),
         (f"v1/archives/{KEY}/{'ab' * 16}.tar.zst", layout.archive(KEY, layout.archive_name("ab" * 16))),
+        (f"v1/wheels/{'ab' * 32}/six-1.0-py3-none-any.whl", layout.wheel("ab" * 32, "six-1.0-py3-none-any.whl")),
     ],
-    ids=["pointer", "archives", "archive"],
+    ids=["pointer", "archives", "archive", "wheel"],
 )
 def test_names_are_as_the_format_says(expected: str, name: str) -> None:
     """These names are in stores everywhere: a change is another version."""
@@ -59,3 +60,10 @@ def test_every_pointer_is_below_the_pointers() -> None:
     """Listing what begins with ``POINTERS`` finds every pointer and no archive."""
     assert layout.pointer(KEY).startswith(layout.POINTERS)
     assert not layout.archive(KEY, "a.tar.zst").startswith(layout.POINTERS)
+
+
+def test_a_wheels_name_leads_back_to_digest_and_file() -> None:
+    """Other objects are no wheels."""
+    assert ("ab" * 32, "six-1.0-py3-none-any.whl") == layout.wheel_of(f"v1/wheels/{'ab' * 32}/six-1.0-py3-none-any.whl")
+    assert layout.wheel_of(f"v1/wheels/{'ab' * 32}") is None
+    assert layout.wheel_of(layout.pointer(KEY)) is None
