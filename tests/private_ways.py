@@ -40,8 +40,8 @@ esac
 class Told:
     """How a login is told: arguments, variables, what the requirements file begins with, and files with secrets.
 
-    ``bare``, ``bare_variables`` and ``bare_files`` say the same without a login; ``bare`` is None where the secret is in
-    what tells one index from another.
+    ``bare``, ``bare_variables`` and ``bare_files`` say the same without a login; ``bare`` is None where the secret is
+    in what tells one index from another.
     """
 
     arguments: tuple[str, ...] = ()
