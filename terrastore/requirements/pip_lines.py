@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
 _FILES: Final = ("requirement", "constraint")
+_STRONG: Final = re.compile(r"--hash=sha(?:256|384|512):")
 _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 
 
@@ -58,6 +60,9 @@ class ForPip:
             if said.entry.name not in _FOLLOWED:
                 self.resolution.hear(said.entry)
             return
+        if isinstance(said.entry, Wanted) and (odd := next(filter(_is_odd, said.entry.options), None)):
+            msg = f"pip takes no {odd}"
+            raise LineError(msg, hint="say the file's hash by sha256, sha384 or sha512")
         lines = self.constraints if said.constraint else self.requirements
         lines.append(said.text)
         self.origins.setdefault((said.constraint, said.text), said.where)
@@ -111,6 +116,10 @@ class ForPip:
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""
         return [str(option) for option in self.resolution.options()]
+
+
+def _is_odd(option: str) -> bool:
+    return option.startswith("--hash=") and not _STRONG.match(option)
 
 
 def links_identity(reader: Reader, place: str, index: Callable[[str], str]) -> str:
