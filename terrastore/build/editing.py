@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from terrastore.archive.installed import header_fields, installed, read
-from terrastore.archive.layers import normalised
+from terrastore.names import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

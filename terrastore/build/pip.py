@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.archive.installed import head
-from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import demanded, demands_login, redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
+from terrastore.names import normalised
 from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.layers import normalised
+from terrastore.names import normalised
 from tests.conftest import COMMAND, CommandLine, make_wheel
 from tests.end_to_end import projects
 from tests.end_to_end.examine import contents
