@@ -100,12 +100,12 @@ class Inputs:
     def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
         python = interpreter.find(self.python)
         said = self._installation(reader)
-        files = (*self.files, *said.files)
+        files = (*said.files, *self.files)
         # A lock has resolved everything.
         said.no_deps = all(map(documents.is_lock, files))
         requirements = read_requirements(
             files,
-            (*self.constraints, *said.constraint_files),
+            (*said.constraint_files, *self.constraints),
             reader=reader,
             target=Target(markers=python.markers, tags=python.tags),
             variables=os.environ,

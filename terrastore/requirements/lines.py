@@ -132,8 +132,8 @@ class Wanted:
             return True
         try:
             return self.marker.evaluate(dict(environment))
-        except ValueError as error:
-            msg = f"its marker cannot be evaluated: {str(error).splitlines()[0]}"
+        except (ValueError, LookupError) as error:
+            msg = f"its marker cannot be evaluated: {str(error).partition(chr(10))[0]}"
             raise LineError(msg, hint="correct what stands behind the semicolon") from None
 
     def canonical(self, content: str | None = None) -> str:
@@ -251,6 +251,9 @@ class _UnknownOptionError(Exception):
 
 def _requirement(text: str, options: list[Option], ignored: list[str]) -> Line:
     """Return a requirement with options of its own."""
+    if any(each.name == "--editable" for each in options):
+        msg = "pip would take the requirement for what is to be edited, and nothing behind -e"
+        raise LineError(msg, hint="write -e and its project on a line of its own")
     own = [each for each in options if each.name in _PER_REQUIREMENT]
     heard = tuple(each for each in options if each.name in _EVERYWHERE)
     ignored = [str(each) for each in options if each not in own and each not in heard] + ignored
@@ -385,7 +388,7 @@ def _wanted(text: str) -> Wanted:
     if before.startswith((".", "~")) or "/" in before or (_is_archive(place) and not re.search(r"[=<>!@]", place)):
         extras = _sorted_extras(match[2]) if match else ()
         return Wanted(local=place, extras=extras, marker=_marker(marker))
-    return _named(text)
+    return _named(text if marker.strip() else head)
 
 
 def _named(text: str) -> Wanted:

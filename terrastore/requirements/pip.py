@@ -51,11 +51,11 @@ _SECTIONS: Final = ("global", "install")
 _PATHS: Final = frozenset({"build-constraint", "requirements-from-script"})
 
 
-def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
-    """Return pip's settings as they are in effect, by long option name; they may hold credentials.
+def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return pip's settings by long option name, in the order in which it hears them; they may hold credentials.
 
-    ``variables`` beat ``files``; of these the section of ``install`` beats the global one, and later files beat
-    earlier ones, as in pip. What would lead pip out of the environment is left out.
+    First come global sections, then those of ``install``, in each the value of the last of ``files`` that has it, and
+    then ``variables``. Of most names the last value counts. What would lead pip out of the environment is left out.
 
     :raises UsageError: when a configuration file cannot be read
     """
@@ -70,11 +70,15 @@ def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> di
         for section in filter(parser.has_section, _SECTIONS):
             sections[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
     # An empty value clears that of an earlier file in its section, and beats nothing else.
-    settings = {name: value for section in _SECTIONS for name, value in sections[section].items() if value.strip()}
-    for name, value in variables.items():
-        if name.startswith("PIP_") and value.strip():
-            settings[name.removeprefix("PIP_").lower().replace("_", "-")] = value
-    return {name: value for name, value in sorted(settings.items()) if name not in NOT_FOR_US}
+    of_variables = {
+        name.removeprefix("PIP_").lower().replace("_", "-"): value
+        for name, value in variables.items()
+        if name.startswith("PIP_")
+    }
+    levels = (*(sections[section] for section in _SECTIONS), of_variables)
+    return tuple(
+        (name, value) for level in levels for name, value in level.items() if value.strip() and name not in NOT_FOR_US
+    )
 
 
 def shaping(settings: Mapping[str, str], *, reader: Reader) -> dict[str, str]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import UsageError, reason
 from terrastore.requirements.lines import Editable, LineError, Option, Wanted, as_path, is_url
 from terrastore.requirements.pip import shaping
-from terrastore.requirements.resolution import SETTINGS, Resolution
+from terrastore.requirements.resolution import ADDED_UP, SETTINGS, Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     from terrastore.requirements.files import Reader, Said
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
 _FILES: Final = ("requirement", "constraint")
+_STRONG: Final = re.compile(r"--hash=sha(?:256|384|512):")
 _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 
 
@@ -24,25 +26,28 @@ class ForPip:
 
     ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials;
     ``no_deps``: they list all that is to be installed. ``origins`` tells where each of them was said, by (whether it is
-    a constraint, its number from 1); ``projects`` are those on this machine that are to be edited, by their lines.
+    a constraint, the line); ``projects`` are those on this machine that are to be edited, by their lines.
     ``settings`` are those of the machine that say something else than where and how to look; ``files`` and
     ``constraint_files`` are what it names to be read besides.
     """
 
-    def __init__(self, reader: Reader, settings: Mapping[str, str]) -> None:
+    def __init__(self, reader: Reader, settings: Iterable[tuple[str, str]]) -> None:
         self._reader = reader
         self.resolution = Resolution()
-        self.settings = {name: value for name, value in settings.items() if name not in {*SETTINGS, *_FILES}}
-        self.files, self.constraint_files = (tuple(settings.get(name, "").split()) for name in _FILES)
-        for name in filter(settings.__contains__, SETTINGS):
+        in_effect = dict(settings)
+        self.settings = {name: value for name, value in in_effect.items() if name not in {*SETTINGS, *_FILES}}
+        self.files, self.constraint_files = (tuple(in_effect.get(name, "").split()) for name in _FILES)
+        added_up = [(name, value) for name, value in settings if name in ADDED_UP]
+        others = [(name, in_effect[name]) for name in SETTINGS if name in in_effect and name not in ADDED_UP]
+        for name, value in (*added_up, *others):
             try:
-                self.resolution.hear_setting(name, settings[name])
+                self.resolution.hear_setting(name, value)
             except LineError as error:
                 raise UsageError(f"pip's setting {name} cannot be used: {error}", hint=error.hint) from None
         self.requirements: list[str] = []
         self.constraints: list[str] = []
         self.no_deps = False
-        self.origins: dict[tuple[bool, int], str] = {}
+        self.origins: dict[tuple[bool, str], str] = {}
         self.projects: dict[str, Editable] = {}
         self._has_hashes = False
 
@@ -55,9 +60,12 @@ class ForPip:
             if said.entry.name not in _FOLLOWED:
                 self.resolution.hear(said.entry)
             return
+        if isinstance(said.entry, Wanted) and (odd := next(filter(_is_odd, said.entry.options), None)):
+            msg = f"pip takes no {odd}"
+            raise LineError(msg, hint="say the file's hash by sha256, sha384 or sha512")
         lines = self.constraints if said.constraint else self.requirements
         lines.append(said.text)
-        self.origins[said.constraint, len(lines)] = said.where
+        self.origins.setdefault((said.constraint, said.text), said.where)
         self._has_hashes |= isinstance(said.entry, Wanted) and said.entry.has_hash
         if isinstance(said.entry, Editable) and said.entry.local is not None:
             self.projects[said.text] = said.entry
@@ -108,6 +116,10 @@ class ForPip:
     def options(self) -> list[str]:
         """Return lines that say where and how to look; they may hold credentials."""
         return [str(option) for option in self.resolution.options()]
+
+
+def _is_odd(option: str) -> bool:
+    return option.startswith("--hash=") and not _STRONG.match(option)
 
 
 def links_identity(reader: Reader, place: str, index: Callable[[str], str]) -> str:

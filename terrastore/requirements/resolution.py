@@ -29,6 +29,8 @@ SETTINGS: Final = (
     "only-final", "prefer-binary", "require-hashes", "no-require-hashes",
 )  # fmt: skip
 """pip's settings that are heard here, by their long names, in the order in which they are."""
+ADDED_UP: Final = frozenset(option.removeprefix("--") for option in _OPPOSITES)
+"""Those of which every value is heard, and not the last alone."""
 _TRUE: Final = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE: Final = frozenset({"n", "no", "f", "false", "off", "0"})
 

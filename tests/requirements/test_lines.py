@@ -146,7 +146,6 @@ def test_what_pip_ignores_of_a_line(line: str, expected: tuple[Option, ...], ign
         ("./one --only-binary=:all:", "./one", (Option("--only-binary", ":all:"),), ()),
         ("one -", "one", (), ("-",)),
         ("one - two", "one", (), ("-", "two")),
-        ("one -e ./two", "one", (), ("--editable ./two",)),
     ],
 )
 def test_options_behind_a_requirement(
@@ -185,6 +184,7 @@ def test_an_option_that_nobody_knows(line: str) -> None:
         pytest.param("--pre -r", "--requirement lacks its value", id="no value at the end"),
         pytest.param("--find-links=", "--find-links lacks its value", id="an empty value"),
         pytest.param("-i ''", "--index-url lacks its value", id="an empty value in quotes"),
+        pytest.param("one -e ./two", "pip would take the requirement", id="-e behind a requirement"),
         pytest.param("--pre=1", "--pre takes no value", id="a value too many"),
         pytest.param("--re base.txt", "--re may be any of --require-hashes, --requirement", id="cut too short"),
         pytest.param("one --config-set x=1", "--config-set may be any of", id="as optparse has it"),

@@ -296,7 +296,7 @@ def test_what_pip_gets_is_what_the_key_was_made_of(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text(
         "[global]\nindex-url = https://user:secret@index.example/\ntarget = /x\n[install]\nsrc = /y\npre = yes\n"
     )
-    expected = {"index-url": "https://user:secret@index.example/", "pre": "yes"}
+    expected = (("index-url", "https://user:secret@index.example/"), ("pre", "yes"))
     assert expected == effective_settings({"PIP_PREFIX": "/z", "PIP_DRY_RUN": "1"}, [str(tmp_path / "pip.conf")])
 
 
@@ -327,3 +327,12 @@ def test_who_says_it_and_when_does_not_matter(tmp_path: Path) -> None:
     for text in ("\n".join(lines), "\n".join(reversed(lines))):
         found = settings(tmp_path, f"[global]\n{text}\n")
         assert {"index-url": ["https://a.example/", "https://b.example/"], "no-binary": ["one"]} == found
+
+
+def test_names_add_up_from_level_to_level(tmp_path: Path) -> None:
+    """Of settings that take names every level is heard in its turn, as pip has it."""
+    text = "[install]\nonly-binary = two,three\n[global]\nno-binary = one\n"
+    expected = {"no-binary": ["four", "one"], "only-binary": ["three", "two"]}
+    assert expected == settings(tmp_path, text, PIP_NO_BINARY="four")
+    assert {"no-binary": [":all:"]} == settings(tmp_path, text, PIP_NO_BINARY=":all:")
+    assert {"only-binary": ["one", "three", "two"]} == settings(tmp_path, text, PIP_ONLY_BINARY="one")
