@@ -264,9 +264,9 @@ def test_beside_a_repository(pip: CommandLine) -> None:
 
 
 def test_any_patch(pip: CommandLine) -> None:
-    """One environment for every patch version, with a project in it."""
-    write_small(pip.cwd / "web")
-    pip.write("requirements.txt", "-e ./web\n")
+    """One environment for every patch version, in the directory of the project that is edited."""
+    write_small(pip.cwd)
+    pip.write("requirements.txt", "-e .\n")
     assert "built" == outcome(pip, "--any-patch")
     assert "web mark of web" == run(pip.cwd / ".venv/bin/web")
     assert "kept" == outcome(pip, "--any-patch")
