@@ -30,13 +30,11 @@ def decode(data: bytes) -> str:
 
     :raises ValueError: when it is not in that encoding, or that is none; the text says so
     """
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            return _decoded(data[len(mark) :], encoding)
-    for line in data.split(b"\n")[:2]:
-        if line.startswith(b"#") and (found := _DECLARATION.search(line)):
-            return _decoded(data, found[1].decode())
-    return _decoded(data, "utf-8")
+    text = _decoded(*_encoding(data))
+    if "\0" in text:
+        msg = f"it is no text: there is a null character at {text.index(chr(0))}"
+        raise ValueError(msg)
+    return text
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -79,6 +77,17 @@ def expand_for_show(line: str, variables: Mapping[str, str]) -> tuple[str, froze
     words = re.split(r"(\s+)", line)
     hidden = {name for word in words if _REMOTE.search(word) for name in _VARIABLE.findall(word)}
     return "".join(word if _REMOTE.search(word) else expand(word, variables) for word in words), frozenset(hidden)
+
+
+def _encoding(data: bytes) -> tuple[bytes, str]:
+    """Return what there is to decode, and how."""
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :], encoding
+    for line in data.split(b"\n")[:2]:
+        if line.startswith(b"#") and (found := _DECLARATION.search(line)):
+            return data, found[1].decode()
+    return data, "utf-8"
 
 
 def _decoded(data: bytes, encoding: str) -> str:

@@ -75,6 +75,7 @@ def test_encodings(mark: bytes, encoding: str) -> None:
         pytest.param(b"# coding: nonsense\none\n", "encoding 'nonsense', which there is none of", id="no encoding"),
         pytest.param(b"# coding: rot13\nbar\n", "encoding 'rot13', which", id="text to text"),
         pytest.param(b"# coding: hex\n6f6e65\n", "encoding 'hex', which", id="bytes to bytes"),
+        pytest.param("one\n".encode("utf-16-le"), "there is a null character at 1", id="UTF-16 without mark"),
         pytest.param(b"# coding: idna\n\xff\n", "not IDNA text", id="an error of its own kind"),
     ],
 )
