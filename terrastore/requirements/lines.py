@@ -196,9 +196,6 @@ def parse(line: str) -> Line:
     """
     # A shell would have done that; an installer does not.
     line = os.path.expanduser(line)
-    if match := _PIN.fullmatch(line):
-        specifiers = f"=={canonical_version(match[2])}"
-        return Line(wanted=Wanted(name=normalised(match[1]), specifiers=specifiers), own=line)
     # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
     text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
     if not dash:
@@ -370,6 +367,8 @@ def _editable(text: str) -> Editable:
 
 def _wanted(text: str) -> Wanted:
     """Return what a requirement without options asks for."""
+    if match := _PIN.fullmatch(text):
+        return Wanted(name=normalised(match[1]), specifiers=f"=={canonical_version(match[2])}")
     head, marker = text, ""
     if is_url(text) or is_file_url(text):
         head, _, marker = text.partition("; ") if "; " in text else text.partition(" ;")
