@@ -49,7 +49,7 @@ _WITH_VALUE: Final = (
     "--use-feature",
 )
 _FLAGS: Final = ("--no-index", "--no-require-hashes", "--pre", "--prefer-binary", "--require-hashes")
-_OTHER_NAMES: Final = {"--config-setting": "--config-settings", "--pypi-url": "--index-url"}
+_OTHER_NAMES: Final = {"--pypi-url": "--index-url"}
 _NAMES: Final = (*_WITH_VALUE, *_FLAGS, *_OTHER_NAMES)
 _PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--hash"})
 # pip hears these while it takes a line apart, whatever the line is.
