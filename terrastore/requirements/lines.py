@@ -197,10 +197,7 @@ def parse(line: str) -> Line:
     :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
     # A shell would have done that; an installer does not.
-    line = os.path.expanduser(line)
-    if match := _PIN.fullmatch(line):
-        specifiers = f"=={canonical_version(match[2])}"
-        return Line(wanted=Wanted(name=str(canonicalize_name(match[1])), specifiers=specifiers), own=line)
+    line = os.path.expanduser(line) if line.startswith("~") else line
     # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
     text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
     if not dash:
@@ -372,6 +369,8 @@ def _editable(text: str) -> Editable:
 
 def _wanted(text: str) -> Wanted:
     """Return what a requirement without options asks for."""
+    if match := _PIN.fullmatch(text):
+        return Wanted(name=str(canonicalize_name(match[1])), specifiers=f"=={canonical_version(match[2])}")
     head, marker = text, ""
     if is_url(text) or is_file_url(text):
         head, _, marker = text.partition("; ") if "; " in text else text.partition(" ;")

@@ -42,16 +42,20 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     pending, started = list[str](), 0
     for number, line in enumerate(text.splitlines(), start=1):
         started = started if pending else number
-        comment = _COMMENT.match(line) is not None
+        comment = "#" in line and _COMMENT.match(line) is not None
         if line.endswith("\\") and not comment:
             pending.append(line.strip("\\"))
             continue
         # A comment ends a continued line, as pip has it.
         whole, pending = "".join((*pending, " " if comment else "", line)), []
-        if stripped := _COMMENT.sub("", whole).strip():
+        if stripped := _without_comment(whole):
             yield started, stripped
-    if stripped := _COMMENT.sub("", "".join(pending)).strip():
+    if stripped := _without_comment("".join(pending)):
         yield started, stripped
+
+
+def _without_comment(line: str) -> str:
+    return (_COMMENT.sub("", line) if "#" in line else line).strip()
 
 
 def is_one_line(text: str) -> bool:
