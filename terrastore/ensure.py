@@ -161,12 +161,19 @@ class Run:
         self._request, self._said = inputs.read()
         self._drifted: int | None = None
         self.key = EnvKey.of(self._request)
-        if policy.expect is not None and not self.key.matches(policy.expect, self._request.host.distribution):
-            raise UsageError(
-                f"the key is {self.key}, and {policy.expect} is expected",
-                hint="compare terrastore key --explain here and where that was written down",
-            )
+        if policy.expect is not None:
+            self._require_key(policy.expect)
         self.patience = Patience(policy.wait)
+
+    def _require_key(self, expected: str) -> None:
+        if self.key.matches(expected, self._request.host.distribution):
+            return
+        if self.key.text.startswith(expected) or self.key.digits.startswith(expected):
+            raise UsageError(f"{expected!r} is too little of a key", hint="write its first eight digits at least")
+        raise UsageError(
+            f"the key is {self.key}, and {expected} is expected",
+            hint="compare terrastore key --explain here and where that was written down",
+        )
 
     @cached_property
     def _supply(self) -> Supply | None:

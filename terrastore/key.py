@@ -121,13 +121,15 @@ class EnvKey:
         return self.text.replace(self.digits[:_DIGITS], self.digits[:_SHORT])
 
     def matches(self, text: str, distribution: str = "") -> bool:
-        """Whether ``text`` is this key, whole, short, or its beginning with at least eight digits.
+        """Whether ``text`` is this key, whole, short, or as it begins, with at least eight digits; they do alone too.
 
         So is the key for a ``distribution``: it names what the same request is on such hosts.
         """
         special = self.for_distribution(distribution)
-        least = len(self.text) - len(self.digits) + _SHORT
-        return text in {special.text, special.short} or (len(text) >= least and self.text.startswith(text))
+        begins = (self.text, len(self.text) - len(self.digits)), (self.digits, 0)
+        return text in {special.text, special.short} or any(
+            whole.startswith(text) and len(text) >= before + _SHORT for whole, before in begins
+        )
 
     def __str__(self) -> str:
         return self.text

@@ -12,13 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from heapq import nlargest
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore import catalogue
-from terrastore.archive.manifest import Manifest, ManifestError
-from terrastore.archive.originals import MANIFEST_PATH
+from terrastore.archive.originals import read_environment_manifest
 from terrastore.difference import differences, distance, file_differences, same_packages, told
 from terrastore.difference.values import HOST, INSTALLER
 from terrastore.environment import State
@@ -33,6 +31,7 @@ from terrastore.store.protocol import ListableStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from terrastore.archive.manifest import Manifest
     from terrastore.difference import Difference
     from terrastore.key import Request
     from terrastore.store.protocol import Store
@@ -122,7 +121,7 @@ def on_disk(path: str, request: Request) -> Nearest | None:
     """Return how the environment at ``path`` differs; None when there is none, or it is what is asked for."""
     state = State.read(path)
     try:
-        manifest = Manifest.parse(Path(path, MANIFEST_PATH).read_bytes())
+        manifest = read_environment_manifest(path)
         nearest = Nearest.of(
             manifest,
             request.canonical(),
@@ -130,7 +129,7 @@ def on_disk(path: str, request: Request) -> Nearest | None:
             place=path,
             files=_file_differences(state, request) if state else (),
         )
-    except (OSError, ManifestError, UsageError):
+    except UsageError:
         return None
     return nearest if nearest.differences else None
 

@@ -27,9 +27,9 @@ class Answer:
 
     ``outcome`` as it would be: ``kept``, ``fetched`` or ``built``; ``store`` what it would be fetched from;
     ``nearest`` what it was compared with, None when there is nothing, or nothing differs. ``moved`` whether what
-    stands there was made for the same request, and was moved or lost its interpreter since. ``misfit`` says why this
-    host cannot use what is published; ``earlier`` how many of the store's newest environments have keys by the rules
-    of an earlier version, and are not found.
+    stands there was made for the same request, and was moved since, lost its interpreter, or has other projects to be
+    edited. ``misfit`` says why this host cannot use what is published; ``earlier`` how many of the store's newest
+    environments have keys by the rules of an earlier version, and are not found.
     """
 
     key: EnvKey
@@ -51,12 +51,18 @@ def why(request: Request, *, place: str | None, store: Store, report: Report) ->
         return Answer(key=key, outcome=KEPT)
     before = nearest.on_disk(place, request) if place is not None else None
     state = State.read(place) if place is not None else None
-    moved = state is not None and state.key == key.text
+    moved = state is not None and state.key == key.text and state.projects == request.requirements.projects
     supply = Supply(store, key, request.host, replace=False, report=report)
     for layer in supply.layers:
         with supply.passing_over(layer, last=layer is supply.layers[-1], build=True):
             if supply.find(layer, request.interpreter) is not None:
-                return Answer(key=key, outcome=FETCHED, store=str(layer.store), nearest=before, moved=moved)
+                return Answer(
+                    key=key,
+                    outcome=FETCHED,
+                    store=str(layer.store),
+                    nearest=before,
+                    moved=moved,
+                )
     there = nearest.in_store(store, request)
     return Answer(
         key=key,

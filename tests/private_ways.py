@@ -40,7 +40,8 @@ esac
 class Told:
     """How a login is told: arguments, variables, what the requirements file begins with, and files with secrets.
 
-    ``bare`` is what that file begins with to say the same without a login, None where a key is one of its own.
+    ``bare``, ``bare_variables`` and ``bare_files`` say the same without a login; ``bare`` is None where the secret is
+    in what tells one index from another.
     """
 
     arguments: tuple[str, ...] = ()
@@ -48,6 +49,8 @@ class Told:
     head: str = ""
     planted: tuple[Path, ...] = ()
     bare: str | None = "-i {plain}\n"
+    bare_variables: Mapping[str, str] = field(default_factory=dict)
+    bare_files: Mapping[Path, str] = field(default_factory=dict)
 
 
 Way: TypeAlias = "Callable[[CommandLine, PrivateIndex], Told]"
@@ -147,4 +150,6 @@ def run_with(cli: CommandLine, index: PrivateIndex, told: Told) -> None:
         del cli.env[name]
     if told.bare is not None:
         cli.write("requirements.txt", told.bare.format(plain=index.plain) + REQUIREMENTS)
-        assert manifest["key"] == cli.ok("key").out.strip()
+        for path, text in told.bare_files.items():
+            path.write_text(text)
+        assert manifest["key"] == cli.ok("key", **told.bare_variables).out.strip()

@@ -198,7 +198,14 @@ def test_the_end_of_a_long_message_is_kept(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), RequirementsError("changed meanwhile"), OSError("disk full")], ids=repr
+    "error",
+    [
+        KeyboardInterrupt(),
+        RequirementsError("changed meanwhile"),
+        OSError("disk full"),
+        BuildError("a project on this machine cannot be installed", here=True),
+    ],
+    ids=repr,
 )
 def test_what_may_succeed_elsewhere_is_no_failure(world: World, error: BaseException) -> None:
     """Ctrl-C, or trouble of this machine alone, is told as an end, so that another one of those who wait builds."""

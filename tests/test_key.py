@@ -283,6 +283,36 @@ def test_short(text: str, expected: str) -> None:
     assert expected == EnvKey(text).short
 
 
+DIGITS = "3f9c0a71" + "5" * 32
+SPECIAL = f"cp311-linux_x86_64-{DIGITS}-debian-12"
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (True, f"cp311-linux_x86_64-{DIGITS}"),
+        (True, "cp311-linux_x86_64-3f9c0a71"),
+        (True, "cp311-linux_x86_64-3f9c0a715"),
+        (True, DIGITS),
+        (True, "3f9c0a71"),
+        (True, SPECIAL),
+        (True, "cp311-linux_x86_64-3f9c0a71-debian-12"),
+        (False, "cp311-linux_x86_64-3f9c0a7"),
+        (False, "cp311-linux_x86_64"),
+        (False, "3f9c0a7"),
+        (False, ""),
+        (False, "cp312-linux_x86_64-3f9c0a71"),
+        (False, "cp311-linux_x86_64-3f9c0a72"),
+        (False, f"cp311-linux_x86_64-{DIGITS}5"),
+        (False, f"cp311-linux_x86_64-{DIGITS}-debian-13"),
+        (False, "c0a71555"),
+    ],
+)
+def test_which_key_is_meant(expected: bool, text: str) -> None:
+    """The whole key, or as much of it as people see and copy, but no less than eight digits."""
+    assert expected is EnvKey(f"cp311-linux_x86_64-{DIGITS}").matches(text, "debian-12")
+
+
 def test_any_patch_is_a_key_of_its_own() -> None:
     """Patch versions of one series have one key then, and who does not ask for it has the key of before."""
     newer = with_interpreter(version=(3, 11, 9, "final", 0))

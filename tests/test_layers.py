@@ -22,7 +22,7 @@ ROWS = (
     ("key", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times"),
+    ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times", "names"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

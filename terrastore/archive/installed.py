@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.archive import record
-from terrastore.archive.layers import Distribution, normalised
+from terrastore.archive.layers import Distribution
 from terrastore.errors import BuildError
+from terrastore.names import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

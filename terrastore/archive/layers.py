@@ -50,11 +50,6 @@ class Dispute:
     owner: str
 
 
-def normalised(name: str) -> str:
-    """Return a distribution's name in the form of PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def source_of(path: str) -> str | None:
     """Return the module that a bytecode file in ``__pycache__`` was compiled from (PEP 3147); None for other files."""
     match = _PYC.fullmatch(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from terrastore import processor
-from terrastore.archive.layers import normalised
+from terrastore.names import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

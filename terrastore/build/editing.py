@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from terrastore.archive.installed import header_fields, installed, read
-from terrastore.archive.layers import normalised
+from terrastore.names import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ class Installed(NamedTuple):
         )
 
     def lacks(self, requirements: Iterable[str], markers: Mapping[str, str]) -> list[str]:
-        """Return which of ``requirements``, and of what these need, are not there; what cannot be judged counts."""
+        """Return which of ``requirements``, and of what these need, are not there; what cannot be judged is not."""
         missing, seen = [], set[tuple[str, str]]()
         queue = [(text, "") for text in requirements]
         while queue:
@@ -53,7 +53,8 @@ class Installed(NamedTuple):
                 continue
             name = normalised(requirement.name)
             if not self._fits(name, requirement):
-                missing.append(text)
+                requirement.marker = None
+                missing.append(str(requirement))
                 continue
             queue += [(need, which) for need in self.needs[name] for which in ("", *requirement.extras)]
         return sorted(missing)

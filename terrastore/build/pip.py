@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 from terrastore.archive.installed import head
-from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import demanded, demands_login, redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.wheels import WithShelf
+from terrastore.names import normalised
 from terrastore.requirements.pip_lines import ForPip
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Pip:
         self.compilers = Compilers(cache, work)
         variables |= self.compilers.variables() | for_git
         self._kept = f"{work}/wheels"
+        self._named = re.compile(rf"-(?P<kind>[rc]) {re.escape(work)}/[a-z]+\.txt \(line (?P<number>\d+)\)")
         self._shelved = WithShelf(recipe.shelf, work) if recipe.shelf else None
         self.tools = Tools(cache, work, redactor=redactor, variables=variables)
 
@@ -163,7 +164,20 @@ class Pip:
             variables=variables,
             may_fail=may_fail,
             refused=self._refused,
+            reworded=self._reworded,
         )
+
+    def _reworded(self, line: str) -> str:
+        """Return a line of pip's that names a line of what it was told, with where that was said instead."""
+        return self._named.sub(lambda match: f"-{match['kind']} {self._origin(match)}", line)
+
+    def _origin(self, match: re.Match[str]) -> str:
+        is_constraint, number = match["kind"] == "c", int(match["number"])
+        # Options come before them.
+        lines = self._said.constraints if is_constraint else [*self._said.options(), *self._said.resolved]
+        text = lines[number - 1] if number <= len(lines) else ""
+        where = self._said.origins.get((is_constraint, text), "the command line")
+        return re.sub(r", line (\d+)$", r" (line \1)", where)
 
     def _refused(self, output: Sequence[str]) -> str | None:
         """Return the URL that demands a login; pip does not say so when it has none at all, so it is asked again."""

@@ -58,12 +58,14 @@ class Tools:
         variables: Mapping[str, str] = MappingProxyType({}),
         may_fail: bool = False,
         refused: Callable[[Sequence[str]], str | None] = logins.demanded,
+        reworded: Callable[[str], str] = str,
     ) -> str:
         """Run a command, its output in the log without credentials, and return that output.
 
         ``status`` returns what a line of the output says of what is being done, "" when it says nothing of that;
         lines that begin with one of ``noise`` are no part of an error; ``refused`` returns, after a failure, the URL
-        that is not to be had without a login. ``variables`` are for this command alone.
+        that is not to be had without a login; ``reworded`` returns a line as a person is to read it. ``variables`` are
+        for this command alone.
 
         :raises BuildError: when it fails, unless it ``may_fail``; its last lines and the log's path are in the message
         :raises OSError: when it fails for lack of room, or the log cannot be written
@@ -73,7 +75,7 @@ class Tools:
             log.write(f"$ {self.redactor.redacted(' '.join(command))}\n")
             with self._started(command, title, variables) as process:
                 for raw in process.stdout or ():
-                    line = self.redactor.redacted(raw.rstrip())
+                    line = reworded(self.redactor.redacted(raw.rstrip()))
                     lines.append(line)
                     log.write(line + "\n")
                     phase.tell(line)

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from terrastore.archive.layers import normalised
 from terrastore.build.compilers import Compilers
 from terrastore.build.logins import redactor_for, without_git_logins
 from terrastore.build.process import Tools
 from terrastore.build.resolved import Resolved
 from terrastore.build.staging import NAME
 from terrastore.errors import UsageError
+from terrastore.names import normalised
 from terrastore.requirements.uv_lines import ForUv
 from terrastore.requirements.uv_program import HINT, found
 

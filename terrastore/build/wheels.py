@@ -15,10 +15,10 @@ from urllib.parse import unquote
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from terrastore.archive.layers import normalised
 from terrastore.archive.manifest import WheelFile
 from terrastore.archive.relocate import MARKER
 from terrastore.errors import BuildError
+from terrastore.names import normalised
 from terrastore.requirements.lines import Wanted, parse
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting, where
-from terrastore.report import number
+from terrastore.report import listed, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +37,16 @@ def why(**values: Any) -> None:
     place, shown = where(values)
     path = place.current() if isinstance(place, Releases) else place.path
     request = inputs.request()
+    unpinned = list(request.requirements.unpinned)
     with reporting(values["quiet"]) as report:
         answer = why(request, place=path, store=store, report=report)
     if values["as_json"]:
-        messages.print_json(_as_json(answer) | {"warnings": report.warnings})
+        messages.print_json(_as_json(answer) | {"unpinned": unpinned, "warnings": report.warnings})
         return
     for line in _lines(answer, store, shown=shown, asked=", ".join(inputs.files)):
         print(line)
+    if unpinned:
+        print(f"open     {listed(unpinned)}: no version is pinned")
 
 
 def _lines(answer: Answer, store: Store, *, shown: str, asked: str) -> Iterator[str]:
@@ -58,7 +61,7 @@ def _lines(answer: Answer, store: Store, *, shown: str, asked: str) -> Iterator[
     else:
         yield f"miss     {store} does not have it: it would be built  ({short})"
     if answer.moved:
-        yield f"moved    {shown} was made for it, and was moved or its Python replaced since"
+        yield f"moved    {shown} was made for it; it was moved since, its Python replaced, or other projects are edited"
     if answer.earlier:
         count = number(answer.earlier, "environment")
         yield f"earlier  {count} of the newest in {store} have keys by an earlier version's rules, and count as misses"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Document = Mapping[str, Any]
 
 _DIGEST: Final = "sha256:"
+_OF_UV: Final = "uv."
 # Their order decides what is found.
 _ORDERED: Final = {"index-url": "index", "extra-index-url": "extra index", "find-links": "--find-links"}
 _FLAGS: Final = {
@@ -98,9 +99,9 @@ def resolution(before: Document, after: Document) -> Iterator[Difference]:
             yield from _of_list(name, was or [], now or [])
         elif isinstance(was, bool | None) and isinstance(now, bool | None):
             said = "added" if now else "dropped"
-            yield _difference(RESOLUTION, name, was, now, f"option --{name} {said}")
+            yield _difference(RESOLUTION, name, was, now, f"{_option(name)} {said}")
         else:
-            yield _difference(RESOLUTION, name, was, now, _changed(f"option --{name}", was, now))
+            yield _difference(RESOLUTION, name, was, now, _changed(_option(name), was, now))
 
 
 def variables(before: Document, after: Document) -> Iterator[Difference]:
@@ -124,7 +125,7 @@ def facts(document: Document, name: str) -> Mapping[str, Any]:
 
 
 def _of_list(name: str, was: list[Any], now: list[Any]) -> Iterator[Difference]:
-    title = _ORDERED.get(name, f"--{name}")
+    title = _ORDERED.get(name) or (_option(name) if name.startswith(_OF_UV) else f"--{name}")
     # The index that the installer knows by itself is "", and goes without saying where it is the only one.
     gone = [each for each in was if each not in now and (each or now)]
     come = [each for each in now if each not in was and (each or was)]
@@ -155,13 +156,21 @@ def _place(value: Any) -> str:
     return "a folder" if _is_digest(value) else _shown(value) or "the default one"
 
 
+def _option(name: str) -> str:
+    """Return what an option is called; what the machine's or the project's files say to uv has its names."""
+    return f"uv setting {name.removeprefix(_OF_UV)}" if name.startswith(_OF_UV) else f"option --{name}"
+
+
 def _joined(values: list[Any]) -> str:
     return ", ".join(map(_shown, values))
 
 
 def _changed(title: str, was: Any, now: Any) -> str:
+    if _is_digest(was) and _is_digest(now):
+        return f"{title} changed"
     if not was or not now:
-        return f"{title} {_shown(now or was)} {'added' if now else 'dropped'}"
+        value = "" if _is_digest(was or now) else f"{_shown(now or was)} "
+        return f"{title} {value}{'added' if now else 'dropped'}"
     return f"{title} {_shown(was)} → {_shown(now)}"
 
 

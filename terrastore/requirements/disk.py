@@ -53,8 +53,9 @@ class Disk:
         """Return the SHA-256 of a file's content, or of what the files of a project directory are.
 
         Each file of a project counts by its path in it, its content, and whether its owner may execute it; a link to a
-        file as that file; a link to a directory or to nowhere by where it leads. Sockets, pipes and devices are left
-        out. Which files a project has: :func:`~terrastore.requirements.project_files.project_files`.
+        file as that file; a link to a directory or to nowhere by where it leads, and to a directory outside of the
+        project by what is there too. Sockets, pipes and devices are left out. Which files a project has:
+        :func:`~terrastore.requirements.project_files.project_files`.
 
         :raises OSError: when it is not there, or neither a file nor a directory
         :raises RequirementsError: when a file in the directory cannot be read
@@ -62,12 +63,8 @@ class Disk:
         facts = os.stat(path)
         if not stat.S_ISDIR(facts.st_mode):
             return self._of_file(path, facts)
-        total = hashlib.sha256()
         with _naming_what_is_inside(path):
-            for name, own in project_files(path):
-                if (counted := self._counted(os.path.join(path, name), own)) is not None:
-                    total.update(os.fsencode(f"{name}\0{counted}\n"))
-        return total.hexdigest()
+            return self._of_directory(path, (os.path.realpath(path),))
 
     def links(self, path: str) -> str:
         """Return the SHA-256 of what ``--find-links`` offers at ``path``: a folder, a page or one distribution.
@@ -101,7 +98,15 @@ class Disk:
             raise OSError(errno.EINVAL, "neither a file nor a directory", path)
         return self._digests.of(path, facts)
 
-    def _counted(self, path: str, own: os.stat_result) -> str | None:
+    def _of_directory(self, path: str, around: tuple[str, ...]) -> str:
+        """Return the digest of a directory's files; ``around`` are the directories that are being looked at."""
+        total = hashlib.sha256()
+        for name, own in project_files(path):
+            if (counted := self._counted(os.path.join(path, name), own, around)) is not None:
+                total.update(os.fsencode(f"{name}\0{counted}\n"))
+        return total.hexdigest()
+
+    def _counted(self, path: str, own: os.stat_result, around: tuple[str, ...]) -> str | None:
         """Return what a file of a project counts by, None when it counts for nothing."""
         facts = own
         if stat.S_ISLNK(own.st_mode):
@@ -110,6 +115,12 @@ class Disk:
                 facts = os.stat(path)
             except OSError:  # nowhere, or in a circle
                 return f"link\0{target}"
+            if stat.S_ISDIR(facts.st_mode):
+                real = os.path.realpath(path)
+                # What is in one of these counts there; what one of them is in, such as "/", is no part of a project.
+                if any(os.path.commonpath((real, each)) in {real, each} for each in around):
+                    return f"link\0{target}"
+                return f"link\0{target}\0{self._of_directory(real, (*around, real))}"
             if not stat.S_ISREG(facts.st_mode):
                 return f"link\0{target}"
         if not stat.S_ISREG(facts.st_mode):

@@ -8,8 +8,7 @@ import posixpath
 import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.utils import canonicalize_name
-
+from terrastore.names import normalised
 from terrastore.requirements.lines import LineError
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def _of_poetry(document: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _name(table: dict[str, Any]) -> str:
-    return str(canonicalize_name(table["name"]))
+    return normalised(table["name"])
 
 
 def _table(document: dict[str, Any], *names: str) -> dict[str, Any]:

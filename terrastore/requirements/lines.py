@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
+from terrastore.names import normalised
 from terrastore.redaction import without_path_tokens, without_secrets
 from terrastore.requirements.specifiers import canonical_specifiers, canonical_version
 
@@ -370,7 +368,7 @@ def _editable(text: str) -> Editable:
 def _wanted(text: str) -> Wanted:
     """Return what a requirement without options asks for."""
     if match := _PIN.fullmatch(text):
-        return Wanted(name=str(canonicalize_name(match[1])), specifiers=f"=={canonical_version(match[2])}")
+        return Wanted(name=normalised(match[1]), specifiers=f"=={canonical_version(match[2])}")
     head, marker = text, ""
     if is_url(text) or is_file_url(text):
         head, _, marker = text.partition("; ") if "; " in text else text.partition(" ;")
@@ -391,14 +389,16 @@ def _wanted(text: str) -> Wanted:
 
 
 def _named(text: str) -> Wanted:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 -- most lines are pins
+
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         msg = str(error).splitlines()[0]
         raise LineError(without_secrets(msg)) from None
     wanted = Wanted(
-        name=str(canonicalize_name(requirement.name)),
-        extras=tuple(sorted({str(canonicalize_name(extra)) for extra in requirement.extras})),
+        name=normalised(requirement.name),
+        extras=tuple(sorted({normalised(extra) for extra in requirement.extras})),
         specifiers=canonical_specifiers(requirement.specifier),
         marker=requirement.marker,
     )
@@ -422,7 +422,7 @@ def _from_url(text: str, marker: Marker | None) -> Wanted:
     file_name = _file_name(index_identity(text))
     name = said[1] if said else file_name.partition("-")[0] if file_name.endswith(".whl") else ""
     extras = _sorted_extras(said[2] or "") if said else ()
-    return Wanted(name=str(canonicalize_name(name)), extras=extras, url=_identity(text), marker=marker)
+    return Wanted(name=normalised(name), extras=extras, url=_identity(text), marker=marker)
 
 
 def _identity(url: str) -> str:
@@ -449,7 +449,7 @@ def _is_commit(url: str) -> bool:
 
 
 def _sorted_extras(text: str) -> tuple[str, ...]:
-    return tuple(sorted({str(canonicalize_name(each.strip())) for each in text.split(",") if each.strip()}))
+    return tuple(sorted({normalised(each.strip()) for each in text.split(",") if each.strip()}))
 
 
 def _file_name(place: str) -> str:

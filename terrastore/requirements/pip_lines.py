@@ -26,7 +26,7 @@ class ForPip:
 
     ``requirements`` and ``constraints`` are lines of the files that pip is to read, and may hold credentials;
     ``no_deps``: they list all that is to be installed. ``origins`` tells where each of them was said, by (whether it is
-    a constraint, its number from 1); ``projects`` are those on this machine that are to be edited, by their lines.
+    a constraint, the line); ``projects`` are those on this machine that are to be edited, by their lines.
     ``settings`` are those of the machine that say something else than where and how to look; ``files`` and
     ``constraint_files`` are what it names to be read besides.
     """
@@ -47,7 +47,7 @@ class ForPip:
         self.requirements: list[str] = []
         self.constraints: list[str] = []
         self.no_deps = False
-        self.origins: dict[tuple[bool, int], str] = {}
+        self.origins: dict[tuple[bool, str], str] = {}
         self.projects: dict[str, Editable] = {}
         self._has_hashes = False
 
@@ -65,7 +65,7 @@ class ForPip:
             raise LineError(msg, hint="say the file's hash by sha256, sha384 or sha512")
         lines = self.constraints if said.constraint else self.requirements
         lines.append(said.text)
-        self.origins[said.constraint, len(lines)] = said.where
+        self.origins.setdefault((said.constraint, said.text), said.where)
         self._has_hashes |= isinstance(said.entry, Wanted) and said.entry.has_hash
         if isinstance(said.entry, Editable) and said.entry.local is not None:
             self.projects[said.text] = said.entry

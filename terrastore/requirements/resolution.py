@@ -10,8 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.utils import canonicalize_name
-
+from terrastore.names import normalised
 from terrastore.requirements.lines import LineError, Option, as_path, is_file_url, is_url
 
 if TYPE_CHECKING:
@@ -169,9 +168,9 @@ class Resolution:
             if name == _NONE:
                 target.clear()
                 continue
-            normalised = str(canonicalize_name(name))
-            other.discard(normalised)
-            target.add(normalised)
+            project = normalised(name)
+            other.discard(project)
+            target.add(project)
 
 
 def absolute(place: str) -> str:

@@ -6,8 +6,6 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from packaging.utils import canonicalize_version
-
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
@@ -24,11 +22,15 @@ def canonical_version(version: str, operator: str = "==") -> str:
     """
     if operator == "===":
         return version
+    if operator != "~=" and _PLAIN.fullmatch(version):
+        return _ZEROS.sub("", version)
+    from packaging.utils import canonicalize_version  # noqa: PLC0415 -- most versions are plain
+
     if version.endswith(".*"):
         return f"{canonicalize_version(version[:-2], strip_trailing_zero=False)}.*"
     if operator == "~=":
         return str(canonicalize_version(version, strip_trailing_zero=False))
-    return _ZEROS.sub("", version) if _PLAIN.fullmatch(version) else str(canonicalize_version(version))
+    return str(canonicalize_version(version))
 
 
 def canonical_specifiers(specifiers: SpecifierSet) -> str:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terrastore.archive.layers import Dispute, Distribution, canonical_record, normalised, plan, source_of
+from terrastore.archive.layers import Dispute, Distribution, canonical_record, plan, source_of
 from terrastore.archive.record import Row, digest_of
+from terrastore.names import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.requirements import Requirement
 
 from terrastore.build.editing import Installed, build_requirements
 from tests.requirements.shelf import MARKERS
@@ -12,6 +13,7 @@ from tests.requirements.shelf import MARKERS
 if TYPE_CHECKING:
     from pathlib import Path
 
+AT_URL = "setuptools @ https://x.example/setuptools.whl"
 THERE = Installed(
     {
         "setuptools": "80.9.0",
@@ -44,10 +46,10 @@ THERE = Installed(
         ([], ["absent; python_version < '3'"]),
         (["wheel"], ["setuptools", "wheel"]),
         (["setuptools<80"], ["setuptools<80"]),
-        (["rich; extra == 'rich'"], ["scm[rich]"]),
+        (["rich"], ["scm[rich]"]),
         (["absent>=2"], ["broken"]),
         (["odd>=1"], ["odd>=1"]),
-        (["setuptools @ https://x.example/setuptools.whl"], ["setuptools @ https://x.example/setuptools.whl"]),
+        ([str(Requirement(AT_URL))], [AT_URL]),
         (["no requirement at all"], ["no requirement at all"]),
     ],
 )  # fmt: skip

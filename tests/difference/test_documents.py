@@ -174,6 +174,13 @@ RESOLUTION: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "a page": ({"find-links": ["https://a"]}, {}, ["--find-links https://a dropped"]),
     "a choice": ({"resolution": "highest"}, {"resolution": "lowest"}, ["option --resolution highest → lowest"]),
     "a first choice": ({}, {"index-strategy": "first-index"}, ["option --index-strategy first-index added"]),
+    "a setting of uv": ({}, {"uv.index-strategy": "first-index"}, ["uv setting index-strategy first-index added"]),
+    "a setting of uv by its content": (
+        {"uv.sources": f"sha256:{A}"},
+        {"uv.sources": f"sha256:{B}"},
+        ["uv setting sources changed"],
+    ),
+    "a first setting of uv by its content": ({}, {"uv.sources": f"sha256:{B}"}, ["uv setting sources added"]),
     "a table": ({}, {"config-settings": {"a": "1"}}, ['option --config-settings {"a": "1"} added']),
     "a flag that becomes a list": ({"x": True}, {"x": ["a"]}, ['option --x true → ["a"]']),
 }

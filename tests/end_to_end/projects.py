@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from terrastore.archive import record
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -109,3 +111,14 @@ def members(stream: bytes) -> dict[str, bytes]:
     """Return the members of a tar stream that are files, by path."""
     with tarfile.open(fileobj=io.BytesIO(stream)) as tar:
         return {each.name: tar.extractfile(each).read() for each in tar if each.isfile()}  # type: ignore[union-attr] # a file
+
+
+def untrue(environment: Path) -> list[str]:
+    """Return what the RECORDs of an environment say and is not so."""
+    found = []
+    for listing in environment.glob("lib/*/site-packages/*.dist-info/RECORD"):
+        for row in record.parse(listing.read_bytes()):
+            place = listing.parent.parent / row.path
+            if row.digest and record.digest_of(place.read_bytes()) != row.digest:
+                found.append(row.path)
+    return found

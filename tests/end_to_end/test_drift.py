@@ -266,7 +266,7 @@ def test_json_has_versions_then_and_now(made: Made, environment: Path, index: Pa
     """A package has a name, its versions before and after, and its paths."""
     pip(environment, "install", "--no-index", "--find-links", index, "beta==1.10", "delta")
     told = made.verify("--json").json
-    assert {"schema", "target", "key", "sound", "packages", "others", "untold"} == told.keys()
+    assert {"schema", "target", "key", "sound", "packages", "others", "untold", "projects"} == told.keys()
     assert [("beta", "1.0", "1.10"), ("delta", None, "1.0")] == [
         (each["name"], each["before"], each["after"]) for each in told["packages"]
     ]

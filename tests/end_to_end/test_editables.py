@@ -194,10 +194,10 @@ def test_editables_that_are_built_on_import_are_refused(cli: CommandLine) -> Non
 
 
 def test_a_checkout_keeps_no_secret(cli: CommandLine) -> None:
-    """git notes the URL that it cloned; in the environment, and so in the archive, it has no credentials."""
+    """git notes the URL that it cloned; it was told that without credentials, so none are in the archive."""
     line = repository(cli.home, "private", {**MOVING["by_flit"][0], "src/private/__init__.py": HERE})
     base = line.removeprefix("git+").partition("private#")[0]
-    (cli.home / ".gitconfig").write_text(f'[url "{base}"]\n\tinsteadOf = https://user:hunter2@git.example/\n')
+    (cli.home / ".gitconfig").write_text(f'[url "{base}"]\n\tinsteadOf = https://git.example/\n')
     cli.write("private.txt", "-e git+https://user:hunter2@git.example/private#egg=private\n")
     cli.ok("ensure", "-r", "private.txt", "--target", "private")
     configuration = (cli.cwd / "private/src/private/.git/config").read_text()

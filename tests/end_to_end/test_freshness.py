@@ -199,7 +199,7 @@ def test_expect(stored: CommandLine) -> None:
     """The key that is expected may be whole or short; another, or too little of one, ends with 2 before all else."""
     key = stored.ok("key").out.strip()
     short = key[: len(key) - 32]
-    for said in (short, key, key[:-5]):
+    for said in (short, key, key[:-5], key[-40:], key[-40:-32]):
         stored.ok("ensure", "--no-build", "--expect", said)
     stored.ok("build", "--expect", short)
     before = contents(stored.cwd / ".venv")
@@ -208,6 +208,7 @@ def test_expect(stored: CommandLine) -> None:
         failed = stored("ensure", "--expect", said)
         assert (2, before) == (failed.code, contents(stored.cwd / ".venv"))
         assert said in failed.err
+    assert f"error: {short[:-1]!r} is too little of a key\n" in stored("ensure", "--expect", short[:-1]).err
     failed = stored("build", "--rebuild", "--expect", wrong)
     assert (2, "") == (failed.code, failed.out)
     assert f"error: the key is {key}, and {wrong} is expected\n" in failed.err

@@ -17,15 +17,25 @@ if TYPE_CHECKING:
 
 def _uv_toml(place: str, text: str) -> Way:
     def way(cli: CommandLine, index: PrivateIndex) -> Told:
-        return Told(planted=(planted(cli.home / place, text.format(url=login(index), plain=index.plain)),))
+        path = planted(cli.home / place, text.format(url=login(index)))
+        return Told(planted=(path,), bare="", bare_files={path: text.format(url=index.plain)})
+
+    return way
+
+
+def _variable(name: str, said: str = "{url}") -> Way:
+    def way(_: CommandLine, index: PrivateIndex) -> Told:
+        bare = {name: said.format(url=index.plain)}
+        return Told(variables={name: said.format(url=login(index))}, bare="", bare_variables=bare)
 
     return way
 
 
 def _named(cli: CommandLine, index: PrivateIndex) -> Told:
-    settings = cli.write("uv.toml", f'[[index]]\nname = "own"\nurl = "{index.plain}"\ndefault = true\n')
+    text = f'[[index]]\nname = "own"\nurl = "{index.plain}"\ndefault = true\n'
+    settings = cli.write("uv.toml", text)
     variables = {"UV_INDEX_OWN_USERNAME": "reader", "UV_INDEX_OWN_PASSWORD": TOKEN}
-    return Told(variables=variables, planted=(settings,))
+    return Told(variables=variables, planted=(settings,), bare="", bare_files={settings: text})
 
 
 def _keyring(cli: CommandLine, index: PrivateIndex) -> Told:
@@ -38,9 +48,9 @@ def _keyring(cli: CommandLine, index: PrivateIndex) -> Told:
 
 
 WAYS: dict[str, Way] = OF_BOTH | {
-    "`UV_DEFAULT_INDEX`": lambda _, index: Told(variables={"UV_DEFAULT_INDEX": login(index)}),
-    "`UV_INDEX_URL`": lambda _, index: Told(variables={"UV_INDEX_URL": login(index)}),
-    "`UV_INDEX`": lambda _, index: Told(variables={"UV_INDEX": f"own={login(index)}"}),
+    "`UV_DEFAULT_INDEX`": _variable("UV_DEFAULT_INDEX"),
+    "`UV_INDEX_URL`": _variable("UV_INDEX_URL"),
+    "`UV_INDEX`": _variable("UV_INDEX", "own={url}"),
     "`UV_INDEX_OWN_USERNAME` and `UV_INDEX_OWN_PASSWORD`, for the index named `own`": _named,
     "`uv.toml`": _uv_toml("project/uv.toml", '[[index]]\nurl = "{url}"\ndefault = true\n'),
     "`~/.config/uv/uv.toml`": _uv_toml(".config/uv/uv.toml", 'index-url = "{url}"\n'),

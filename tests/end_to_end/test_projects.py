@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.layers import normalised
+from terrastore.names import normalised
 from tests.conftest import COMMAND, CommandLine, make_wheel
 from tests.end_to_end import projects
-from tests.end_to_end.examine import contents, examine
+from tests.end_to_end.examine import contents
 from tests.end_to_end.projects import run, write_small
 from tests.package_index import PackageIndex
 
@@ -78,7 +78,7 @@ def test_every_backend(shop: CommandLine) -> None:
         module.write_text(module.read_text().replace("mark of", "edited"))
         assert f"{name} edited {name}" == run(target / "bin" / name)
         assert str(module) == run(target / "bin/python", "-c", f"import {name}; print({name}.HERE)")
-    assert [] == examine(target)["untrue"]
+    assert [] == projects.untrue(target)
     shop.ok("verify", str(target))
     (archive,) = (shop.store / "v1/archives").rglob("*.zst")
     stream = projects.unpacked(archive)
@@ -146,7 +146,7 @@ def test_moved(pip: CommandLine) -> None:
         assert "web mark of web" == run(place / "bin/web")
         here = run(place / "bin/python", "-c", "import web; print(web.HERE)")
         assert str(pip.cwd / ".venv-web/web/__init__.py") == here
-        assert [] == examine(place)["untrue"]
+        assert [] == projects.untrue(place)
         pip.ok("verify", name)
         assert "kept" == outcome(pip, "--target", name)
         there = place
@@ -169,8 +169,8 @@ def test_a_project_that_was_removed(pip: CommandLine) -> None:
     assert told.out.startswith("fetched")
     assert "web mark of web" == run(pip.cwd / ".venv/bin/web")
     write_small(pip.cwd / "own", "own", needs=())
-    install = ("-m", "pip", "install", "--no-deps", "--no-index", "--find-links", pip.env["TERRASTORE_FIND_LINKS"])
-    run(python, *install, "-e", pip.cwd / "own")
+    folders = [f"--find-links={folder}" for folder in pip.env["TERRASTORE_FIND_LINKS"].split()]
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", *folders, "-e", pip.cwd / "own")
     assert "added: own 1.0\n" == pip("verify", ".venv").out
 
 
@@ -182,7 +182,7 @@ def test_a_project_that_cannot_be_installed(shop: CommandLine) -> None:
     web = write_small(shop.cwd / "web")
     shop.write("requirements.txt", "-e ./web\n")
     shop.ok("build")
-    (web / "web/__init__.py").unlink()  # flit looks for it
+    shutil.rmtree(web / "web")  # flit looks for it
     failed = shop("ensure", "--json")
     assert (5, "build") == (failed.code, failed.json["error"]["kind"])
     assert failed.json["error"]["message"].startswith(f"{web} cannot be installed to be edited: ")
@@ -230,9 +230,7 @@ def test_with_hashes(shop: CommandLine, wheels: Path) -> None:
     shop.write("requirements.txt", f"--require-hashes\nbeta==1.0 --hash=sha256:{digest}\n-e ./web[more]\n")
     failed = shop("ensure")
     assert 5 == failed.code
-    assert f"{web} needs clash_a; extra == 'more', and no requirement with a hash brings that" in failed.err.replace(
-        '"', "'"
-    )
+    assert f"{web} needs clash_a, and no requirement with a hash brings that\n" in failed.err
     assert "web mark of web" == run(shop.cwd / ".venv/bin/web")
 
 
@@ -266,9 +264,9 @@ def test_beside_a_repository(pip: CommandLine) -> None:
 
 
 def test_any_patch(pip: CommandLine) -> None:
-    """One environment for every patch version, with a project in it."""
-    write_small(pip.cwd / "web")
-    pip.write("requirements.txt", "-e ./web\n")
+    """One environment for every patch version, in the directory of the project that is edited."""
+    write_small(pip.cwd)
+    pip.write("requirements.txt", "-e .\n")
     assert "built" == outcome(pip, "--any-patch")
     assert "web mark of web" == run(pip.cwd / ".venv/bin/web")
     assert "kept" == outcome(pip, "--any-patch")

@@ -168,6 +168,29 @@ def test_a_link_to_no_file_counts_by_where_it_leads(project: Path, places: tuple
     assert 3 == len(digests)
 
 
+def test_a_linked_directory_outside_counts_by_content(project: Path, tmp_path: Path) -> None:
+    """What a build finds by a link in a directory elsewhere is a part of the project; a circle ends."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "common.py").write_text("one = 1\n")
+    (project / "common").symlink_to(shared)
+    (shared / "back").symlink_to(project)
+    (shared / "again").symlink_to(shared)
+    before = Disk().digest(str(project))
+    assert before == Disk().digest(str(project))
+    (shared / "common.py").write_text("one = 2\n")
+    assert before != Disk().digest(str(project))
+
+
+def test_a_linked_directory_above_counts_by_where_it_leads(project: Path, tmp_path: Path) -> None:
+    """What a project is in is no part of it, whatever leads there."""
+    (project / "above").symlink_to(tmp_path)
+    (project / "root").symlink_to("/")
+    before = Disk().digest(str(project))
+    (tmp_path / "beside.txt").write_text("nothing of it")
+    assert before == Disk().digest(str(project))
+
+
 def test_a_linked_file_may_be_executed(project: Path, tmp_path: Path) -> None:
     """What counts of a file, whether its owner may execute it too, counts of one that is linked."""
     write(tmp_path, "outside.sh", "")

@@ -80,15 +80,15 @@ def test_later_files_beat_earlier(tmp_path: Path, section: str) -> None:
 @pytest.mark.parametrize("order", [("global", "install"), ("install", "global")])
 def test_install_beats_global(tmp_path: Path, order: tuple[str, str]) -> None:
     """The section of the command beats the one for all commands, wherever it stands in the file."""
-    assert {"no-binary": ["install"]} == settings(
-        tmp_path, "".join(f"[{section}]\nno-binary = {section}\n" for section in order)
+    assert {"index-url": ["install"]} == settings(
+        tmp_path, "".join(f"[{section}]\nindex-url = {section}\n" for section in order)
     )
 
 
 def test_install_beats_global_of_a_later_file(tmp_path: Path) -> None:
     """The section of the command beats the one for all commands in whichever file, as pip has it."""
-    found = settings(tmp_path, "[install]\nno-binary = install\n", "[global]\nno-binary = global\n")
-    assert {"no-binary": ["install"]} == found
+    found = settings(tmp_path, "[install]\nindex-url = install\n", "[global]\nindex-url = global\n")
+    assert {"index-url": ["install"]} == found
 
 
 def test_an_empty_setting_is_none(tmp_path: Path) -> None:

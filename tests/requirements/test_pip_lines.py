@@ -30,7 +30,11 @@ def test_lines_as_they_are_written() -> None:
 def test_where_a_line_was_said() -> None:
     """Each line that pip gets is known by the file and line that said it."""
     origins = said("--pre\none\n\ntwo\n", "three\n").origins
-    assert {(False, 1): "a.txt, line 2", (False, 2): "a.txt, line 4", (True, 1): "c.txt, line 1"} == origins
+    assert {
+        (False, "one"): "a.txt, line 2",
+        (False, "two"): "a.txt, line 4",
+        (True, "three"): "c.txt, line 1",
+    } == origins
 
 
 @pytest.mark.parametrize(
