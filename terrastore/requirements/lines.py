@@ -47,7 +47,7 @@ _WITH_VALUE: Final = (
     "--use-feature",
 )
 _FLAGS: Final = ("--no-index", "--no-require-hashes", "--pre", "--prefer-binary", "--require-hashes")
-_OTHER_NAMES: Final = {"--config-setting": "--config-settings", "--pypi-url": "--index-url"}
+_OTHER_NAMES: Final = {"--pypi-url": "--index-url"}
 _NAMES: Final = (*_WITH_VALUE, *_FLAGS, *_OTHER_NAMES)
 _PER_REQUIREMENT: Final = frozenset({"--config-settings", "--global-option", "--hash"})
 # pip hears these while it takes a line apart, whatever the line is.
@@ -195,7 +195,7 @@ def parse(line: str) -> Line:
     :raises LineError: when it holds neither options that pip allows in a file nor a requirement (PEP 508, path or URL)
     """
     # A shell would have done that; an installer does not.
-    line = os.path.expanduser(line)
+    line = os.path.expanduser(line) if line.startswith("~") else line
     # As pip has it, what does not begin with a dash is no option, and is not taken apart like a shell's line.
     text, dash, rest = ("", "-", line[1:]) if line.startswith("-") else line.partition(" -")
     if not dash:

@@ -53,7 +53,7 @@ REQUIREMENTS = {
     ),
     "unknown option": (["--frobnicate"], 2, "no such option"),
     "contradiction": (["--no-build", "--rebuild"], 2, "--no-build and --rebuild contradict each other"),
-    "editable": (["-r", "editable.txt"], 3, "an editable install points outside of the environment"),
+    "editable": (["-r", "editable.txt"], 3, "is no project: it has neither pyproject.toml, setup.py nor setup.cfg"),
 }
 
 

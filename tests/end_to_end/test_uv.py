@@ -105,7 +105,7 @@ def test_the_installer_is_part_of_the_key(uv: CommandLine) -> None:
     assert (plain == by_pip, plain == by_uv) == (True, False)
     assert not set(keys["pip"]) & set(keys["uv"])
     explained = json.loads(uv.ok("key", "--explain", UV_RESOLUTION="lowest").out)
-    assert ("uv", {"resolution": "lowest"}) == (explained["installer"], explained["machine"])
+    assert ("uv", "lowest") == (explained["installer"], explained["resolution"]["uv.resolution"])
 
 
 def test_the_installer_is_a_setting(uv: CommandLine) -> None:

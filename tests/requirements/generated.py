@@ -107,14 +107,13 @@ def generated(seed: int) -> Case:
     if rng.random() < 0.15:
         of = rng.choice(sorted(lines))
         lines[of].insert(rng.randint(0, len(lines[of])), rng.choice(_REFUSED))
-    if rng.random() < 0.1:
+    said, variables, conf = _beside(rng) if rng.random() < 0.5 else ({}, {}, "")
+    # Of what it finds there by a -c of the command line pip forgets the settings of builds.
+    if "constraints" not in said and rng.random() < 0.1:
         lines["c.txt"].append(rng.choice(("-r d.txt", "-r 'e f.txt'")))
     files = {path: _encoded(rng, _wrapped(rng, each)) for path, each in lines.items()}
     # What is read by its URL pip decodes as a browser would.
     files["plain.txt"] = "\n".join(_lines(rng, 2, includes=False)).encode()
-    if rng.random() < 0.5:
-        return Case(files)
-    said, variables, conf = _beside(rng)
     return Case(files, said, variables, conf)
 
 

@@ -187,7 +187,7 @@ def test_an_option_that_nobody_knows(line: str) -> None:
         pytest.param("one -e ./two", "pip would take the requirement", id="-e behind a requirement"),
         pytest.param("--pre=1", "--pre takes no value", id="a value too many"),
         pytest.param("--re base.txt", "--re may be any of --require-hashes, --requirement", id="cut too short"),
-        pytest.param("one --config-set x=1", "--config-set may be any of", id="as optparse has it"),
+        pytest.param("one --p", "--p may be any of --pre, --prefer-binary, --pypi-url", id="cut too short for three"),
         pytest.param("-r 'base.txt", "the quotes do not match", id="open quotes"),
     ],
 )
@@ -301,6 +301,7 @@ def test_hashes_behind_a_marker() -> None:
         ("--config-settings a=1 --config-settings b=2", "--config-settings=a=1 --config-settings=b=2"),
         ("--hash sha256:aa", "--hash=sha256:aa"),
         ("--global-option one", "--global-option=one"),
+        ("--config-set a=1", "--config-settings=a=1"),
         ("-C x=1", "--config-settings=x=1"),
         ("-Cx=1", "--config-settings=x=1"),
         ("-C b=1 -C a=2", "--config-settings=b=1 --config-settings=a=2"),
