@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from terrastore import environment, times
 from terrastore.environment import State
 from terrastore.errors import (
-    RequirementsError,
     StoreRefusedError,
     StoreUnreachableError,
     UsageError,
@@ -20,22 +18,18 @@ from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.place import Releases
-from terrastore.report import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest, Package
-    from terrastore.archive.pack import Packed
     from terrastore.archive.unpack import ReadRange
-    from terrastore.build import Built
     from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
     from terrastore.nearest import Nearest
     from terrastore.place import Target
-    from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store
     from terrastore.supply import Supply
@@ -318,8 +312,22 @@ class Run:
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
         from terrastore.install import read_file  # noqa: PLC0415 -- see _supply
+        from terrastore.production import Production  # noqa: PLC0415
 
-        with self._packed() as (packed, archive, published):
+        supply = self._supply
+        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
+        production = Production(
+            self._inputs,
+            self._request,
+            self._said,
+            key=self._publish_as,
+            supply=supply if self._policy.publish else None,
+            required=self._policy.require_publish,
+            wheelhouse=self._wheelhouse,
+            cache=self._cache,
+            report=self._report,
+        )
+        with production.packed() as (packed, archive, published):
             is_late = published is not None and published.pointer.archive.sha256 != packed.sha256
             if is_late and (theirs := self._theirs(target)) is not None:
                 return theirs
@@ -374,79 +382,7 @@ class Run:
     def _publish_as(self) -> EnvKey:
         return self._supply.publish_as if self._supply else self.key
 
-    @contextmanager
-    def _packed(self) -> Iterator[tuple[Packed, BinaryIO, Published | None]]:
-        """Build the environment and publish it while it is packed; its archive's file lasts as long as the body."""
-        from terrastore import publish  # noqa: PLC0415 -- see _supply
-        from terrastore.archive.origin import Origin  # noqa: PLC0415
-        from terrastore.archive.pack import pack  # noqa: PLC0415
-        from terrastore.build import built  # noqa: PLC0415
-        from terrastore.install import cores  # noqa: PLC0415
-
-        supply, request, name = self._supply, self._request, publish.archive_name()
-        for ignored in request.requirements.ignored:
-            self._report.warn(ignored)
-        self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
-        destinations = self._destinations(name)
-        house = self._wheelhouse
-        recipe = self._inputs.recipe(request, self._said)
-        recipe = replace(recipe, shelf=house.shelf(request) if house else None)
-        with built(recipe, cache=self._cache, report=self._report) as made:
-            if house and made.kept:
-                house.tell(made.kept)
-            self._refuse_changed_inputs()
-            self._tell_unpinned(made)
-            if request.any_patch:
-                from terrastore.build.patches import refuse_patch_dependent  # noqa: PLC0415 -- few ask for it
-
-                asked = (*self._said.requirements, *self._said.constraints)
-                refuse_patch_dependent(made.prefix.path, asked, request.interpreter)
-            origin = Origin(
-                key=self._publish_as.text,
-                interpreter=request.interpreter.identity(any_patch=request.any_patch),
-                host=request.host.facts(),
-                installer=made.installer,
-                request=request.canonical(),
-                libc=request.host.libc,
-                compiled=made.compiled,
-                downloads=made.downloads,
-                base_prefix=request.interpreter.base_prefix,
-                flags=made.flags,
-                wheels=made.wheel_files,
-                direct=made.kept.direct if made.kept else frozenset(),
-                tools=made.tool_files,
-            )
-            with ExitStack() as stack:
-                archive = stack.enter_context(open(f"{made.work}/archive.tar.zst", "x+b"))
-                publications = [stack.enter_context(each) for each in destinations]
-                packed = pack(
-                    made.prefix,
-                    [archive, *publications],
-                    skeleton=made.skeleton,
-                    python=made.python,
-                    origin=origin,
-                    workers=cores(),
-                    report=self._report,
-                    is_secret=made.redactor.is_in,
-                )
-                archive.flush()
-                if house and made.kept and publications:
-                    house.publish(made.kept, required=self._policy.require_publish)
-                envelope = publish.envelope(packed, self._publish_as, name)
-                yield packed, archive, publish.end(publications, envelope)
-
-    def _tell_unpinned(self, made: Built) -> None:
-        """Say which versions nobody chose: all who ask for the same get what was found now."""
-        from terrastore.build.provenance import unpinned  # noqa: PLC0415 -- see _supply
-
-        asked = self._request.requirements
-        edited = [line for line in asked.unpinned if line.startswith("-e ")]
-        if not self._said.demands_hashes:
-            found = [*unpinned(made.prefix.path, asked.pinned, made.skeleton), *edited]
-            if found:
-                self._report.remark(f"unpinned  {listed(found)}: as found now, until --refresh or --max-age")
-
-    @cached_property
+    @property
     def _wheelhouse(self) -> Wheelhouse | None:
         if self._store is None or not self._policy.wheelhouse:
             return None
@@ -459,22 +395,6 @@ class Run:
         from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
 
         return find(self._request, place=self._before, store=self._store, published_first=published_first)
-
-    def _destinations(self, name: str) -> list[Publication]:
-        """Return where a new archive goes."""
-        if self._supply is None or not self._policy.publish:
-            return []
-        return self._supply.destinations(name, required=self._policy.require_publish)
-
-    def _refuse_changed_inputs(self) -> None:
-        """Refuse a result whose key no longer says what the installer read."""
-        before, after = self._request, self._inputs.request()
-        # A build may write into the project that it builds, such as a file with its version.
-        if before.without_content() != after.without_content():
-            raise RequirementsError(
-                "the requirements changed while they were installed",
-                hint="run again once they are as they should be",
-            )
 
     def _outcome(
         self, outcome: str, manifest: Manifest, target: Target | None, found: Published | None, retired: str | None

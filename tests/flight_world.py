@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.pack import Packed, Sink
     from terrastore.archive.unpack import ReadRange
+    from terrastore.requirements.pip_lines import ForPip
+    from terrastore.requirements.uv_lines import ForUv
     from terrastore.store.lease import Board
 
 ENSURE, BUILD, REBUILD, REMOVE, TURN = "ensure", "build", "rebuild", "remove", "have a turn"
@@ -92,9 +94,9 @@ MOST_STEPS: Final = 50_000
 class Asked(Inputs):
     """Inputs that were read before."""
 
-    answer: Request
+    answer: tuple[Request, ForPip | ForUv]
 
-    def request(self) -> Request:
+    def read(self) -> tuple[Request, ForPip | ForUv]:
         return self.answer
 
 
@@ -105,12 +107,12 @@ class Ground:
         self._folder = folder
         file = folder / "requirements.txt"
         file.touch()
-        request = Inputs(requirements=(str(file),)).request()
+        request, said = Inputs(requirements=(str(file),)).read()
         self.inputs: dict[EnvKey, Asked] = {}
         self.archives: dict[EnvKey, list[Archive]] = {}
         for salt in ("one", "two"):
-            asked = Asked(requirements=(str(file),), answer=replace(request, salt=salt))
-            key = EnvKey.of(asked.answer)
+            asked = Asked(requirements=(str(file),), answer=(replace(request, salt=salt), said))
+            key = EnvKey.of(asked.request())
             self.inputs[key] = asked
             self.archives[key] = [self._packed(key, f"{salt} {number}") for number in range(3)]
 
@@ -457,6 +459,8 @@ class World:
             "terrastore.flight.random": self.chance,
             "terrastore.flight.secrets": random_id,
             "terrastore.install.install": self._install,
+            # It tells people what differs, in threads of its own, and decides nothing.
+            "terrastore.nearest.find": lambda *_, **__: None,
             "terrastore.publish.secrets": random_id,
             "terrastore.store.lease.threading": Threading(self.simulation),
         }

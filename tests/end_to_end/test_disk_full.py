@@ -140,7 +140,7 @@ class Building(Work):
         "pip.install": "in the installer",
         "uv.install": "in the installer",
         "bytecode.compile_modules": "while it is compiled",
-        "ensure._packed": "while it is packed",
+        "production.packed": "while it is packed",
         "flight.turn": "when the build is locked",
     }
 
