@@ -216,7 +216,8 @@ class Pip:
     def _written(self, name: str, lines: Sequence[str]) -> Path:
         path = Path(self._work, name)
         path.touch(mode=0o600)
-        path.write_text("".join(f"{line}\n" for line in lines))
+        # Whatever the locale, and bytes of variables and paths as they are.
+        path.write_bytes("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
         return path
 
 

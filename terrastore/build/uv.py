@@ -177,7 +177,7 @@ def _toml(settings: Settings) -> bytes:
 
 
 def _lines(lines: Sequence[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
 
 
 def _status(line: str) -> str:

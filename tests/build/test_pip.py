@@ -37,3 +37,19 @@ def test_lines_are_named_where_they_were_said(tmp_path: Path, monkeypatch: pytes
         pip.resolve(sys.executable, phase)
     assert "(from -r deploy/more.txt (line 3))" in raised.value.message
     assert str(work) not in raised.value.message
+
+
+def test_lines_are_written_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of a variable that are no text stay what they are: a path may hold any."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("ODD", "\udce9")
+    wheel = "one-1-py3-none-any.whl"
+    for folder in ("work", "caf\udce9"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "caf\udce9" / wheel).touch()
+    Path("requirements.txt").write_text(f"./caf${{ODD}}/{wheel}\n")
+    inputs = Inputs()
+    pip = Pip(inputs.recipe(*inputs.read()), tmp_path / "cache", str(tmp_path / "work"))
+    list(pip._arguments())
+    assert f"./caf\udce9/{wheel}".encode(errors="surrogateescape") in Path("work/requirements.txt").read_bytes().split()
