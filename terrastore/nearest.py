@@ -87,8 +87,8 @@ class Nearest:
 
     @property
     def likeness(self) -> str:
-        """What it has in common: the packages, unless all of them are for another Python, machine or installer."""
-        if any(each.kind in {HOST, INSTALLER} for each in self.differences):
+        """What it has in common: packages, if any, unless all are for another machine or by another installer."""
+        if not self.same or any(each.kind in {HOST, INSTALLER} for each in self.differences):
             return ""
         return f"{self.same} of {self.packages} package{'' if self.packages == 1 else 's'} as in {self.name}"
 

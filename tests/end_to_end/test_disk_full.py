@@ -404,8 +404,8 @@ def test_once_there_is_room_again(attempts: dict[str, Future[list[Attempt]]], ro
 def test_nothing_is_built_for_a_store_without_room(attempts: dict[str, Future[list[Attempt]]], fault: str) -> None:
     """Where not even a lease can be written, that is told before minutes are spent."""
     told = {attempt.phase: attempt.end.result.err for attempt in attempts[fault].result()}
-    assert "building it here" not in told["when the lease is taken"]
-    assert "building it here" in told["while its archive is written"]
+    assert "miss  " not in told["when the lease is taken"]
+    assert "miss  " in told["while its archive is written"]
 
 
 @pytest.mark.parametrize("unit", ["pages", "inodes"])
