@@ -46,7 +46,7 @@ def why(**values: Any) -> None:
     for line in _lines(answer, store, shown=shown, asked=", ".join(inputs.files)):
         print(line)
     if unpinned:
-        print(f"open     {listed(unpinned)}: no version is pinned")
+        print(f"unpinned {listed(unpinned)}: no version is pinned")
 
 
 def _lines(answer: Answer, store: Store, *, shown: str, asked: str) -> Iterator[str]:

@@ -167,7 +167,7 @@ def test_nothing_to_compare_with(cli: CommandLine) -> None:
 def test_what_is_not_pinned(cli: CommandLine) -> None:
     """Requirements that may come to something else next time are named."""
     cli.write("requirements.txt", "alpha==1.0\nbeta>=1\n")
-    assert "open     beta>=1: no version is pinned\n" in cli.ok("why").out
+    assert "unpinned beta>=1: no version is pinned\n" in cli.ok("why").out
     assert ["beta>=1"] == cli.ok("why", "--json").json["unpinned"]
 
 
