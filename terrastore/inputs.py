@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,13 +14,13 @@ from terrastore.key import Request
 from terrastore.redaction import without_secrets
 from terrastore.report import listed
 from terrastore.requirements import Disk, documents, pip, read_requirements
-from terrastore.requirements.lines import LineError, Option, index_identity, is_url
+from terrastore.requirements.lines import LineError, Option, as_path, index_identity, is_url
 from terrastore.requirements.pip_lines import ForPip
 from terrastore.requirements.resolution import absolute
 from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from terrastore.build import Recipe
@@ -31,6 +32,8 @@ DEFAULTS: Final = ("requirements.txt", *documents.DEFAULTS)
 """What is taken when no file is named: the first that is there."""
 PIP: Final = "pip"
 UV: Final = "uv"
+_FIXED: Final = re.compile(r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|needs):")
+_PORTS: Final = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class Inputs:
     def _read(self, reader: Disk) -> tuple[Request, ForPip | ForUv]:
         python = interpreter.find(self.python)
         said = self._installation(reader)
+        _require(reader, {"requirement": said.files, "constraint": said.constraint_files})
         files = (*said.files, *self.files)
         # A lock has resolved everything.
         said.no_deps = all(map(documents.is_lock, files))
@@ -116,12 +120,8 @@ class Inputs:
             raise UsageError(
                 "-e needs pip in the environment, and --no-seed leaves it out", hint="leave --no-seed out, or -e"
             )
-        if self.require_locked and requirements.requirements and not said.demands_hashes:
-            without = [line for line in requirements.requirements if "--hash=" not in line]
-            raise RequirementsError(
-                f"not locked: {f'no hash fixes {listed(without)}' if without else 'nothing demands the hashes'}",
-                hint="pin everything with hashes, as uv pip compile --generate-hashes does, and --require-hashes",
-            )
+        if self.require_locked:
+            _refuse_unlocked(requirements.requirements, is_complete=said.demands_hashes or said.no_deps)
         if self.any_patch:
             self._refuse_patch_dependent((*said.requirements, *said.constraints), python)
         request = Request(
@@ -186,7 +186,7 @@ class Inputs:
         aliases = dict(map(self._alias, self.index_alias))
 
         def identity(url: str) -> str:
-            bare = index_identity(url).rstrip("/")
+            bare = _bare(url)
             return aliases.get(bare, bare)
 
         try:
@@ -201,7 +201,7 @@ class Inputs:
                 f"{without_secrets(text)!r} is no alias of an index",
                 hint="write --index-alias MIRROR=URL, both with https://",
             )
-        return index_identity(mirror).rstrip("/"), index_identity(stands_for).rstrip("/")
+        return _bare(mirror), _bare(stands_for)
 
     def _refuse_patch_dependent(self, lines: Iterable[str], python: Interpreter) -> None:
         from terrastore.requirements.patches import dependent_lines  # noqa: PLC0415 -- few ask for it
@@ -232,3 +232,35 @@ class Inputs:
 def _anywhere(option: Option) -> Option:
     """Return an option of the command line that means the same in every directory."""
     return Option(option.name, absolute(option.value)) if option.name == "--find-links" else option
+
+
+def _refuse_unlocked(lines: Sequence[str], *, is_complete: bool) -> None:
+    """Refuse requirements that are not fixed, each and all they need, by hashes or by content."""
+    if without := [line.partition(" @ needs:")[0] for line in lines if not _FIXED.search(line)]:
+        raise RequirementsError(
+            f"not locked: no hash fixes {listed(without)}",
+            hint="pin everything with hashes, as uv pip compile --generate-hashes does",
+        )
+    if lines and not is_complete:
+        raise RequirementsError(
+            "not locked: what else these requirements need is not fixed", hint="say --require-hashes, or name a lock"
+        )
+
+
+def _bare(url: str) -> str:
+    """Return what tells an index from others: scheme and host in lower case, without the port that need not be said."""
+    bare = index_identity(url).rstrip("/")
+    scheme, separator, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    scheme, host = scheme.lower(), host if "${" in host else host.lower()
+    return f"{scheme}{separator}{host.removesuffix(f':{_PORTS.get(scheme)}')}{slash}{path}" if separator else bare
+
+
+def _require(reader: Reader, named: Mapping[str, Sequence[str]]) -> None:
+    """Refuse files that pip's settings name and that are not there."""
+    for setting, paths in named.items():
+        for path in paths:
+            if not is_url(path) and not reader.exists(as_path(path)):
+                raise UsageError(
+                    f"pip's setting {setting}: {without_secrets(path)} is not there", hint="correct it, or take it away"
+                )

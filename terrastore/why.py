@@ -51,7 +51,7 @@ def why(request: Request, *, place: str | None, store: Store, report: Report) ->
         return Answer(key=key, outcome=KEPT)
     before = nearest.on_disk(place, request) if place is not None else None
     state = State.read(place) if place is not None else None
-    moved = state is not None and state.key == key.text and state.projects == request.requirements.projects
+    moved = state is not None and state.key == key.text
     supply = Supply(store, key, request.host, replace=False, report=report)
     for layer in supply.layers:
         with supply.passing_over(layer, last=layer is supply.layers[-1], build=True):

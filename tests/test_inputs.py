@@ -355,5 +355,48 @@ def test_files_that_the_machine_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expected.canonical() == request.canonical()
     assert (["three", "one==1"], ["one<2", "two<3"]) == (said.requirements, said.constraints)
     monkeypatch.setenv("PIP_CONSTRAINT", "nowhere.txt")
-    with pytest.raises(RequirementsError, match=r"^nowhere\.txt"):
+    with pytest.raises(UsageError, match=r"^pip's setting constraint: nowhere\.txt is not there$"):
         Inputs().read()
+
+
+@pytest.mark.parametrize("option", ["-i", "--extra-index-url", "-f"])
+def test_a_variable_in_the_url_of_an_index_counts_by_its_name(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token may stand anywhere in a URL: another one is no other key, and is shown to nobody but the installer."""
+    Path("requirements.txt").write_text(f"{option} https://index.example/${{TOKEN}}/simple\none==1\n")
+    keys = set()
+    for token in ("secret-one", "secret-two"):
+        monkeypatch.setenv("TOKEN", token)
+        request, said = Inputs().read()
+        assert isinstance(said, ForPip)
+        assert token in " ".join(said.options())
+        assert token not in json.dumps(request.canonical())
+        assert "${TOKEN}" in json.dumps(request.canonical())
+        keys.add(EnvKey.of(request))
+    assert 1 == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "unlocked"),
+    [
+        ("one==1 --hash=sha256:aa\n", None),
+        ("one @ https://files.example/one-1-py3-none-any.whl#sha256=aa\n--require-hashes\n", None),
+        ("one==1 --hash=sha256:aa\ntwo\n", "no hash fixes two"),
+        ("one==1 --hash=sha256:aa\ntwo @ git+https://git.example/two@v1\n", "no hash fixes two @ git"),
+        ("one @ https://files.example/one-1-py3-none-any.whl#sha256=aa\n", "what else"),
+        ("one==1\n", "no hash fixes one==1"),
+    ],
+)
+def test_what_is_locked(text: str, unlocked: str | None) -> None:
+    """Each requirement must be fixed, and all that they need."""
+    Path("requirements.txt").write_text(text)
+    if unlocked is None:
+        Inputs(require_locked=True).read()
+        return
+    with pytest.raises(RequirementsError, match=unlocked):
+        Inputs(require_locked=True).read()
+
+
+@pytest.mark.parametrize("url", ["https://INDEX.example/simple", "HTTPS://index.example:443/simple/"])
+def test_spellings_of_an_index(url: str) -> None:
+    """Scheme and host have no case, and a port that goes without saying need not be said."""
+    assert key(Inputs(index_url=url)) == key(Inputs(index_url="https://index.example/simple"))

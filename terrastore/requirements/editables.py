@@ -6,10 +6,11 @@ import hashlib
 import json
 import posixpath
 import tomllib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.names import normalised
-from terrastore.requirements.lines import LineError
+from terrastore.requirements.lines import LineError, Wanted, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,19 @@ def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) ->
         content = reader.read(place) if reader.exists(place) else b""
         total.update(f"{name} {len(content)}\n".encode() + content)
     return f"sha256:{total.hexdigest()}"
+
+
+def pins_of_project(reader: Reader, path: str, extras: Sequence[str]) -> set[str]:
+    """Return the names of what a project needs in one version alone, as far as it says so statically (PEP 621)."""
+    said = _of_project(_document(reader, path)) or {}
+    chosen = {normalised(name): lines for name, lines in _table(said, "optional-dependencies").items()}
+    found = set()
+    for lines in (said.get("dependencies"), *(chosen.get(extra) for extra in extras)):
+        for line in lines if isinstance(lines, list) else ():
+            with suppress(LineError):
+                if isinstance(wanted := parse(str(line)).wanted, Wanted) and wanted.is_pinned:
+                    found.add(wanted.name)
+    return found
 
 
 def _document(reader: Reader, path: str) -> dict[str, Any]:

@@ -12,13 +12,19 @@ from urllib.parse import urljoin
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import NEEDS, identity_of_project, installation_of_project
+from terrastore.requirements.editables import (
+    NEEDS,
+    identity_of_project,
+    installation_of_project,
+    pins_of_project,
+)
 from terrastore.requirements.lines import (
     Editable,
     LineError,
     Option,
     Wanted,
     as_path,
+    index_identity,
     is_file_url,
     is_url,
     parse,
@@ -66,13 +72,14 @@ class Said:
 
     ``entry`` is what it comes to, None when only the installer knows; paths of options mean the same in every
     directory. ``text`` is the line without what pip ignores of it; ``constraint`` whether it stands in a file of
-    constraints; ``where`` it stands.
+    constraints; ``where`` it stands; ``shown`` an option's value with variables in a URL by their names.
     """
 
     entry: Option | Wanted | Editable | None
     text: str
     constraint: bool
     where: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,18 +172,18 @@ class _Walk:
         self.has_hashes = False
         self.ignored: list[str] = []
 
-    def follow(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
+    def follow(self, path: str, *, constraint: bool, trail: tuple[str, ...], where: str = "") -> None:
+        """Read a file; ``where`` is what includes it."""
+        shown = _shown(path)
         if len(trail) > _DEPTH_LIMIT:
             raise RequirementsError(
-                f"{without_secrets(path)}: includes are nested more than {_DEPTH_LIMIT} deep", hint="nest them less"
+                f"{where}: includes are nested more than {_DEPTH_LIMIT} deep, at {shown}", hint="nest them less"
             )
         if path in trail:
-            raise RequirementsError(
-                f"{without_secrets(trail[-1])} includes {without_secrets(path)}, which includes it in turn",
-                hint="remove one include",
-            )
-        for where, line in self._lines(path, constraint=constraint, trail=trail):
-            self._take(path, where, line, constraint=constraint, trail=(*trail, path))
+            again = "itself" if path == trail[-1] else f"{shown}, which includes it in turn"
+            raise RequirementsError(f"{where} includes {again}", hint="remove one include")
+        for place, line in self._lines(path, constraint=constraint, where=where):
+            self._take(path, place, line, constraint=constraint, trail=(*trail, path))
 
     def add_project(self, path: str) -> None:
         if self.has_hashes:
@@ -192,10 +199,10 @@ class _Walk:
             shown = without_secrets(line)
             raise RequirementsError(f"{where}: {shown!r} cannot be used: {error}", hint=error.hint) from None
 
-    def _lines(self, path: str, *, constraint: bool, trail: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    def _lines(self, path: str, *, constraint: bool, where: str) -> Iterable[tuple[str, str]]:
         """Return (where it stands, logical line) for all of a file, a lock or a project."""
-        place, data = self._read(path, trail)
-        shown = without_secrets(path)
+        place, data = self._read(path, where)
+        shown = _shown(path)
         if constraint and is_document(place):
             raise RequirementsError(f"{shown} is no file of constraints", hint="name it with -r")
         lines = requirement_lines(
@@ -209,22 +216,22 @@ class _Walk:
             raise RequirementsError(f"{shown}: {error}", hint="save the file as UTF-8") from None
         return ((f"{shown}, line {number}", line) for number, line in logical_lines(text))
 
-    def _read(self, path: str, trail: tuple[str, ...]) -> tuple[str, bytes]:
+    def _read(self, path: str, where: str) -> tuple[str, bytes]:
         """Return where a file is, and its content."""
-        shown = without_secrets(path)
+        shown = _shown(path)
         try:
             place = as_path(path) if is_file_url(path) else path
             data = self._reader.read(place)
         except (OSError, ValueError) as error:
-            where = f" (included by {without_secrets(trail[-1])})" if trail else ""
-            beside = "file that includes it" if trail else "directory you are in"
+            included = f" (included by {where})" if where else ""
+            beside = "file that includes it" if where else "directory you are in"
             raise RequirementsError(
-                f"{shown}{where} cannot be read: {without_secrets(reason(error))}",
+                f"{shown}{included} cannot be read: {without_secrets(reason(error))}",
                 hint="check the URL, and that it can be reached from here"
                 if is_url(path)
                 else f"check the path; it is relative to the {beside}",
             ) from None
-        self.sources[path] = Source(without_secrets(place), hashlib.sha256(data).hexdigest())
+        self.sources[path] = Source(_shown(place), hashlib.sha256(data).hexdigest())
         return place, data
 
     def _line(self, path: str, where: str, text: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
@@ -240,8 +247,8 @@ class _Walk:
         if line.is_opaque:
             (self.constraints if constraint else self.requirements).add(OPAQUE + without_secrets(line.own))
             self._tell(None, said.own, constraint=constraint, where=where)
-        for option in said.options:
-            self._option(path, option, constraint=constraint, where=where, trail=trail)
+        for option, named in zip(said.options, _named(line.options, said.options), strict=True):
+            self._option(path, option, named.value, constraint=constraint, where=where, trail=trail)
         if line.wanted is not None:
             self._requirement(line, said, constraint=constraint, where=where)
 
@@ -279,22 +286,28 @@ class _Walk:
             self.local[path] = identity
         extras = f"[{','.join(editable.extras)}]" if editable.extras else ""
         self.requirements.add(" ".join((f"-e {name}{extras} @ {identity}", *editable.options)))
+        self.pins |= dict.fromkeys(pins_of_project(self._reader, path, editable.extras), True)
         self.projects[os.path.abspath(path)] = installation_of_project(self._reader, path, editable.extras)
 
-    def _option(self, path: str, option: Option, *, constraint: bool, where: str, trail: tuple[str, ...]) -> None:
+    def _option(
+        self, path: str, option: Option, shown: str, *, constraint: bool, where: str, trail: tuple[str, ...]
+    ) -> None:
         if option.name in {"--requirement", "--constraint"}:
             # Requirements even in a file of constraints, as pip has it.
             is_constraint = option.name == "--constraint"
             self._tell(option, str(option), constraint=constraint, where=where)
-            self.follow(_beside(path, option.value), constraint=is_constraint, trail=trail)
+            self.follow(_beside(path, option.value), constraint=is_constraint, trail=trail, where=where)
             return
         if option.name == "--find-links" and not is_url(option.value):
             option = Option(option.name, self._links(path, option.value))
-        self._tell(option, str(option), constraint=constraint, where=where)
+            shown = option.value
+        self._tell(option, str(option), constraint=constraint, where=where, shown=shown)
 
-    def _tell(self, entry: Option | Wanted | Editable | None, text: str, *, constraint: bool, where: str) -> None:
+    def _tell(
+        self, entry: Option | Wanted | Editable | None, text: str, *, constraint: bool, where: str, shown: str = ""
+    ) -> None:
         if self._hear is not None:
-            self._hear(Said(entry=entry, text=text, constraint=constraint, where=where))
+            self._hear(Said(entry=entry, text=text, constraint=constraint, where=where, shown=shown))
 
     def _links(self, path: str, value: str) -> str:
         """Return where a folder of distributions is: beside the file that names it, else where it says."""
@@ -323,6 +336,16 @@ class _Noting:
         data = self._reader.read(path)
         self._sources[path] = Source(without_secrets(path), hashlib.sha256(data).hexdigest())
         return data
+
+
+def _named(shown: Sequence[Option], said: Sequence[Option]) -> Sequence[Option]:
+    """Return options with variables in URLs by their names, unless a variable says more than one word of them."""
+    return shown if [each.name for each in shown] == [each.name for each in said] else said
+
+
+def _shown(path: str) -> str:
+    """Return a file's name as it may be shown: of a URL without login and query."""
+    return index_identity(path) if is_url(path) else without_secrets(path)
 
 
 def _beside(including: str, included: str) -> str:

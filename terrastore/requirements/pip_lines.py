@@ -58,7 +58,7 @@ class ForPip:
         """
         if isinstance(said.entry, Option):
             if said.entry.name not in _FOLLOWED:
-                self.resolution.hear(said.entry)
+                self.resolution.hear(said.entry, said.shown)
             return
         if isinstance(said.entry, Wanted) and (odd := next(filter(_is_odd, said.entry.options), None)):
             msg = f"pip takes no {odd}"

@@ -40,7 +40,8 @@ class Resolution:
 
     ``indexes`` are the URLs that are looked at, in their order, "" for the one that pip knows by itself, None while
     nobody said any; ``find_links`` are paths that mean the same in every directory, or URLs; ``names`` those of
-    packages by option, ``flags`` options without a value, ``others`` whole options that change nothing of these.
+    packages by option, ``flags`` options without a value, ``others`` whole options that change nothing of these;
+    ``shown`` values with variables in URLs by their names.
     """
 
     indexes: list[str] | None = None
@@ -48,13 +49,16 @@ class Resolution:
     names: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in _OPPOSITES})
     flags: set[str] = field(default_factory=set)
     others: list[Option] = field(default_factory=list)
+    shown: dict[str, str] = field(default_factory=dict)
 
-    def hear(self, option: Option) -> None:
-        """Take an option of a line or of the command line.
+    def hear(self, option: Option, shown: str = "") -> None:
+        """Take an option of a line or of the command line, with a value that may be ``shown`` where that is another.
 
         :raises LineError: when it contradicts what was said before
         """
         name, value = option.name, option.value
+        if shown:
+            self.shown[value] = shown
         if name in {"--index-url", "--extra-index-url", "--no-index"}:
             self._index(name, value)
         elif name == "--find-links":
@@ -119,9 +123,9 @@ class Resolution:
         """
         said: dict[str, Any] = {name.removeprefix("--"): True for name in sorted(self.flags)}
         if self.indexes:
-            said["index-url"] = [index(url) if url else "" for url in self.indexes]
+            said["index-url"] = [index(self.shown.get(url, url)) if url else "" for url in self.indexes]
         if self.find_links:
-            said["find-links"] = list(dict.fromkeys(map(links, self.find_links)))
+            said["find-links"] = list(dict.fromkeys(links(self.shown.get(place, place)) for place in self.find_links))
         said |= {name.removeprefix("--"): sorted(names) or True for name, names in self._names()}
         for option in self.others:
             if option.name not in _WITHOUT_EFFECT:

@@ -118,17 +118,17 @@ class ForUv:
         elif isinstance(said.entry, Editable):
             self._editable(said.entry)
         elif said.entry.name not in FOLLOWED:
-            self.option(said.entry)
+            self.option(said.entry, said.shown)
         elif said.constraint and said.entry.name == "--requirement":
             msg = "pip takes -r in a file of constraints for requirements, uv for constraints"
             raise LineError(msg, hint="write -c for constraints; name requirements in another file")
 
-    def option(self, option: Option) -> None:
-        """Take an option.
+    def option(self, option: Option, shown: str = "") -> None:
+        """Take an option, with a value that may be ``shown`` where that is another.
 
         :raises LineError: when it cannot be said to uv
         """
-        self._resolution.hear(option)
+        self._resolution.hear(option, shown)
         if option.name in PLACES:
             self._place(option)
         elif option.name in ARGUMENTS:

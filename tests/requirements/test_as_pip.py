@@ -194,6 +194,7 @@ def disagreement(case: Compared, user: dict[str, Any], flat: dict[str, Any], def
     named = [each for each in seen["requirements"] if not each["link"] and each["applies"]]
     if {*map(canonical, named)} != by_name(case.requirements):
         return f"requirements: {sorted(map(canonical, named))} by pip, {sorted(by_name(case.requirements))} by us"
+    case.said.resolution.shown.clear()  # pip has the values of variables
     ours = case.said.resolution.canonical(index=str, links=case.place)
     ours = {name: value for name, value in ours.items() if name not in NOT_TOLD}
     return "" if told(seen, default) == ours else f"where and how: {told(seen, default)} by pip, {ours} by us"

@@ -176,7 +176,7 @@ def test_a_missing_file_is_named() -> None:
 def test_a_missing_include_is_named_with_who_includes_it() -> None:
     """An included file that is not there is named, and so is the file that wants it."""
     message = refused({"deploy/a.txt": "one\n-r nowhere.txt\n"})
-    assert "deploy/nowhere.txt (included by deploy/a.txt) cannot be read: no such file or directory" == message
+    assert "deploy/nowhere.txt (included by deploy/a.txt, line 2) cannot be read: no such file or directory" == message
 
 
 def test_files_by_url() -> None:
@@ -207,7 +207,8 @@ def test_a_file_by_a_file_url() -> None:
 def test_a_url_that_leads_nowhere(including: str) -> None:
     """What cannot be fetched is named with who includes it, without credentials."""
     message = refused({including: "-r https://user:secret@files.example/b.txt\n"})
-    assert f"https://files.example/b.txt (included by {including}) cannot be read: no such file or directory" == message
+    named = f"https://files.example/b.txt (included by {including}, line 1)"
+    assert f"{named} cannot be read: no such file or directory" == message
 
 
 def test_an_undecodable_file_is_named() -> None:
@@ -428,7 +429,7 @@ def test_a_malformed_file_url_is_named(line: str) -> None:
 def test_an_include_by_a_malformed_file_url_is_named() -> None:
     """A file URL that is none is refused by name."""
     message = refused({"a.txt": "-r file://[srv\n"})
-    assert "file://[srv (included by a.txt) cannot be read: file://[srv is no url" == message
+    assert "file://[srv (included by a.txt, line 1) cannot be read: file://[srv is no url" == message
 
 
 def test_an_installer_hears_every_line() -> None:
