@@ -12,6 +12,7 @@ from tests.conftest import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.conftest import CommandLine
 
