@@ -81,7 +81,8 @@ class Inputs:
             if os.path.exists(name):
                 return (name,)
         raise RequirementsError(
-            f"there is no {DEFAULTS[0]} here, and no other file is named", hint="name one with -r FILE"
+            f"there is no {DEFAULTS[0]} here, and no other file is named",
+            hint="name one with -r FILE: a requirements file, pylock.toml, uv.lock or pyproject.toml",
         )
 
     def request(self) -> Request:
