@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urljoin
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.target import Target
 
 _DEPTH_LIMIT: Final = 50
+_LOGIN: Final = re.compile(r"(?<=:/)[^/?#\s]*@")
 OPAQUE: Final = "opaque: "
 """What the canonical form of a line begins with that nobody here understands."""
 
@@ -344,8 +346,8 @@ def _named(shown: Sequence[Option], said: Sequence[Option]) -> Sequence[Option]:
 
 
 def _shown(path: str) -> str:
-    """Return a file's name as it may be shown: of a URL without login and query."""
-    return index_identity(path) if is_url(path) else without_secrets(path)
+    """Return a file's name as it may be shown: of a URL without login and query, even where it was made a path."""
+    return index_identity(path) if is_url(path) else _LOGIN.sub("", without_secrets(path))
 
 
 def _beside(including: str, included: str) -> str:

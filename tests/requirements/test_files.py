@@ -211,6 +211,14 @@ def test_a_url_that_leads_nowhere(including: str) -> None:
     assert f"{named} cannot be read: no such file or directory" == message
 
 
+def test_a_url_that_became_a_path() -> None:
+    """What only looks like a URL is shown without credentials too."""
+    message = refused({"a.txt": "-r==https://user:secret@files.example/b.txt\n"})
+    assert (
+        "==https:/files.example/b.txt (included by a.txt, line 1) cannot be read: no such file or directory" == message
+    )
+
+
 def test_an_undecodable_file_is_named() -> None:
     """A file that is no text is refused by name."""
     assert "a.txt: it is not UTF-8 text: invalid continuation byte at byte 5" == refused({"a.txt": b"# caf\xe9\none\n"})
