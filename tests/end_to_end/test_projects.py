@@ -236,10 +236,12 @@ def test_with_hashes(shop: CommandLine, wheels: Path) -> None:
 
 def test_a_project_that_others_need(shop: CommandLine, tmp_path: Path) -> None:
     """A project whose dependencies need the project itself stays out of the archive, and they stay in."""
-    make_wheel(tmp_path, "plugin", "1.0", {"plugin.py": "import web\n"}, requires=("web",))
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    make_wheel(folder, "plugin", "1.0", {"plugin.py": "import web\n"}, requires=("web",))
     write_small(shop.cwd / "web", needs=["plugin"])
-    shop.write("requirements.txt", "-e ./web\n")
-    told = shop.ok("ensure", "--json", "-f", str(tmp_path)).json
+    shop.write("requirements.txt", f"-f {folder}\n-e ./web\n")
+    told = shop.ok("ensure", "--json").json
     assert ("built", 2) == (told["outcome"], told["packages"])
     assert str(shop.cwd / "web/web/__init__.py") == run(
         shop.cwd / ".venv/bin/python", "-c", "import plugin, web; print(web.HERE)"
