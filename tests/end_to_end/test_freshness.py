@@ -223,7 +223,7 @@ def test_require_locked(shop: CommandLine, index: PackageIndex) -> None:
     shop.write("requirements.txt", f"beta==1.0 --hash=sha256:{digest}\n")
     if shop.env["TERRASTORE_INSTALLER"] == "uv":
         failed = shop("ensure", "--require-locked")
-        assert (3, "not locked: nothing demands the hashes" in failed.err) == (failed.code, True)
+        assert (3, "not locked: what else these requirements need is not fixed" in failed.err) == (failed.code, True)
     result = shop.ok("ensure", "--require-locked", "--require-hashes")
     assert ("built", "unpinned" in result.err) == (result.out.split()[0], False)
     index.add("beta", "2.0")
