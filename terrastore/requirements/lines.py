@@ -65,7 +65,6 @@ _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+
 _HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
 _NAMED_URL: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)", re.IGNORECASE | re.ASCII)
 _EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
-_COMMIT: Final = re.compile(r"@[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.IGNORECASE | re.ASCII)
 _EXACT: Final = re.compile(r"===?[^*]+")
 _VCS: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
 _FRAGMENTS: Final = re.compile(r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)=")
@@ -118,7 +117,7 @@ class Wanted:
     def is_pinned(self) -> bool:
         """Whether it names one version, one commit, or something by its content."""
         if self.url and self.local is None and _VCS.match(self.url):
-            return _is_commit(self.url)
+            return _names_commit(self.url)
         return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
     def applies(self, environment: Mapping[str, str]) -> bool:
@@ -171,7 +170,7 @@ class Editable:
     @property
     def is_pinned(self) -> bool:
         """Whether it is what is on this machine, or names one commit."""
-        return self.local is not None or _is_commit(self.text)
+        return self.local is not None or _names_commit(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,8 +443,10 @@ def _marker(text: str) -> Marker | None:
         raise LineError(msg, hint="correct what stands behind the semicolon") from None
 
 
-def _is_commit(url: str) -> bool:
-    return bool(_COMMIT.search(url.partition("#")[0]))
+def _names_commit(url: str) -> bool:
+    from terrastore.requirements.vcs import commit_of  # noqa: PLC0415 -- few lines are of repositories
+
+    return commit_of(url) is not None
 
 
 def _sorted_extras(text: str) -> tuple[str, ...]:
