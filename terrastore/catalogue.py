@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive.unpack import HEAL, read_manifest
+from terrastore.archive.reading import HEAL, read_manifest
 from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest, Package
-    from terrastore.archive.unpack import ReadRange
+    from terrastore.archive.reading import ReadRange
     from terrastore.build.resolved import Resolved
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs

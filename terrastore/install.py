@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from terrastore import environment
 from terrastore.archive import projects
-from terrastore.archive.unpack import find_manifest, unpack
+from terrastore.archive.reading import find_manifest
+from terrastore.archive.unpack import unpack
 from terrastore.environment import State
 from terrastore.errors import UsageError, reason
 from terrastore.interpreter import Fingerprint
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from terrastore.archive.manifest import Manifest
-    from terrastore.archive.unpack import ReadRange
+    from terrastore.archive.reading import ReadRange
     from terrastore.interpreter import Interpreter
     from terrastore.place import Target
     from terrastore.report import Report

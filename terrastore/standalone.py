@@ -29,6 +29,7 @@ MODULES: Final = (
     "archive/_compile",
     "archive/bytecode",
     "archive/layers",
+    "archive/limits",
     "archive/literals",
     "archive/manifest",
     "archive/originals",

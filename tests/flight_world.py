@@ -23,7 +23,7 @@ import pytest
 from terrastore import catalogue, ensure
 from terrastore.archive.frames import verified
 from terrastore.archive.staging import StagingPrefix
-from terrastore.archive.unpack import HEAL
+from terrastore.archive.reading import HEAL
 from terrastore.archive.ustar import MalformedError
 from terrastore.build import Built
 from terrastore.ensure import Outcome, Policy
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.pack import Packed, Sink
-    from terrastore.archive.unpack import ReadRange
+    from terrastore.archive.reading import ReadRange
     from terrastore.requirements.pip_lines import ForPip
     from terrastore.requirements.uv_lines import ForUv
     from terrastore.store.lease import Board

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import struct
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import zstandard
 
-from terrastore.archive.manifest import FRAME_LIMIT, Frame
+from terrastore.archive.limits import FRAME_LIMIT
 from terrastore.archive.ustar import MalformedError
+
+if TYPE_CHECKING:
+    from terrastore.archive.manifest import Frame
 
 LEVEL: Final = 6
 
@@ -32,10 +35,19 @@ def compress(raw: bytes | memoryview, *, level: int = LEVEL) -> bytes:
 
 def describe(raw: bytes | memoryview, packed: bytes) -> Frame:
     """Return the frame table's entry for ``packed``, the compressed form of ``raw``."""
+    from terrastore.archive.manifest import Frame  # noqa: PLC0415 -- only who packs needs it
+
     return Frame(packed=len(packed), size=memoryview(raw).nbytes, sha256=hashlib.sha256(packed).hexdigest())
 
 
-def verified(packed: bytes | memoryview, frame: Frame) -> bytes:
+class Expected(NamedTuple):
+    """What is known of a frame where its table is not at hand."""
+
+    size: int
+    sha256: str
+
+
+def verified(packed: bytes | memoryview, frame: Frame | Expected) -> bytes:
     """Return the raw bytes of ``packed`` once it is the frame that the table describes.
 
     The digest is checked before anything is decompressed, the stated size before anything is allocated.

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from terrastore.archive import layers, record, ustar
 from terrastore.archive.installed import installed, read
 from terrastore.archive.originals import INVENTORY_PATH
-from terrastore.archive.survey import INTERPRETERS
+from terrastore.archive.reserved import INTERPRETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from terrastore.archive.manifest import Manifest
 
 _SCHEMA: Final = 1
 _MEMBER_OF: Final = {"-": (ustar.REGULAR, 0o644), "x": (ustar.REGULAR, 0o755), "d": (ustar.DIRECTORY, 0o755)}
 LINK: Final = "l"
+_KIND_OF: Final = {member: kind for kind, member in _MEMBER_OF.items()} | {(ustar.SYMLINK, 0o777): LINK}
 _CHECKED_HASH: Final = b"\x03\0\0\0"  # PEP 552
 _KINDS: Final = {*_MEMBER_OF, LINK}
 # What virtualenv makes before anything is installed.
@@ -52,11 +53,10 @@ class Entry(NamedTuple):
     target: str = ""
 
     @classmethod
-    def of(cls, member: ustar.Member) -> Entry:
-        """Return the entry of a member whose content was not seen yet."""
-        kinds = {ustar.SYMLINK: LINK, ustar.DIRECTORY: "d"}
-        kind = kinds.get(member.type, "x" if member.mode & stat.S_IXUSR else "-")
-        return cls(member.path, kind, member.size, None, member.target)
+    def of(cls, member: ustar.Member, crc: int | None = None) -> Entry:
+        """Return the entry of a member."""
+        path, kind, mode, size, target = member
+        return cls(path, _KIND_OF[kind, mode], size, crc, target)
 
     def member(self) -> ustar.Member:
         """Return it as an archive has it."""
@@ -65,9 +65,9 @@ class Entry(NamedTuple):
         return ustar.Member(self.path, *_MEMBER_OF[self.kind], self.size)
 
 
-def to_json(entries: Iterable[Iterable[Entry]], checksums: Mapping[str, int]) -> bytes:
-    """Return the file that keeps the entries of each layer, in the archive's order, and the files' CRC-32 by path."""
-    table = [[[*each[:3], checksums.get(each.path), each.target] for each in layer] for layer in entries]
+def to_json(entries: Iterable[Iterable[Entry]]) -> bytes:
+    """Return the file that keeps the entries of each layer, in the archive's order."""
+    table = list(map(list, entries))
     return json.dumps({"schema": _SCHEMA, "layers": table}, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore.archive.layers import BASE, REST
+from terrastore.archive.limits import FRAME_LIMIT, SIZE_LIMIT
 from terrastore.archive.relocate import BINARY_KIND, PLACEHOLDER
 from terrastore.archive.ustar import REGULAR, MalformedError, Member, check_member
 
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SCHEMA: Final = 1
-SIZE_LIMIT: Final = 4 * 1024 * 1024
-"""Most bytes a manifest may have before compression."""
-FRAME_LIMIT: Final = 8 * 1024 * 1024
-"""Most bytes a frame may have before compression."""
 _OFFSET_LIMIT: Final = 8 * 1024**3
 _PACKED_LIMIT: Final = FRAME_LIMIT + FRAME_LIMIT // 128
 _LIBRARY: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*")

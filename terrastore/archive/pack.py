@@ -23,7 +23,8 @@ from terrastore.archive import (
 )
 from terrastore.archive.frames import compress, describe, trailer
 from terrastore.archive.installed import commit, installed, read
-from terrastore.archive.manifest import FRAME_LIMIT, SIZE_LIMIT, Frame, Layer, Manifest, Package, Relocation, Totals
+from terrastore.archive.limits import FRAME_LIMIT, SIZE_LIMIT
+from terrastore.archive.manifest import Frame, Layer, Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
 from terrastore.errors import BuildError

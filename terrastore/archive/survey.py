@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore.archive import binaries, credentials, editables, elf, relocate, slots, staging, ustar
 from terrastore.archive.layers import source_of
+from terrastore.archive.reserved import INTERPRETERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from terrastore.report import Phase
 
 _MAP_FROM: Final = 1024 * 1024
-INTERPRETERS: Final = re.compile(r"bin/python(\d+(\.\d+)?t?)?")
-"""Names of the interpreter in an environment; they and ``pyvenv.cfg`` are written anew on every machine."""
 _LEFTOVERS: Final = re.compile(
     r"pyvenv\.cfg|\.lock|CACHEDIR\.TAG|\.terrastore(/.*)?|bin/__pycache__|.*\.dist-info/uv_(build|cache)\.json"
     r"|\.project|pipx_metadata\.json|uv-receipt\.toml|.*/__pycache__/[^/]*\.nb[ci]|.*/plugins/dropin\.cache"

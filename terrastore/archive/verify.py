@@ -11,7 +11,7 @@ from terrastore.errors import ArchiveRefusedError
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
-    from terrastore.archive.unpack import ReadRange
+    from terrastore.archive.reading import ReadRange
     from terrastore.pointer import ManifestLocation
     from terrastore.report import Report
 

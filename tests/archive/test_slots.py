@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore.archive.slots import refuse_too_long
-from terrastore.archive.unpack import find_manifest, unpack
+from terrastore.archive.reading import find_manifest
+from terrastore.archive.unpack import unpack
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.report import Report
 

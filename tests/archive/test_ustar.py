@@ -166,7 +166,7 @@ def links(draw: st.DrawFn) -> Member:
 
 
 FILES = st.builds(file, PATHS, st.integers(0, 3 * BLOCK), st.sampled_from([0o644, 0o755]))
-DIRECTORIES = st.builds(Member, PATHS, st.just(DIRECTORY), st.just(0o755))
+DIRECTORIES = PATHS.map(lambda path: Member(path, DIRECTORY, 0o755))
 
 
 @settings(deadline=None)

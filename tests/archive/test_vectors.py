@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from terrastore.archive.unpack import find_manifest, read_manifest, unpack
+from terrastore.archive.reading import find_manifest, read_manifest
+from terrastore.archive.unpack import unpack
 from terrastore.pointer import Pointer
 from terrastore.report import Report
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore import processor
-from terrastore.archive.unpack import find_manifest
+from terrastore.archive.reading import find_manifest
 from tests.archive.compiling import library
 from tests.conftest import CommandLine, command_line, command_with
 from tests.end_to_end.examine import examine

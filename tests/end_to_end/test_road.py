@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from terrastore.archive.unpack import find_manifest
+from terrastore.archive.reading import find_manifest
 from tests.conftest import CommandLine, make_project, make_wheel
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.unpack import RANGE_SIZE
+from terrastore.archive.stream import RANGE_LIMIT
 from tests.conftest import CommandLine, command_line, make_wheel
 from tests.wire import Wire
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.unpack import find_manifest
+from terrastore.archive.reading import find_manifest
 from tests.conftest import CommandLine, command_line
 from tests.end_to_end.examine import contents, examine, files_that_name, reached_by_scripts
 

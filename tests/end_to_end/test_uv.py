@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from terrastore.archive.unpack import find_manifest
+from terrastore.archive.reading import find_manifest
 from tests.conftest import CommandLine, make_project
 
 if TYPE_CHECKING:

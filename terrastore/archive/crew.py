@@ -1,0 +1,130 @@
+"""Processes that write the pieces of an archive's layers, as many as there are processors.
+
+Each is worked by a thread of its own, which waits for it: any number of them go on at the same time, as threads alone
+would not, for Python lets one of them run at a time, and writing ten thousand small files is mostly Python.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from terrastore.archive._piece import receive, send
+from terrastore.archive.pieces import LostError, umask
+from terrastore.archive.ustar import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import TracebackType
+
+_RUN: Final = "import sys; sys.path[:] = sys.argv[1:]; from terrastore.archive._piece import main; main()"
+_PIPE_SIZE: Final = 1024 * 1024
+_SET_PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ of linux/fcntl.h, which fcntl has names for since Python 3.10
+
+
+class Job(NamedTuple):
+    """A piece that is being written: where the next one begins, which is known first, and what came of it."""
+
+    end: Future[Any]
+    written: Future[Any]
+
+
+class Crew:
+    """Processes that write below ``root``. Leaving it waits for what they do, or ends them when something failed."""
+
+    def __init__(self, root: str, held: Collection[str], *, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count)
+        self._idle: SimpleQueue[_Hand] = SimpleQueue()
+        self.count = count
+        self._hands = [_Hand((root, sorted(held), umask())) for _ in range(count)]
+        for hand in self._hands:
+            self._idle.put(hand)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            for hand in self._hands:
+                hand.kill()
+        self._pool.shutdown(cancel_futures=True)
+        for hand in self._hands:
+            hand.close()
+
+    def write(self, name: str, *arguments: Any, data: bytes | memoryview = b"") -> Job:
+        """Have a piece written; see :mod:`terrastore.archive._piece` for what there is to say."""
+        end: Future[Any] = Future()
+        return Job(end, self._pool.submit(self._write, end, name, arguments, data))
+
+    def do(self, name: str, *arguments: Any) -> Future[Any]:
+        """Have something else done."""
+        return self._pool.submit(self._do, name, arguments, b"", None)
+
+    def _write(self, end: Future[Any], name: str, arguments: Any, data: bytes | memoryview) -> Any:
+        try:
+            return self._do(name, arguments, data, end.set_result)
+        except BaseException as error:
+            if not end.done():
+                end.set_exception(error)
+            raise
+
+    def _do(self, name: str, arguments: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
+        hand = self._idle.get()
+        try:
+            return hand.do((name, *arguments), data, tell)
+        finally:
+            self._idle.put(hand)
+
+
+class _Hand:
+    """One of the processes."""
+
+    def __init__(self, setup: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", "-c", _RUN, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        self._jobs, self._results = self._process.stdin, self._process.stdout
+        self._setup = setup
+
+    def do(self, job: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
+        """Have a job done; return what came of it, and ``tell`` what is known before.
+
+        :raises MalformedError: for what is not as the format says
+        :raises OSError: for what cannot be written
+        """
+        try:
+            if self._setup is not None:
+                send(self._jobs, self._setup)
+                self._setup = None
+            send(self._jobs, job, data)
+            kind, value = receive(self._results)[0]
+            while kind == "end":
+                tell(value)
+                kind, value = receive(self._results)[0]
+        except (EOFError, BrokenPipeError):
+            raise ChildProcessError("a process that unpacks ended") from None
+        if kind == "malformed":
+            raise MalformedError(value)
+        if kind == "lost":
+            raise LostError(value)
+        if kind == "os":
+            raise OSError(*value)
+        return value
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        self._jobs.close()
+        self._process.wait()
+        self._results.close()

@@ -1,0 +1,81 @@
+"""The packed frames of an archive, in order, read ahead by threads: several ranges of adjacent frames at a time.
+
+What is in memory is bounded, whatever the archive's size.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from terrastore.archive.manifest import Frame
+    from terrastore.archive.reading import ReadRange
+    from terrastore.report import Phase
+
+RANGE_LIMIT: Final = 8 * 1024 * 1024
+"""Adjacent frames are read together until they would be more bytes than this."""
+_RANGE_LEAST: Final = 1024 * 1024
+_WINDOW: Final = 64 * 1024 * 1024
+"""Most bytes that are on their way, or wait to be taken."""
+
+
+@contextmanager
+def packed_frames(
+    read: ReadRange, frames: list[tuple[int, Frame]], *, readers: int, phase: Phase
+) -> Iterator[Iterator[tuple[memoryview, Frame]]]:
+    """Give the body the packed bytes of ``frames`` (offset, frame), which ``readers`` ranges are read of at once."""
+    # All readers are to have work, and what they hold together is to be bounded.
+    total = sum(frame.packed for _, frame in frames)
+    limit = max(_RANGE_LEAST, min(RANGE_LIMIT, _WINDOW // readers, total // readers))
+    pool = ThreadPoolExecutor(readers)
+    try:
+        yield _read_ahead(read, _ranges(frames, limit), pool, readers, phase)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_ahead(
+    read: ReadRange,
+    ranges: Iterator[tuple[int, list[Frame]]],
+    pool: ThreadPoolExecutor,
+    readers: int,
+    phase: Phase,
+) -> Iterator[tuple[memoryview, Frame]]:
+    def fetched(offset: int, frames: list[Frame]) -> bytes:
+        data = read(offset, sum(frame.packed for frame in frames))
+        phase.advance(len(data))
+        return data
+
+    waiting: deque[tuple[Future[bytes], list[Frame]]] = deque()
+    while True:
+        while len(waiting) < readers and (following := next(ranges, None)):
+            waiting.append((pool.submit(fetched, *following), following[1]))
+        if not waiting:
+            return
+        future, frames = waiting.popleft()
+        view, position = memoryview(future.result()), 0
+        for frame in frames:
+            yield view[position : position + frame.packed], frame
+            position += frame.packed
+
+
+def _ranges(frames: Iterable[tuple[int, Frame]], limit: int) -> Iterator[tuple[int, list[Frame]]]:
+    """Yield (offset, adjacent frames) of at most ``limit`` bytes, or of one frame."""
+    start, end = 0, 0
+    group: list[Frame] = []
+    for offset, frame in frames:
+        if group and (offset != end or end - start + frame.packed > limit):
+            yield start, group
+            group = []
+        if not group:
+            start = offset
+        group.append(frame)
+        end = offset + frame.packed
+    if group:
+        yield start, group

@@ -1,0 +1,118 @@
+"""A layer as a directory of its files, which environments share by hard links or clones.
+
+Below the directory of a tree stand ``files`` and an index: what an inventory says of each member, and when each file was
+written. A file that somebody edited, through whichever environment, has another time or size.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+from terrastore.archive import ustar
+from terrastore.archive.pieces import MEMBER_OF, LostError, Row, Written, collision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from terrastore.archive.pieces import PieceWriter
+
+HARDLINK: Final = "hardlink"
+CLONE: Final = "clone"
+FILES: Final = "files"
+_INDEX: Final = "index.json"
+_SCHEMA: Final = 1
+_FICLONE: Final = 0x40049409  # linux/fs.h
+_CANNOT: Final = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS}
+)
+
+
+def write_index(tree: str, rows: Iterable[Row]) -> None:
+    """Complete the tree whose files are written."""
+    table: list[Any] = []
+    for row in rows:
+        is_file = row[1] in {"-", "x"}
+        written = os.stat(f"{tree}/{FILES}/{row[0]}", follow_symlinks=False).st_mtime_ns if is_file else None
+        table.append([*row, written])
+    with open(f"{tree}/{_INDEX}", "x") as file:
+        json.dump({"schema": _SCHEMA, "members": table}, file, separators=(",", ":"), ensure_ascii=False)
+
+
+def plant(tree: str, writer: PieceWriter, mode: str) -> tuple[Written, int]:
+    """Put the files of a tree where ``writer`` writes; return what it would have, and how many had to be copied.
+
+    :raises LostError: when the tree is not as it was made
+    :raises MalformedError: when a member must not be there, or its name is taken
+    """
+    rows: list[Row] = []
+    held: list[tuple[str, int, bytes]] = []
+    copied = 0
+    for *fields, written in _index(tree):
+        path, kind, size, _, target = row = tuple(fields)
+        member = ustar.Member(path, *MEMBER_OF[kind], size, target)
+        writer.check(member)
+        source = f"{tree}/{FILES}/{path}"
+        if kind in {"-", "x"}:
+            if not _is_as_it_was(source, written, size):
+                raise LostError(tree)
+            if path in writer.held:
+                with open(source, "rb") as file:
+                    held.append((path, member.mode, file.read()))
+            else:
+                copied += _put(source, writer.place(path), path, mode)
+        elif kind == "d":
+            writer.make_folder(path)
+        rows.append(row)
+    return Written(rows, held), copied
+
+
+def _index(tree: str) -> list[Any]:
+    try:
+        with open(f"{tree}/{_INDEX}", "rb") as file:
+            document = json.load(file)
+        if document["schema"] == _SCHEMA:
+            return list(document["members"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise LostError(tree)
+
+
+def _is_as_it_was(place: str, written: int, size: int) -> bool:
+    try:
+        facts = os.stat(place, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return facts.st_mtime_ns == written and facts.st_size == size
+
+
+def _put(source: str, place: str, path: str, mode: str) -> bool:
+    """Make ``place`` the file ``source``, or like it; return whether it had to be copied."""
+    try:
+        if mode == HARDLINK:
+            os.link(source, place, follow_symlinks=False)
+        else:
+            _clone(source, place)
+    except FileExistsError:
+        raise collision(path) from None
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        shutil.copy(source, place, follow_symlinks=False)
+        return True
+    return False
+
+
+def _clone(source: str, place: str) -> None:
+    """Make ``place`` a file that shares the blocks of ``source`` (ioctl_ficlone(2))."""
+    with open(source, "rb", buffering=0) as file, open(place, "xb", buffering=0) as new:
+        try:
+            fcntl.ioctl(new, _FICLONE, file.fileno())
+        except OSError:
+            os.unlink(place)
+            raise
+        os.fchmod(new.fileno(), os.fstat(file.fileno()).st_mode & 0o777)
