@@ -1,20 +1,20 @@
 """Layers that this machine keeps, by digest, so that what did not change is neither fetched nor unpacked again.
 
-A layer is kept as one file of its raw bytes, which environments are copied from, or as a directory of its files, which
-they share by hard links or clones. A name is there whole or not at all, so any number of processes may use the cache
-at once; what is removed while somebody takes it is fetched again.
+A layer is kept as one file of its raw bytes, which environments get copies from, or as a directory of its files, which
+they share by hard links or clones. Every name is there whole or not at all, so any number of processes may use the
+cache at once; what is removed while somebody takes it is fetched again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
+from terrastore.archive.pieces import FILES
 from terrastore.archive.ustar import MalformedError
 from terrastore.errors import reason
 
@@ -34,209 +34,184 @@ _DAY: Final = 86400.0  # seconds
 
 
 class LayerCache:
-    """The layers in the directory ``root``, which only this user may read; more than ``limit`` bytes do not stay.
+    """The layers in the directory ``root``, which only this user may read; at most ``limit`` bytes of them stay.
 
-    Trouble with the disk is told once, and then nothing more is kept.
+    ``sharing`` is how files are shared, None for copies. Trouble with the disk is told once, and then nothing more is
+    kept.
     """
 
-    def __init__(self, root: Path, report: Report, *, limit: int = LIMIT) -> None:
+    def __init__(self, root: Path, report: Report, *, sharing: str | None = None, limit: int = LIMIT) -> None:
+        self.sharing = sharing
         self._root = str(root)
         self._report = report
         self._limit = limit
         self._is_usable = True
         self._grew = False
+        self._there: dict[str, bool] = {}
 
-    def open(self, layer: Layer) -> BinaryIO | None:
-        """Return an open file with the raw bytes of a layer, None when they are not kept."""
-        place = self._place(layer.digest, _RAW)
+    def has(self, layer: Layer) -> bool:
+        """Whether a layer is kept; asked again, it is what it was."""
+        if layer.digest not in self._there:
+            self._there[layer.digest] = self._is_there(layer)
+        return self._there[layer.digest]
+
+    def place(self, layer: Layer) -> str:
+        """Return the file of a layer's raw bytes, or the directory of its tree."""
+        return os.path.join(self._root, layer.digest + (_TREE if self.sharing else _RAW))
+
+    def new(self, layer: Layer) -> NewLayer | None:
+        """Begin to keep a layer; None when nothing more can be kept."""
+        if not self._is_usable:
+            return None
+        temporary = os.path.join(self._root, _NEW + secrets.token_hex(8))
         try:
-            file = open(place, "rb")  # noqa: SIM115 -- closed by the caller
-        except OSError:
+            os.makedirs(os.path.dirname(self._root), exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(self._root, 0o700)
+            if self.sharing:
+                os.makedirs(os.path.join(temporary, FILES), 0o700)
+        except OSError as error:
+            self.fail(error)
             return None
-        # Whoever lost power may have the name and not all the bytes.
-        if os.fstat(file.fileno()).st_size != layer.size:
-            file.close()
-            self.drop(layer)
-            return None
-        _touch(place)
-        return file
-
-    def tree(self, layer: Layer) -> str | None:
-        """Return the directory that a layer's files are kept in, None when they are not."""
-        place = self._place(layer.digest, _TREE)
-        if not os.path.isdir(place):
-            return None
-        _touch(place)
-        return place
-
-    def new(self, layer: Layer) -> NewLayer:
-        """Return what keeps the raw bytes of a layer as they come."""
-        return NewLayer(self, layer, self._unfinished(), self._place(layer.digest, _RAW))
-
-    def new_tree(self) -> str:
-        """Make an empty directory for a layer's files; :meth:`keep_tree` gives it its name.
-
-        :raises OSError: when that cannot be
-        """
-        place = self._unfinished()
-        self.make_folder()
-        os.mkdir(place, 0o700)
-        return place
-
-    def keep_tree(self, place: str, layer: Layer) -> str:
-        """Keep what :meth:`new_tree` made as the files of a layer; return where they are."""
-        kept = self._place(layer.digest, _TREE)
-        try:
-            os.rename(place, kept)
-        except OSError:
-            shutil.rmtree(place, ignore_errors=True)  # somebody was faster
-            if not os.path.isdir(kept):
-                raise
-        self._grew = True
-        return kept
+        return NewLayer(self, layer, temporary)
 
     def drop(self, layer: Layer) -> None:
         """Forget a layer, because it is not as it was."""
-        _remove(self._place(layer.digest, _RAW))
-        _remove(self._place(layer.digest, _TREE))
-
-    def make_folder(self) -> None:
-        """Make the directory, for nobody else."""
-        os.makedirs(os.path.dirname(self._root), exist_ok=True)
-        with suppress(FileExistsError):
-            os.mkdir(self._root, 0o700)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether something can still be kept."""
-        return self._is_usable
+        self._there.pop(layer.digest, None)
+        _remove(self.place(layer))
 
     def fail(self, error: OSError) -> None:
-        """Keep nothing any more, and say why."""
+        """Keep nothing more, and say why."""
         if self._is_usable:
             self._is_usable = False
             self._report.warn(f"layers are not kept in {self._root}: {reason(error)}")
 
-    def grew(self) -> None:
-        """Take note that a layer was added."""
+    def add(self, layer: Layer, temporary: str) -> None:
+        """Give what was written at ``temporary`` the layer's name."""
+        try:
+            os.rename(temporary, self.place(layer))
+        except OSError as error:
+            _remove(temporary)
+            if not os.path.lexists(self.place(layer)):  # else somebody was faster
+                self.fail(error)
         self._grew = True
 
     def trim(self) -> None:
-        """Keep to the limit, if this run added something."""
+        """Keep to the limit, when something was added."""
         if self._grew:
             prune(self._root, self._limit)
 
-    def _place(self, digest: str, form: str) -> str:
-        return os.path.join(self._root, digest + form)
-
-    def _unfinished(self) -> str:
-        return os.path.join(self._root, _NEW + secrets.token_hex(8))
+    def _is_there(self, layer: Layer) -> bool:
+        place = self.place(layer)
+        try:
+            size = os.stat(place).st_size
+        except OSError:
+            return False
+        if not self.sharing and size != layer.size:
+            # Whoever lost power may have the name and not all the bytes.
+            _remove(place)
+            return False
+        with suppress(OSError):
+            os.utime(place)  # so that what is used stays
+        return True
 
 
 class NewLayer:
-    """A layer on its way into the cache; it is there once :meth:`end` found that it is the one its digest names."""
+    """A layer on its way into the cache."""
 
-    def __init__(self, cache: LayerCache, layer: Layer, temporary: str, place: str) -> None:
+    def __init__(self, cache: LayerCache, layer: Layer, temporary: str) -> None:
         self._cache = cache
         self._layer = layer
         self._temporary = temporary
-        self._place = place
-        self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
+        self._is_open = True
 
-    def write(self, raw: bytes) -> None:
-        """Take the next bytes."""
-        self._digest.update(raw)
-        if not self._cache.is_usable:
-            return
-        try:
-            if self._file is None:
-                self._cache.make_folder()
-                self._file = open(self._temporary, "xb", buffering=0)  # noqa: SIM115 -- closed by end or abandon
-            view = memoryview(raw)
-            while view:
-                view = view[self._file.write(view) :]
-        except OSError as error:
-            self._cache.fail(error)
+    @property
+    def raw(self) -> str:
+        """The file that its raw bytes are written to."""
+        return f"{self._temporary}{_RAW}"
 
-    def end(self) -> None:
-        """Keep what was taken.
+    @property
+    def tree(self) -> str | None:
+        """The directory that becomes its tree, None when environments get copies."""
+        return self._temporary if self._cache.sharing else None
 
-        :raises MalformedError: when it is not what the digest names
+    def fail(self, error: OSError) -> None:
+        """Take note that it could not be written."""
+        self._cache.fail(error)
+        self.abandon()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be kept."""
+        return self._is_open
+
+    def end(self, digest: str) -> None:
+        """Keep what was written, whose raw bytes have this digest.
+
+        :raises MalformedError: when it is not the layer's
         """
-        if self._digest.hexdigest() != self._layer.digest:
+        if digest != self._layer.digest:
             msg = f"the layer {self._layer.name} is not the one that its digest names"
             raise MalformedError(msg)
-        if self._file is not None and self._cache.is_usable:
-            self._file.close()
-            try:
-                os.rename(self._temporary, self._place)
-            except OSError as error:
-                self._cache.fail(error)
-            self._file = None
-            self._cache.grew()
+        self._is_open = False
+        if self.tree is not None:
+            _remove(self.raw)
+        self._cache.add(self._layer, self.tree or self.raw)
 
     def abandon(self) -> None:
         """Leave nothing behind of what was not ended."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._is_open:
+            self._is_open = False
+            _remove(self.raw)
             _remove(self._temporary)
 
 
 def prune(root: str, limit: int) -> int:
-    """Remove layers, those first that were not used for the longest time, until ``limit`` bytes are left.
+    """Remove layers, those first that were not used for the longest time, until at most ``limit`` bytes are left.
 
     What killed runs left goes too, once it is a day old. Return how many bytes were removed.
     """
-    there = sorted(_layers(root), key=lambda each: each[0], reverse=True)
-    removed = left = 0
-    for used, size, place in there:
-        is_leftover = os.path.basename(place).startswith(_NEW)
-        if is_leftover:
-            gone = time.time() - used > _DAY
+    left = removed = 0
+    for used, size, place in sorted(_kept(root), reverse=True):
+        if os.path.basename(place).startswith(_NEW):
+            goes = time.time() - used > _DAY
         else:
-            gone = left + size > limit
-            left += 0 if gone else size
-        if gone and _remove(place):
+            goes = left + size > limit
+            left += 0 if goes else size
+        if goes and _remove(place):
             removed += size
     return removed
 
 
 def size(root: str) -> int:
-    """Return how many bytes the layers in ``root`` have."""
-    return sum(size for _, size, _ in _layers(root))
+    """Return how many bytes are kept in ``root``."""
+    return sum(size for _, size, _ in _kept(root))
 
 
-def _layers(root: str) -> Iterator[tuple[float, int, str]]:
-    """Yield (time of last use, bytes, place) of everything that is kept in ``root``."""
+def _kept(root: str) -> Iterator[tuple[float, int, str]]:
+    """Yield (time of last use, bytes, place) of everything in ``root``."""
     with suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 facts = entry.stat(follow_symlinks=False)
-                yield facts.st_mtime, _size(entry, facts.st_size), entry.path
+                yield facts.st_mtime, _size(entry), entry.path
 
 
-def _size(entry: os.DirEntry[str], own: int) -> int:
+def _size(entry: os.DirEntry[str]) -> int:
     if not entry.is_dir(follow_symlinks=False):
-        return own
-    return sum(_size(below, below.stat(follow_symlinks=False).st_size) for below in os.scandir(entry.path))
-
-
-def _touch(place: str) -> None:
-    """Note that a layer was used."""
-    with suppress(OSError):
-        os.utime(place)
+        return entry.stat(follow_symlinks=False).st_size
+    with os.scandir(entry.path) as entries:
+        return sum(map(_size, entries))
 
 
 def _remove(place: str) -> bool:
-    """Remove what is kept at ``place``, of which nobody sees a part; return whether it is gone."""
-    if not os.path.isdir(place):
-        with suppress(FileNotFoundError):
+    """Remove what is at ``place``, of which nobody ever sees a part; return whether it is gone."""
+    if os.path.isdir(place):
+        aside = os.path.join(os.path.dirname(place), _NEW + secrets.token_hex(8))
+        with suppress(OSError):
+            os.rename(place, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+    else:
+        with suppress(OSError):
             os.unlink(place)
-        return True
-    aside = os.path.join(os.path.dirname(place), _NEW + secrets.token_hex(8))
-    with suppress(OSError):
-        os.rename(place, aside)
-        shutil.rmtree(aside, ignore_errors=True)
     return not os.path.lexists(place)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from terrastore import environment
 from terrastore.archive import projects
+from terrastore.archive.pieces import LostError
 from terrastore.archive.reading import find_manifest
 from terrastore.archive.unpack import unpack
 from terrastore.environment import State
@@ -20,11 +22,20 @@ from terrastore.room import Files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from terrastore.archive.laying import Layers
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.reading import ReadRange
+    from terrastore.archive.unpack import Taken
     from terrastore.interpreter import Interpreter
     from terrastore.place import Target
     from terrastore.report import Report
+
+
+class Installed(NamedTuple):
+    """What came of it: the environment that was replaced, to be removed, and what was read of the archive."""
+
+    retired: str | None
+    taken: Taken
 
 
 def install(
@@ -37,11 +48,12 @@ def install(
     backup: bool,
     report: Report,
     finish: Callable[[str], None] | None = None,
-) -> str | None:
-    """Stage the archive's environment, check it and swap it in; return what it replaced, to be removed.
+    layers: Layers | None = None,
+) -> Installed:
+    """Stage the archive's environment, check it and swap it in.
 
     The target must be locked. ``finish`` adds what no archive holds to the staged environment, which then knows its
-    target. ``state`` is written last, so an environment that has one is whole.
+    target. ``state`` is written last, so an environment that has one is whole. ``layers`` are kept on this machine.
 
     :raises ArchiveRefusedError: when the archive is not as its manifest says
     :raises UsageError: when a file cannot take the target's path
@@ -49,9 +61,27 @@ def install(
     """
     if target.foreign and not backup:
         report.warn(f"{target.path} was not made by terrastore, and is replaced; --backup keeps such an environment")
+    # What is kept may be removed, or found to be damaged, while it is used; without it nothing can be lost.
+    for kept in (layers, layers):
+        with suppress(LostError):
+            return _install(manifest, read, target, python, state, backup, report, finish, kept)
+    return _install(manifest, read, target, python, state, backup, report, finish, None)
+
+
+def _install(
+    manifest: Manifest,
+    read: ReadRange,
+    target: Target,
+    python: Interpreter,
+    state: State,
+    backup: bool,
+    report: Report,
+    finish: Callable[[str], None] | None,
+    layers: Layers | None,
+) -> Installed:
     totals = manifest.totals
     with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
-        unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report)
+        taken = unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report, layers=layers)
         libraries = environment.bind(staged, python, manifest.needs)
         with report.phase("check", unit="steps"):
             environment.check(staged, python, libraries)
@@ -64,7 +94,7 @@ def install(
                     hint="choose a shorter target without special characters",
                 )
         state.write(staged)
-        return target.swap(staged, backup=backup)
+        return Installed(target.swap(staged, backup=backup), taken)
 
 
 def install_file(
@@ -94,10 +124,10 @@ def install_file(
             interpreter=Fingerprint.of(python.executable),
         )
         with target.locked(report, wait=wait):
-            retired = install(
+            installed = install(
                 manifest, read_file(file), target, python=python, state=state, backup=backup, report=report
             )
-    return state, manifest, retired
+    return state, manifest, installed.retired
 
 
 def read_file(file: BinaryIO) -> ReadRange:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from terrastore.archive.inventory import LINK
 from terrastore.archive.limits import FRAME_LIMIT
-from terrastore.archive.pieces import LostError
+from terrastore.archive.pieces import FILES, LostError
 from terrastore.archive.ustar import MalformedError
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ class NewLayer(Protocol):
         """The file that its raw bytes are written to."""
 
     @property
-    def files(self) -> str | None:
-        """The directory that its files are written to, to be shared; None when environments get copies."""
+    def tree(self) -> str | None:
+        """The directory that becomes its tree, to be shared; None when environments get copies."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be kept."""
 
     def fail(self, error: OSError) -> None:
-        """Take note that it could not be written."""
+        """Take note that it could not be written, and leave nothing behind."""
 
     def end(self, digest: str) -> None:
         """Keep it, once the raw bytes are those that its digest names."""
@@ -129,7 +133,7 @@ class Laying:
         root, keep = self._staged, None
         if new is not None:
             self._new.append(new)
-            root, keep = new.files or root, new.raw
+            root, keep = f"{new.tree}/{FILES}" if new.tree else root, new.raw
         jobs = (
             (frame.size, ("frame", frame.size, frame.sha256), data)
             for frame, (data, _) in zip(layer.frames, self._packed, strict=False)
@@ -181,16 +185,22 @@ class Laying:
             return
         if trouble is not None:
             new.fail(OSError(*trouble))
-        elif is_last:
-            self._do(self._crew.do("digest", new.raw), layer, partial(self._kept, layer, rows, found, new))
+            if new.tree is not None:
+                raise LostError(layer.name)
+        elif is_last and new.is_open:
+            self._do(self._crew.do("digest", new.raw), layer, partial(self._keep, layer, rows, found, new))
 
-    def _kept(self, layer: Layer, rows: list[Row], found: list[Row], new: NewLayer, digest: str) -> None:
+    def _keep(self, layer: Layer, rows: list[Row], found: list[Row], new: NewLayer, digest: str) -> None:
         """Keep a layer whose raw bytes are written; a tree is shared from then on."""
-        if new.files is None:
+
+        def share(_: None) -> None:
             new.end(digest)
-            return
-        done = self._crew.do("index", new.files, found)
-        self._do(done, layer, lambda _: (new.end(digest), self._plant(layer, rows)))
+            self._plant(layer, rows)
+
+        if new.tree is None:
+            new.end(digest)
+        else:
+            self._do(self._crew.do("index", new.tree, found), layer, share)
 
     def _plant(self, layer: Layer, rows: list[Row]) -> None:
         """Share the files of a tree."""

@@ -145,6 +145,8 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the bytes it was read from, else the canonical ones: sorted keys, no spaces, UTF-8."""
+        if self.raw:
+            return self.raw
         document = asdict(self)
         for entry in document["relocations"]:
             if entry["kind"] != BINARY_KIND:
@@ -155,8 +157,8 @@ class Manifest:
                     del package[name]
         if not document["tools"]:
             del document["tools"]
-        made = document.pop("raw")
-        return made or json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        del document["raw"]
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Self:

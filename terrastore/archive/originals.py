@@ -115,12 +115,12 @@ def write_relocated(
         place = _inside(root, path)
         try:
             with open(place, "rb") as file:
-                rows = record.parse(file.read())
+                amended = record.amended(file.read(), path, changed)
         except FileNotFoundError:
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        write(place, record.write(record.updated(rows, path, changed)), 0o644)
+        write(place, amended, 0o644)
 
 
 def keep_edited(

@@ -25,6 +25,8 @@ MEMBER_OF: Final = {
     "l": (ustar.SYMLINK, 0o777),
 }
 """Type and mode of a member by its kind in inventories."""
+FILES: Final = "files"
+"""Where in the tree of a layer its files are."""
 _KIND_OF: Final = {member: kind for kind, member in MEMBER_OF.items()}
 
 Row = tuple[str, str, int, int | None, str]

@@ -14,7 +14,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.archive import ustar
-from terrastore.archive.pieces import MEMBER_OF, LostError, Row, Written, collision
+from terrastore.archive.pieces import FILES, MEMBER_OF, LostError, Row, Written, collision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from terrastore.archive.pieces import PieceWriter
 
 HARDLINK: Final = "hardlink"
-CLONE: Final = "clone"
-FILES: Final = "files"
 _INDEX: Final = "index.json"
 _SCHEMA: Final = 1
 _FICLONE: Final = 0x40049409  # linux/fs.h

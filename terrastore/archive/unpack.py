@@ -17,6 +17,7 @@ from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.reading import HEAL
 from terrastore.archive.stream import packed_frames
 from terrastore.errors import ArchiveRefusedError
+from terrastore.report import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +71,8 @@ def unpack(
         ):
             laying = Laying(manifest, staged, crew, packed, layers, progress)
             laying.run()
+        if laying.copied:
+            report.warn(f"{number(laying.copied, 'file')} were copied, for the disk cannot share them with {prefix}")
         _finish(staged, manifest, laying, kinds, prefix, report)
     except ustar.MalformedError as error:
         raise ArchiveRefusedError(f"the archive is corrupt: {error}", hint=HEAL) from error
