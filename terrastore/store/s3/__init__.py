@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from terrastore.errors import StoreRefusedError
 from terrastore.store.protocol import Object
+from terrastore.store.s3 import collector
 from terrastore.store.s3.location import Location
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class S3Store:
 
     @cached_property
     def _bucket(self) -> Bucket:
-        from terrastore.store.s3.bucket import Bucket  # noqa: PLC0415 -- botocore takes 90 ms, which a kept run spares
+        with collector.paused():
+            from terrastore.store.s3.bucket import Bucket  # noqa: PLC0415 -- botocore takes 90 ms; a kept run spares it
 
         return Bucket(self.location)
 
