@@ -56,7 +56,7 @@ class _Files(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
     def load_file(self, file_path: str) -> Any:
         """Return what is in the file of a name without its suffix, None when there is none."""
         for suffix, unpacked in _FORMS.items():
-            with suppress(FileNotFoundError), open(file_path + suffix, "rb") as file:
+            with suppress(FileNotFoundError, NotADirectoryError), open(file_path + suffix, "rb") as file:
                 return _parsed(unpacked(file.read()), os.path.relpath(file_path, Loader.BUILTIN_DATA_PATH))
         return None
 
