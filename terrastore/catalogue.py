@@ -41,6 +41,11 @@ class Published:
     envelope: bytes
     end: bytes = field(default=b"", repr=False, compare=False)
 
+    @property
+    def readers(self) -> int:
+        """How many ranges of the archive are best read at once; see :class:`~terrastore.store.protocol.Store`."""
+        return self.store.readers
+
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes of the archive.
 

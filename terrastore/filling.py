@@ -58,6 +58,10 @@ class _Relay:
     def __str__(self) -> str:
         return str(self._found.store)
 
+    @property
+    def readers(self) -> int:
+        return self._found.store.readers
+
     def read(self, name: str) -> Object | None:
         return self._found.store.read(name)
 

@@ -351,6 +351,8 @@ def test_what_was_removed_can_be_published_again(store: MemoryStore, archive: Ar
 class ReadOnlyStore:
     """A store that can be read, and no more; it has pointers to ``keys``."""
 
+    readers = 1
+
     def __init__(self, *keys: EnvKey) -> None:
         self.names = {layout.pointer(key.text) for key in keys}
 

@@ -83,6 +83,17 @@ def test_without_nearer_stores_nothing_is_between(store: MemoryStore) -> None:
         assert published is read
 
 
+def test_it_is_read_as_the_farther_store_is() -> None:
+    """By as many at once as that one wants, not by as many as the nearer one would."""
+    near, far = MemoryStore(), MemoryStore()
+    far.readers = 7
+    published = put(far, b"data")
+    with filling(published, nearer(published, near, report=Report())) as read:
+        assert far.readers == read.readers
+        read.read(0, 4)
+    assert_filled(near, far)
+
+
 def test_a_nearer_store_has_the_same_afterwards(archive: Archive) -> None:
     """Archive and pointer are the same byte for byte, and under the same names; nothing is told."""
     near, far, report = MemoryStore(), MemoryStore(), Report()

@@ -179,6 +179,8 @@ class Refusing(MemoryStore):
 class Reading:
     """A store that can only be read, as a web server."""
 
+    readers = 1
+
     def __init__(self, store: MemoryStore) -> None:
         self.read = store.read
         self.read_range = store.read_range

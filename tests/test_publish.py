@@ -417,6 +417,8 @@ def test_a_store_in_trouble_is_left_alone() -> None:
 class ReadOnlyStore:
     """A store that can be read, and no more."""
 
+    readers = 1
+
     def __str__(self) -> str:
         return "https://store.example/envs"
 

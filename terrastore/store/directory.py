@@ -37,6 +37,7 @@ class DirectoryStore:
     # rename(2) cannot help it that of two who replace the last one wins.
     conditional = True
     swaps = False
+    readers = 2
 
     def __init__(self, root: str, *, with_parents: bool = False) -> None:
         self.root = root

@@ -28,6 +28,11 @@ class LayeredStore:
     def __str__(self) -> str:
         return ", ".join(map(str, self.layers))
 
+    @property
+    def readers(self) -> int:
+        """As many as the layer wants that wants the most, for any of them may be the one that has an object."""
+        return max(layer.readers for layer in self.layers)
+
     def read(self, name: str) -> Object | None:
         return next((found for layer in self.layers if (found := layer.read(name)) is not None), None)
 

@@ -21,6 +21,7 @@ class MemoryStore:
 
     conditional = True
     swaps = True
+    readers = 2
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

@@ -52,6 +52,13 @@ class Upload(Protocol):
 class Store(Protocol):
     """A store that can be read."""
 
+    @property
+    def readers(self) -> int:
+        """How many threads get the most out of it that read ranges of one object at once; more are no harm.
+
+        It is many where each request waits for an answer, and a connection is slower than the store.
+        """
+
     def read(self, name: str) -> Object | None:
         """Return a whole object, None when it is not there."""
 

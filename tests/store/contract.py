@@ -153,6 +153,22 @@ class ReadingContract:
             found = list(pool.map(lambda wanted: store.read_range(NAME, *wanted), ranges))
         assert [data[offset : offset + size] for offset, size in ranges] == found, f"seed {seed}"
 
+    def test_as_many_threads_read_as_it_says(self, store: Store) -> None:
+        """It says how many, few enough for any machine; each of so many at once gets its own."""
+        assert store.readers in range(1, 17)
+        size = 8 * 1024 * 1024 // store.readers
+        data = random.Random(3).randbytes(size * store.readers)
+        self.plant(NAME, data)
+        barrier = threading.Barrier(store.readers)
+
+        def read(offset: int) -> bytes | None:
+            barrier.wait()
+            return store.read_range(NAME, offset, size)
+
+        with ThreadPoolExecutor(store.readers) as pool:
+            found = list(pool.map(read, range(0, len(data), size)))
+        assert data == b"".join(filter(None, found))
+
 
 class StoreContract(ReadingContract):
     """What it promises of a store that can do everything, as tests."""

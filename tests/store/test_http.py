@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -290,6 +291,17 @@ def test_what_is_sent(wire: Wire) -> None:
     assert {f"Basic {login}"} == {request.headers["Authorization"] for request in wire.requests}
     assert {"identity"} == {request.headers["Accept-Encoding"] for request in wire.requests}
     assert {0} == {request.connection for request in wire.requests}
+
+
+def test_readers_keep_their_connections(wire: Wire) -> None:
+    """As many connections as it says readers are opened at most, however many ranges are read."""
+    store = HttpStore(wire.url)
+    assert store.read(NAME)
+    offsets = [*range(0, len(DATA), 100)] * 3
+    with ThreadPoolExecutor(store.readers) as pool:
+        found = list(pool.map(lambda offset: store.read_range(NAME, offset, 100), offsets))
+    assert [DATA[:100]] * len(offsets) == found
+    assert len({request.connection for request in wire.requests}) <= store.readers
 
 
 def test_a_certificate_that_nobody_vouches_for(

@@ -12,6 +12,8 @@ from tests.store.contract import NAME, StoreContract, WholeStore
 class ReadOnlyStore:
     """A store in memory that can be read, and no more."""
 
+    readers = 1
+
     def __init__(self, **objects: bytes) -> None:
         self.objects = objects
 
@@ -103,6 +105,14 @@ def test_what_nearer_ones_lack_is_read_from_the_next() -> None:
     assert far.read(NAME) == store.read(NAME)
     assert b"ar" == store.read_range(NAME, 1, 2)
     assert [] == list(near.list(""))
+
+
+def test_it_is_read_as_the_layer_that_wants_most() -> None:
+    """Whichever has the object: more readers than a store wants are no harm."""
+    near, far, store = layered()
+    assert near.readers == store.readers
+    far.readers = 7
+    assert far.readers == store.readers
 
 
 def test_a_broken_store_is_no_miss() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -229,6 +230,14 @@ class TestParameters(OnWire):
         for turn in range(5):
             S3Store(f"{url.replace('?', f'/{turn}?')}").read(NAME)
         assert {0} == {request.connection for request in wire.requests}
+
+    def test_readers_keep_their_connections(self, wire: Wire, store: S3Store) -> None:
+        """As many connections as it says readers are opened at most, however many ranges are read."""
+        store.create(ARCHIVE, bytes(1000))
+        with ThreadPoolExecutor(store.readers) as pool:
+            found = list(pool.map(lambda offset: store.read_range(ARCHIVE, offset, 10), [*range(0, 1000, 10)] * 3))
+        assert [bytes(10)] * 300 == found
+        assert len({request.connection for request in wire.requests}) <= store.readers
 
 
 class TestConfiguration(OnWire):

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from terrastore import __version__
+from terrastore.store.s3 import collector, models
 
 if TYPE_CHECKING:
     from terrastore.store.s3.location import Connection
@@ -27,8 +28,6 @@ _ANSWER_SECONDS: Final = 5
 # A store may take its time to put a large object together.
 _PATIENT_ATTEMPTS: Final = 3
 _PATIENT_SECONDS: Final = 20
-# Credentials can come from the others.
-_SERVICES: Final = ["s3", "signin", "sso", "sso-oidc", "sts"]
 
 _making = threading.Lock()
 
@@ -40,7 +39,7 @@ def client(connection: Connection, *, patient: bool = False) -> Any:
     :raises UnusableError: when botocore does not take the configuration for one
     :raises botocore.exceptions.BotoCoreError: when the configuration cannot be used
     """
-    with _making:  # a client may be shared by threads; making one may not
+    with _making, collector.paused():  # a client may be shared by threads; making one may not
         return _client(connection, patient)
 
 
@@ -83,6 +82,5 @@ def _client(connection: Connection, patient: bool) -> Any:
 @functools.cache
 def _session(profile: str | None) -> Session:
     session = Session(profile=profile)
-    # Looking for all four hundred services on disk takes longer than the first request.
-    session.get_component("data_loader").list_available_services = lambda _type_name: _SERVICES
+    models.restrict(session.get_component("data_loader"))
     return session
