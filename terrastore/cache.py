@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from terrastore.archive.manifest import Layer
     from terrastore.report import Report
 
-LIMIT: Final = 10_000_000_000
-"""How many bytes of layers are kept unless something else is said."""
+_LEAST_LEFT: Final = 1_000_000_000
 _RAW: Final = ".tar"
 _TREE: Final = ".d"
 _NEW: Final = ".new-"
@@ -40,7 +39,7 @@ class LayerCache:
     kept.
     """
 
-    def __init__(self, root: Path, report: Report, *, sharing: str | None = None, limit: int = LIMIT) -> None:
+    def __init__(self, root: Path, report: Report, *, sharing: str | None = None, limit: int) -> None:
         self.sharing = sharing
         self._root = str(root)
         self._report = report
@@ -61,7 +60,7 @@ class LayerCache:
 
     def new(self, layer: Layer) -> NewLayer | None:
         """Begin to keep a layer; None when nothing more can be kept."""
-        if not self._is_usable:
+        if not self._is_usable or not self._has_room(layer):
             return None
         temporary = os.path.join(self._root, _NEW + secrets.token_hex(8))
         try:
@@ -100,6 +99,14 @@ class LayerCache:
         """Keep to the limit, when something was added."""
         if self._grew:
             prune(self._root, self._limit)
+
+    def _has_room(self, layer: Layer) -> bool:
+        """Whether enough is left on the disk; what is kept must not take the place of environments."""
+        folder = self._root
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        facts = os.statvfs(folder)
+        return facts.f_bavail * facts.f_frsize - 2 * layer.size > _LEAST_LEFT
 
     def _is_there(self, layer: Layer) -> bool:
         place = self.place(layer)

@@ -46,6 +46,11 @@ class Published:
         """How many ranges of the archive are best read at once; see :class:`~terrastore.store.protocol.Store`."""
         return self.store.readers
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the archive is on a disk of this machine."""
+        return self.store.is_near
+
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes of the archive.
 

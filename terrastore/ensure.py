@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest, Package
-    from terrastore.archive.reading import ReadRange
+    from terrastore.archive.reading import Archive
     from terrastore.build.resolved import Resolved
+    from terrastore.cache import LayerCache
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
+    from terrastore.install import Installed
     from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.report import Report
@@ -49,7 +51,9 @@ class Policy:
     pins are looked up again; ``max_age`` how many seconds old the environment may be, None for any age;
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
     other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
-    builds take wheels from the store, and leave theirs there.
+    builds take wheels from the store, and leave theirs there. ``cache`` is whether layers may be kept on this machine,
+    at most ``cache_limit`` bytes of them, and ``link_mode`` how environments come by their files, ``copy``, ``clone`` or
+    ``hardlink``: None for copies, and nothing is kept of what comes from a disk of this machine.
     """
 
     build: bool = True
@@ -65,6 +69,9 @@ class Policy:
     wait: float = 600.0
     build_blindly: bool = False
     wheelhouse: bool = False
+    cache: bool = True
+    link_mode: str | None = None
+    cache_limit: int = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,14 +277,15 @@ class Run:
                 if (offer := supply.find(layer, self._request.interpreter)) is not None:
                     found, manifest = offer
                     with supply.filling(layer, found, publish=policy.publish) as read:
-                        retired = self._install(
+                        installed = self._install(
                             manifest,
-                            read.read,
+                            read,
                             target,
                             digest=found.pointer.archive.sha256,
                             created=found.pointer.created,
+                            layers=self._layers(is_near=read.is_near),
                         )
-                    return self._outcome(FETCHED, manifest, target, found, retired)
+                    return self._outcome(FETCHED, manifest, target, found, installed)
         if not policy.build:
             supply.raise_miss(partial(self._nearest, published_first=True))
         return None
@@ -311,7 +319,7 @@ class Run:
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
-        from terrastore.install import read_file  # noqa: PLC0415 -- see _supply
+        from terrastore.install import ArchiveFile  # noqa: PLC0415 -- see _supply
         from terrastore.production import Production  # noqa: PLC0415
 
         supply = self._supply
@@ -331,12 +339,17 @@ class Run:
             is_late = published is not None and published.pointer.archive.sha256 != packed.sha256
             if is_late and (theirs := self._theirs(target)) is not None:
                 return theirs
-            retired = None
+            installed = None
             if target is not None:
-                retired = self._install(
-                    packed.manifest, read_file(archive), target, digest=packed.sha256, created=times.now()
+                installed = self._install(
+                    packed.manifest,
+                    ArchiveFile(archive),
+                    target,
+                    digest=packed.sha256,
+                    created=times.now(),
+                    layers=self._layers(is_near=supply is None or supply.origin.store.is_near),
                 )
-        return self._outcome(BUILT, packed.manifest, target, None if is_late else published, retired)
+        return self._outcome(BUILT, packed.manifest, target, None if is_late else published, installed)
 
     def _theirs(self, target: Target | None) -> Outcome | None:
         """Take what somebody else published while this was built; None when that cannot be had."""
@@ -346,8 +359,17 @@ class Run:
             self._report.warn(f"{error.message}; what was built here is used, not what was published before it")
             return None
 
-    def _install(self, manifest: Manifest, read: ReadRange, target: Target, *, digest: str, created: str) -> str | None:
-        """Install the archive's environment; return what it replaced."""
+    def _install(
+        self,
+        manifest: Manifest,
+        archive: Archive,
+        target: Target,
+        *,
+        digest: str,
+        created: str,
+        layers: LayerCache | None,
+    ) -> Installed:
+        """Install the archive's environment."""
         from terrastore.install import install  # noqa: PLC0415 -- see _supply
 
         python = self._request.interpreter
@@ -361,16 +383,30 @@ class Run:
             interpreter=Fingerprint.of(python.executable),
             projects=self._request.requirements.projects,
         )
-        return install(
+        installed = install(
             manifest,
-            read,
+            archive,
             target,
             python=python,
             state=state,
             backup=self._policy.backup,
             report=self._report,
             finish=self._add_projects if state.projects else None,
+            layers=layers,
         )
+        if layers is not None:
+            layers.trim()
+        return installed
+
+    def _layers(self, *, is_near: bool) -> LayerCache | None:
+        """Return what this machine keeps of layers; None where that is not wanted, or would save little."""
+        mode = self._policy.link_mode
+        if not self._policy.cache or (mode is None and is_near):
+            return None
+        from terrastore.cache import LayerCache  # noqa: PLC0415 -- see _supply
+
+        sharing = None if mode == "copy" else mode
+        return LayerCache(self._cache / "layers", self._report, sharing=sharing, limit=self._policy.cache_limit)
 
     def _add_projects(self, staged: str) -> None:
         """Install the projects that are to be edited, which no archive holds."""
@@ -397,17 +433,22 @@ class Run:
         return find(self._request, place=self._before, store=self._store, published_first=published_first)
 
     def _outcome(
-        self, outcome: str, manifest: Manifest, target: Target | None, found: Published | None, retired: str | None
+        self,
+        outcome: str,
+        manifest: Manifest,
+        target: Target | None,
+        found: Published | None,
+        installed: Installed | None,
     ) -> Outcome:
-        fetched = outcome == FETCHED
+        is_fetched = outcome == FETCHED and installed is not None
         return Outcome(
             outcome=outcome,
             key=self._publish_as if target is None else self.key,
             target=target.path if target else None,
             store=str(found.store) if found else None,
             packages=len(manifest.packages),
-            bytes_fetched=manifest.totals.packed if fetched else 0,
-            layers_fetched=len(manifest.layers) if fetched else 0,
+            bytes_fetched=installed.taken.size if is_fetched else 0,
+            layers_fetched=installed.taken.layers if is_fetched else 0,
             layers_total=len(manifest.layers),
-            retired=retired,
+            retired=installed.retired if installed else None,
         )

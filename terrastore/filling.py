@@ -62,6 +62,10 @@ class _Relay:
     def readers(self) -> int:
         return self._found.store.readers
 
+    @property
+    def is_near(self) -> bool:
+        return self._found.store.is_near
+
     def read(self, name: str) -> Object | None:
         return self._found.store.read(name)
 

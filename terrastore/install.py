@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from terrastore.archive.laying import Layers
     from terrastore.archive.manifest import Manifest
-    from terrastore.archive.reading import ReadRange
+    from terrastore.archive.reading import Archive
     from terrastore.archive.unpack import Taken
     from terrastore.interpreter import Interpreter
     from terrastore.place import Target
@@ -40,7 +40,7 @@ class Installed(NamedTuple):
 
 def install(
     manifest: Manifest,
-    read: ReadRange,
+    archive: Archive,
     target: Target,
     *,
     python: Interpreter,
@@ -64,13 +64,13 @@ def install(
     # What is kept may be removed, or found to be damaged, while it is used; without it nothing can be lost.
     for kept in (layers, layers):
         with suppress(LostError):
-            return _install(manifest, read, target, python, state, backup, report, finish, kept)
-    return _install(manifest, read, target, python, state, backup, report, finish, None)
+            return _install(manifest, archive, target, python, state, backup, report, finish, kept)
+    return _install(manifest, archive, target, python, state, backup, report, finish, None)
 
 
 def _install(
     manifest: Manifest,
-    read: ReadRange,
+    archive: Archive,
     target: Target,
     python: Interpreter,
     state: State,
@@ -81,7 +81,7 @@ def _install(
 ) -> Installed:
     totals = manifest.totals
     with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
-        taken = unpack(read, manifest, staged, prefix=target.path, workers=cores(), report=report, layers=layers)
+        taken = unpack(archive, manifest, staged, prefix=target.path, workers=cores(), report=report, layers=layers)
         libraries = environment.bind(staged, python, manifest.needs)
         with report.phase("check", unit="steps"):
             environment.check(staged, python, libraries)
@@ -111,7 +111,8 @@ def install_file(
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {reason(error)}", hint="name an archive, a .tar.zst file") from None
     with file:
-        manifest = find_manifest(read_file(file), os.fstat(file.fileno()).st_size)
+        archive = ArchiveFile(file)
+        manifest = find_manifest(archive.read, os.fstat(file.fileno()).st_size)
         python = python or fitting(manifest)
         require_fit(manifest, python)
         require_host(path, manifest, python)
@@ -124,16 +125,22 @@ def install_file(
             interpreter=Fingerprint.of(python.executable),
         )
         with target.locked(report, wait=wait):
-            installed = install(
-                manifest, read_file(file), target, python=python, state=state, backup=backup, report=report
-            )
+            installed = install(manifest, archive, target, python=python, state=state, backup=backup, report=report)
     return state, manifest, installed.retired
 
 
-def read_file(file: BinaryIO) -> ReadRange:
-    """Return random access to an archive in an open file."""
-    fd = file.fileno()
-    return lambda offset, size: os.pread(fd, size, offset)
+class ArchiveFile:
+    """Random access to an archive in an open file."""
+
+    readers = 2
+    is_near = True
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._fd = file.fileno()
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return ``size`` bytes from ``offset``, fewer where the file ends."""
+        return os.pread(self._fd, size, offset)
 
 
 def cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from terrastore.archive import ustar
@@ -18,19 +19,29 @@ from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from terrastore.pointer import ManifestLocation
 
 HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
 _UPGRADE: Final = "upgrade terrastore on this machine"
 
 
-class ReadRange(Protocol):
-    """Random access to an archive; any number of threads may use it."""
+ReadRange = Callable[[int, int], bytes]
+"""Returns exactly so many bytes of an archive, from an offset on, or raises: offset and size in, any thread may ask."""
 
-    def __call__(self, offset: int, size: int, /) -> bytes:
-        """Return exactly ``size`` bytes from ``offset``, or raise."""
+
+class Archive(Protocol):
+    """Random access to an archive."""
+
+    @property
+    def readers(self) -> int:
+        """How many ranges are best read at once."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is on a disk of this machine, so that keeping parts of it here too would save little."""
+
+    def read(self, offset: int, size: int, /) -> bytes:
+        """Return exactly ``size`` bytes from ``offset``, or raise; any number of threads may ask."""
 
 
 def read_manifest(read: ReadRange, location: ManifestLocation) -> Manifest:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from terrastore.archive.manifest import Frame
-    from terrastore.archive.reading import ReadRange
+    from terrastore.archive.reading import Archive
     from terrastore.report import Phase
 
 RANGE_LIMIT: Final = 8 * 1024 * 1024
@@ -27,34 +27,30 @@ _WINDOW: Final = 64 * 1024 * 1024
 
 @contextmanager
 def packed_frames(
-    read: ReadRange, frames: list[tuple[int, Frame]], *, readers: int, phase: Phase
+    archive: Archive, frames: list[tuple[int, Frame]], phase: Phase
 ) -> Iterator[Iterator[tuple[memoryview, Frame]]]:
-    """Give the body the packed bytes of ``frames`` (offset, frame), which ``readers`` ranges are read of at once."""
+    """Give the body the packed bytes of ``frames`` (offset, frame), of which several ranges are read at once."""
     # All readers are to have work, and what they hold together is to be bounded.
     total = sum(frame.packed for _, frame in frames)
-    limit = max(_RANGE_LEAST, min(RANGE_LIMIT, _WINDOW // readers, total // readers))
-    pool = ThreadPoolExecutor(readers)
+    limit = max(_RANGE_LEAST, min(RANGE_LIMIT, _WINDOW // archive.readers, total // archive.readers))
+    pool = ThreadPoolExecutor(archive.readers)
     try:
-        yield _read_ahead(read, _ranges(frames, limit), pool, readers, phase)
+        yield _read_ahead(archive, _ranges(frames, limit), pool, phase)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _read_ahead(
-    read: ReadRange,
-    ranges: Iterator[tuple[int, list[Frame]]],
-    pool: ThreadPoolExecutor,
-    readers: int,
-    phase: Phase,
+    archive: Archive, ranges: Iterator[tuple[int, list[Frame]]], pool: ThreadPoolExecutor, phase: Phase
 ) -> Iterator[tuple[memoryview, Frame]]:
     def fetched(offset: int, frames: list[Frame]) -> bytes:
-        data = read(offset, sum(frame.packed for frame in frames))
+        data = archive.read(offset, sum(frame.packed for frame in frames))
         phase.advance(len(data))
         return data
 
     waiting: deque[tuple[Future[bytes], list[Frame]]] = deque()
     while True:
-        while len(waiting) < readers and (following := next(ranges, None)):
+        while len(waiting) < archive.readers and (following := next(ranges, None)):
             waiting.append((pool.submit(fetched, *following), following[1]))
         if not waiting:
             return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from terrastore.archive.laying import Layers
     from terrastore.archive.manifest import Frame, Layer, Manifest
-    from terrastore.archive.reading import ReadRange
+    from terrastore.archive.reading import Archive
     from terrastore.report import Report
 
 _DIRECTORY: Final = ".terrastore"
@@ -38,19 +38,18 @@ class Taken(NamedTuple):
 
 
 def unpack(
-    read: ReadRange,
+    archive: Archive,
     manifest: Manifest,
     staged: str,
     *,
     prefix: str,
     workers: int,
     report: Report,
-    readers: int = 2,
     layers: Layers | None = None,
 ) -> Taken:
     """Write the environment into the empty directory ``staged``, with its paths as they must be at ``prefix``.
 
-    ``readers`` ranges are read at once; ``layers`` is what this machine keeps, None for nothing.
+    ``layers`` is what this machine keeps, None for nothing.
 
     :raises ArchiveRefusedError: at the first byte that is not as the manifest or the format says
     :raises UsageError: when a file's syntax cannot take ``prefix``; the file is named
@@ -67,7 +66,7 @@ def unpack(
             report.phase("fetch", total=sum(frame.packed for _, frame in frames)) as fetch,
             report.phase("unpack", total=manifest.totals.size) as progress,
             Crew(staged, held, count=workers) as crew,
-            packed_frames(read, frames, readers=readers, phase=fetch) as packed,
+            packed_frames(archive, frames, fetch) as packed,
         ):
             laying = Laying(manifest, staged, crew, packed, layers, progress)
             laying.run()

@@ -12,9 +12,10 @@ import os
 import stat
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore import atomic, room
+from terrastore import atomic, mounts, room
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, reason
 from terrastore.store.protocol import Listed, Object
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _MODE: Final = 0o644
 _TRIES: Final = 5
+_SHARES: Final = frozenset({"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"})
+"""Kinds of filesystems that other machines have."""
 _ABSENT: Final = (errno.ENOENT, errno.ESTALE)
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -37,7 +40,6 @@ class DirectoryStore:
     # rename(2) cannot help it that of two who replace the last one wins.
     conditional = True
     swaps = False
-    readers = 2
 
     def __init__(self, root: str, *, with_parents: bool = False) -> None:
         self.root = root
@@ -45,6 +47,15 @@ class DirectoryStore:
 
     def __str__(self) -> str:
         return self.root
+
+    @property
+    def readers(self) -> int:
+        return 2 if self.is_near else 12
+
+    @cached_property
+    def is_near(self) -> bool:
+        kind = mounts.kind(self.root)
+        return kind not in _SHARES and not kind.startswith("fuse")
 
     def read(self, name: str) -> Object | None:
         with self._errors("read"), self._open(name) as file:

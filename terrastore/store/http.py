@@ -42,6 +42,7 @@ class HttpStore:
 
     # What is behind it may be S3, of which a connection gives about 90 MB/s.
     readers = 12
+    is_near = False
 
     def __init__(self, url: str) -> None:
         """Take where the store is from ``url``.

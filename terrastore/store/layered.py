@@ -33,6 +33,10 @@ class LayeredStore:
         """As many as the layer wants that wants the most, for any of them may be the one that has an object."""
         return max(layer.readers for layer in self.layers)
 
+    @property
+    def is_near(self) -> bool:
+        return all(layer.is_near for layer in self.layers)
+
     def read(self, name: str) -> Object | None:
         return next((found for layer in self.layers if (found := layer.read(name)) is not None), None)
 

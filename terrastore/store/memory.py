@@ -22,6 +22,7 @@ class MemoryStore:
     conditional = True
     swaps = True
     readers = 2
+    is_near = True
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}

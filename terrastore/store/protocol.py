@@ -59,6 +59,10 @@ class Store(Protocol):
         It is many where each request waits for an answer, and a connection is slower than the store.
         """
 
+    @property
+    def is_near(self) -> bool:
+        """Whether it is on a disk of this machine: reading it again then costs little more than a copy would."""
+
     def read(self, name: str) -> Object | None:
         """Return a whole object, None when it is not there."""
 

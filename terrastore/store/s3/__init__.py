@@ -30,6 +30,7 @@ class S3Store:
     swaps = True
     # A connection gives about 90 MB/s; on two processors more than these give little more.
     readers = 12
+    is_near = False
 
     def __init__(self, url: str) -> None:
         """Take where the store is from ``url``.
