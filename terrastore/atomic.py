@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import hashlib
 import os
 import re
-import secrets
 import stat
 import sys
 import time
@@ -64,7 +62,7 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
 def _temporary(folder: str) -> BinaryIO:
     """Return a new file that nobody takes for one of a killed run, because it is locked."""
     while True:
-        name = f".tmp-{lock_domain()}-{secrets.token_hex(8)}"
+        name = f".tmp-{lock_domain()}-{os.urandom(8).hex()}"
         file = open(os.path.join(folder, name), "xb")  # noqa: SIM115 -- closed by the caller
         with suppress(OSError):  # a filesystem without locks, where nobody gets one to remove it either
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -98,7 +96,7 @@ def lock_domain() -> str:
     """
     with suppress(OSError), open(_BOOT_ID, "rb") as file:
         return hashlib.sha256(file.read().strip()).hexdigest()[:16]
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def publish_new(file: BinaryIO, path: str) -> bool:
@@ -156,6 +154,8 @@ def exchange(first: str, second: str) -> bool:
 
     :raises OSError: for every other reason, such as a mount point (EBUSY)
     """
+    import ctypes  # noqa: PLC0415 -- most runs replace nothing
+
     libc = ctypes.CDLL(None, use_errno=True)
     one, two = os.fsencode(first), os.fsencode(second)
     try:

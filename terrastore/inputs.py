@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
@@ -21,7 +20,6 @@ from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -36,8 +34,7 @@ _FIXED: Final = re.compile(r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|
 _PORTS: Final = {"https": 443, "http": 80}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(NamedTuple):
     """What is asked for, as it was written: files, an interpreter, options of pip's names.
 
     ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
@@ -64,7 +61,7 @@ class Inputs:
     groups: tuple[str, ...] = ()
     project: bool = False
     require_locked: bool = False
-    cache: Path | None = None
+    cache: str | os.PathLike[str] | None = None
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore.errors import UsageError
 
@@ -26,8 +26,7 @@ _SHORT: Final = 8
 _TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """Everything that decides what an environment will hold.
 
     ``resolution`` is where and how the installer looks for what is required, canonical and without credentials;
@@ -38,8 +37,8 @@ class Request:
     requirements: RequirementSet
     interpreter: Interpreter
     host: Host
-    resolution: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, str | None] = field(default_factory=dict)
+    resolution: Mapping[str, Any] = MappingProxyType({})
+    variables: Mapping[str, str | None] = MappingProxyType({})
     installer: str = "pip"
     seed: bool = True
     salt: str = ""
@@ -76,8 +75,7 @@ class Request:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class EnvKey:
+class EnvKey(NamedTuple):
     """The name of an environment in every store: ``cp311-linux_x86_64-<40 hex>``.
 
     A host on which the plain key's archive does not fit has a key of its own, with ``-<ID>-<VERSION_ID>`` behind.

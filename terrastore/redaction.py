@@ -7,12 +7,10 @@ told it: in a URL, in a variable that a URL names, in netrc.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:
     import mmap
@@ -103,6 +101,8 @@ class Redactor:
         logins: Iterable[tuple[str, str]] = (),
         doubtful: Iterable[str] = (),
     ) -> None:
+        from urllib.parse import unquote  # noqa: PLC0415 -- only builds tell of secrets by value
+
         found = set(secrets)
         encoded = set()
         for user, password in logins:
@@ -146,12 +146,16 @@ def _is_drawn(word: str) -> bool:
 
 
 def _is_telling(secret: str) -> bool:
+    from urllib.parse import unquote  # noqa: PLC0415 -- see Redactor
+
     classes = sum(bool(re.search(each, unquote(secret))) for each in _CLASSES)
     return len(secret) >= _EVERYWHERE and (classes > 1 or len(secret) >= _TELLING)
 
 
 def _spellings(secret: str) -> set[str]:
     """Return a secret as it was told, decoded, percent-encoded, in JSON, and in Base64."""
+    from urllib.parse import quote, quote_plus, unquote  # noqa: PLC0415 -- see Redactor
+
     found = set()
     for plain in {secret, unquote(secret)}:
         lower = re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quote(plain, safe=""))
@@ -162,6 +166,8 @@ def _spellings(secret: str) -> set[str]:
 
 def _encoded(text: str) -> set[str]:
     """Return a text in Base64 (RFC 4648), of both alphabets and without what pads it."""
+    import base64  # noqa: PLC0415 -- see Redactor
+
     data = text.encode(errors="surrogateescape")
     return {encode(data).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)}
 

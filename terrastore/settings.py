@@ -5,37 +5,31 @@ Flags and ``TERRASTORE_*`` variables beat all of them, and are the command line'
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from terrastore import folders
 from terrastore.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-NAME: Final = "terrastore"
 FILE: Final = "terrastore.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsFile:
+class SettingsFile(NamedTuple):
     """A file of settings; ``table`` is where in it they stand."""
 
-    path: Path
+    path: str
     table: tuple[str, ...] = ()
 
 
-def files(directory: Path) -> tuple[SettingsFile, ...]:
+def files(directory: str) -> tuple[SettingsFile, ...]:
     """Return the files that count for a project in ``directory``, the weakest first."""
-    import platformdirs  # noqa: PLC0415 -- keeps the import of this module free
-
     return (
-        SettingsFile(Path(platformdirs.site_config_dir(NAME), FILE)),
-        SettingsFile(Path(platformdirs.user_config_dir(NAME), FILE)),
-        SettingsFile(directory / "pyproject.toml", ("tool", NAME)),
-        SettingsFile(directory / FILE),
+        SettingsFile(f"{folders.site_config()}/{FILE}"),
+        SettingsFile(f"{folders.user_config()}/{FILE}"),
+        SettingsFile(f"{directory}/pyproject.toml", ("tool", folders.NAME)),
+        SettingsFile(f"{directory}/{FILE}"),
     )
 
 
@@ -63,15 +57,25 @@ def read(sources: Collection[SettingsFile], names: Collection[str]) -> dict[str,
 
 def _table(source: SettingsFile) -> Mapping[str, Any]:
     try:
-        with source.path.open("rb") as file:
-            document: Any = tomllib.load(file)
+        with open(source.path, "rb") as file:
+            data = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{source.path} cannot be read: {error}", hint="correct it, or take it away") from None
+    except OSError as error:
+        raise _unreadable(source, error) from None
+    import tomllib  # noqa: PLC0415 -- most runs find no file
+
+    try:
+        document: Any = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _unreadable(source, error) from None
     for name in source.table:
         document = document.get(name, {})
         if not isinstance(document, dict):
             raise UsageError(f"{source.path}: {name} is no table", hint=f"write [{'.'.join(source.table)}]")
     table: dict[str, Any] = document
     return table
+
+
+def _unreadable(source: SettingsFile, error: Exception) -> UsageError:
+    return UsageError(f"{source.path} cannot be read: {error}", hint="correct it, or take it away")

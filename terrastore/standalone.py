@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODULES: Final = (
     "__init__",
+    "_asked",
     "archive/__init__",
     "archive/_compile",
     "archive/bytecode",

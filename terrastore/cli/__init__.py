@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -109,7 +108,7 @@ def _default_map() -> dict[str, dict[str, Any]]:
         if isinstance(option, click.Option)
     }
     values = {}
-    for name, value in settings.read(settings.files(Path.cwd()), options).items():
+    for name, value in settings.read(settings.files(os.getcwd()), options).items():
         option = options[name]
         said = value if isinstance(value, list) else [value]
         if option.type is click.STRING and not all(isinstance(each, str) for each in said):

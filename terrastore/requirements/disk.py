@@ -7,14 +7,11 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.requirements.digests import Digests
-from terrastore.requirements.find_links import is_page, linked, offered
 from terrastore.requirements.lines import is_url
-from terrastore.requirements.project_files import project_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +25,8 @@ class Disk:
     Content counts, not the place: ``digest`` and ``links`` give the same for a copy elsewhere.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._digests = Digests(None if cache is None else cache / "digests")
+    def __init__(self, cache: str | os.PathLike[str] | None = None) -> None:
+        self._digests = Digests(None if cache is None else os.path.join(cache, "digests"))
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +40,8 @@ class Disk:
             from terrastore.requirements.remote import fetch  # noqa: PLC0415 -- few files are not here
 
             return fetch(path)
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or a directory."""
@@ -75,6 +73,8 @@ class Disk:
         :raises OSError: when it is not there, or neither a file nor a directory
         :raises RequirementsError: when a file in the folder cannot be read
         """
+        from terrastore.requirements.find_links import offered  # noqa: PLC0415 -- few folders are named
+
         facts = os.stat(path)
         if not stat.S_ISDIR(facts.st_mode):
             self._of_file(path, facts)
@@ -84,6 +84,8 @@ class Disk:
             return self._listing(path, offered(path))
 
     def _listing(self, folder: str, files: list[tuple[str, os.stat_result | None]]) -> str:
+        from terrastore.requirements.find_links import is_page, linked  # noqa: PLC0415
+
         total = hashlib.sha256()
         for name, facts in files:
             path = os.path.join(folder, name)
@@ -100,6 +102,8 @@ class Disk:
 
     def _of_directory(self, path: str, around: tuple[str, ...]) -> str:
         """Return the digest of a directory's files; ``around`` are the directories that are being looked at."""
+        from terrastore.requirements.project_files import project_files  # noqa: PLC0415 -- few projects are named
+
         total = hashlib.sha256()
         for name, own in project_files(path):
             if (counted := self._counted(os.path.join(path, name), own, around)) is not None:

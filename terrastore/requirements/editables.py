@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-import tomllib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,6 +71,8 @@ def pins_of_project(reader: Reader, path: str, extras: Sequence[str]) -> set[str
 
 
 def _document(reader: Reader, path: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 -- few projects are edited
+
     try:
         return tomllib.loads(reader.read(posixpath.join(path, "pyproject.toml")).decode())
     except (OSError, ValueError):

@@ -6,9 +6,8 @@ import hashlib
 import os
 import posixpath
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urljoin
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
@@ -60,16 +59,14 @@ class Reader(Protocol):
         """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file that was read, or an http URL without secrets, and the SHA-256 of its content."""
 
     path: str
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(NamedTuple):
     """What one line says to an installer: every variable expanded, credentials and all.
 
     ``entry`` is what it comes to, None when only the installer knows; paths of options mean the same in every
@@ -84,8 +81,7 @@ class Said:
     shown: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequirementSet:
+class RequirementSet(NamedTuple):
     """What a project asks for, canonical: sorted, without duplicates, without secrets.
 
     ``requirements`` and ``constraints`` hold one line each, without those whose markers are false; ``local`` the
@@ -98,10 +94,10 @@ class RequirementSet:
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
-    local: Mapping[str, str] = field(default_factory=dict)
+    local: Mapping[str, str] = MappingProxyType({})
     sources: tuple[Source, ...] = ()
     url_variables: frozenset[str] = frozenset()
-    projects: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, str] = MappingProxyType({})
     unpinned: tuple[str, ...] = ()
     pinned: frozenset[str] = frozenset()
     has_hashes: bool = False
@@ -354,5 +350,7 @@ def _beside(including: str, included: str) -> str:
     if is_url(included) or is_file_url(included):
         return included
     if is_url(including):
+        from urllib.parse import urljoin  # noqa: PLC0415 -- few files are not here
+
         return urljoin(including, included)
     return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))

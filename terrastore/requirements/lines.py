@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.names import normalised
 from terrastore.redaction import without_path_tokens, without_secrets
@@ -80,8 +78,7 @@ class LineError(ValueError):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option: its long name and its value, "" for a flag."""
 
     name: str
@@ -91,8 +88,7 @@ class Option:
         return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a requirement asks for, without secrets.
 
     ``name`` is normalised (PEP 503), "" when nothing says it; ``extras`` are sorted; ``specifiers`` canonical;
@@ -147,8 +143,7 @@ class Wanted:
         return " ".join((head, *self.options))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Editable:
+class Editable(NamedTuple):
     """What is to be installed so that it can be edited: ``text`` as pip takes it, without secrets.
 
     ``local`` is the directory of a project on this machine, None for a repository.
@@ -173,8 +168,7 @@ class Editable:
         return self.local is not None or _names_commit(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """What a line says: a requirement or not, and options.
 
     ``own`` is the requirement as it is written, options of its own included; ``ignored`` are words that pip reads and
@@ -202,7 +196,7 @@ def parse(line: str) -> Line:
     text, behind = text.rstrip(), f"-{rest}"
     if text and _HASHES.fullmatch(behind):
         hashes = tuple(sorted(set(behind.split())))
-        return Line(wanted=replace(_wanted(text), options=hashes), own=line)
+        return Line(wanted=_wanted(text)._replace(options=hashes), own=line)
     try:
         options, ignored = _options(behind)
     except _UnknownOptionError:
@@ -232,6 +226,8 @@ def as_path(local: str) -> str:
     """
     if not is_file_url(local):
         return os.path.expanduser(local)
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 -- few paths are URLs
+
     try:
         return unquote(urlsplit(local).path)
     except ValueError:
@@ -251,7 +247,7 @@ def _requirement(text: str, options: list[Option], ignored: list[str]) -> Line:
     own = [each for each in options if each.name in _PER_REQUIREMENT]
     heard = tuple(each for each in options if each.name in _EVERYWHERE)
     ignored = [str(each) for each in options if each not in own and each not in heard] + ignored
-    wanted = replace(_wanted(text), options=_own_options(own))
+    wanted = _wanted(text)._replace(options=_own_options(own))
     return Line(wanted=wanted, own=" ".join((text, *map(_said, own))), options=heard, ignored=tuple(ignored))
 
 
@@ -277,7 +273,7 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
     chief = Option(chief.name, os.path.expanduser(chief.value))
-    editable = replace(_editable(chief.value), options=_own_options(own))
+    editable = _editable(chief.value)._replace(options=_own_options(own))
     said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
 
@@ -404,11 +400,11 @@ def _named(text: str) -> Wanted:
     if not requirement.url:
         return wanted
     if is_file_url(requirement.url):
-        return replace(wanted, local=without_secrets(requirement.url))
+        return wanted._replace(local=without_secrets(requirement.url))
     if not is_url(requirement.url):
         msg = "what stands behind @ is no URL"
         raise LineError(msg, hint="write NAME @ file:///…, or the path alone")
-    return replace(wanted, url=_identity(requirement.url))
+    return wanted._replace(url=_identity(requirement.url))
 
 
 def _from_url(text: str, marker: Marker | None) -> Wanted:

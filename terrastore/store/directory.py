@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore import atomic, room
+from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, reason
 from terrastore.store.protocol import Listed, Object
 
@@ -196,6 +196,8 @@ class DirectoryStore:
                     f"the store {self} cannot be {verb}: {reason(error)}",
                     hint="check the path and the permissions of this user",
                 ) from error
+            from terrastore import room  # noqa: PLC0415 -- most disks have room
+
             if error.errno in room.FULL:
                 raise StoreRefusedError(
                     f"the store {self} cannot be {verb}: {reason(error)} ({room.figures(self.root)})",

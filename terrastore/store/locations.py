@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import UsageError
 from terrastore.redaction import without_secrets
@@ -53,6 +52,8 @@ def open_store(url: str) -> Store:
         )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return DirectoryStore(os.path.abspath(os.path.expanduser(url)))
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 -- a path needs none
+
     try:
         parts = urlsplit(url)
     except ValueError as error:
