@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -14,11 +13,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
+from terrastore.sha256 import sha256
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LOCK_POLL_SECONDS = 0.1
-_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{16})-[0-9a-f]{16}")
+_TEMPORARY = r"\.tmp-([0-9a-f]{16})-[0-9a-f]{16}"
 _DAY = 86400.0  # seconds
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _AT_FDCWD = -100
@@ -80,7 +81,7 @@ def _sweep(own: BinaryIO) -> None:
     folder, own_name = os.path.split(own.name)
     with suppress(OSError):
         others = filter(lambda name: name != own_name, os.listdir(folder))
-        for match in filter(None, map(_TEMPORARY.fullmatch, others)):
+        for match in filter(None, (re.fullmatch(_TEMPORARY, name) for name in others)):
             with suppress(OSError), open(os.path.join(folder, match[0]), "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 age = os.fstat(own.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
@@ -95,7 +96,7 @@ def lock_domain() -> str:
     16 hexadecimal digits; where the kernel does not tell, random ones, as if no process were within reach.
     """
     with suppress(OSError), open(_BOOT_ID, "rb") as file:
-        return hashlib.sha256(file.read().strip()).hexdigest()[:16]
+        return sha256(file.read().strip()).hexdigest()[:16]
     return os.urandom(8).hex()
 
 

@@ -30,7 +30,7 @@ DEFAULTS: Final = ("requirements.txt", *documents.DEFAULTS)
 """What is taken when no file is named: the first that is there."""
 PIP: Final = "pip"
 UV: Final = "uv"
-_FIXED: Final = re.compile(r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|needs):")
+_FIXED: Final = r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|needs):"
 _PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -234,7 +234,7 @@ def _anywhere(option: Option) -> Option:
 
 def _refuse_unlocked(lines: Sequence[str], *, is_complete: bool) -> None:
     """Refuse requirements that are not fixed, each and all they need, by hashes or by content."""
-    if without := [line.partition(" @ needs:")[0] for line in lines if not _FIXED.search(line)]:
+    if without := [line.partition(" @ needs:")[0] for line in lines if not re.search(_FIXED, line)]:
         raise RequirementsError(
             f"not locked: no hash fixes {listed(without)}",
             hint="pin everything with hashes, as uv pip compile --generate-hashes does",

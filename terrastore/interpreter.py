@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 30
 _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
-_RELEASE: Final = re.compile(r"(?:cpython@?)?([0-9]+(?:\.[0-9]+){0,2})")
+_RELEASE: Final = r"(?:cpython@?)?([0-9]+(?:\.[0-9]+){0,2})"
 
 
 class Interpreter(NamedTuple):
@@ -177,7 +177,7 @@ def _own(request: str | None) -> Interpreter | None:
     It is looked at first, so a version that it has leads to it. None also when it was told another home than its own,
     which an environment's would not be.
     """
-    match = _RELEASE.fullmatch(request or "")
+    match = re.fullmatch(_RELEASE, request) if request else None
     if (request is not None and match is None) or os.environ.get("PYTHONHOME"):
         return None
     own = _from_facts(_asked.facts())

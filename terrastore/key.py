@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore.errors import UsageError
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ LAYOUT: Final = 1
 
 _DIGITS: Final = 40
 _SHORT: Final = 8
-_TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
+_TEXT: Final = r"(?a)cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?"
 
 
 class Request(NamedTuple):
@@ -61,7 +61,7 @@ class Request(NamedTuple):
             "constraints": list(self.requirements.constraints),
             "resolution": dict(self.resolution),
             "variables": {
-                name: None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
+                name: None if value is None else sha256(value.encode(errors="surrogateescape")).hexdigest()
                 for name, value in self.variables.items()
             },
         }
@@ -87,7 +87,7 @@ class EnvKey(NamedTuple):
     def of(cls, request: Request) -> EnvKey:
         """Return the key of a request: SHA-256 over canonical JSON (sorted keys, no spaces, UTF-8)."""
         document = json.dumps(request.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(document.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+        digest = sha256(document.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
         return cls(f"{request.interpreter.tag}-{request.host.tag}-{digest}")
 
     @classmethod
@@ -96,7 +96,7 @@ class EnvKey(NamedTuple):
 
         :raises UsageError: when it is none
         """
-        if not _TEXT.fullmatch(text):
+        if not re.fullmatch(_TEXT, text):
             raise UsageError(
                 f"{text!r} is no key",
                 hint="a key looks like cp311-linux_x86_64-<40 hex>; see terrastore list",

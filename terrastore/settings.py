@@ -11,7 +11,7 @@ from terrastore import folders
 from terrastore.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 FILE: Final = "terrastore.toml"
 
@@ -33,20 +33,20 @@ def files(directory: str) -> tuple[SettingsFile, ...]:
     )
 
 
-def read(sources: Collection[SettingsFile], names: Collection[str]) -> dict[str, Any]:
+def read(sources: Collection[SettingsFile], names: Callable[[], Collection[str]]) -> dict[str, Any]:
     """Return the settings in ``sources`` by option name, with underscores.
 
-    :param names: the options there are
+    :param names: returns the options there are, and is asked when something is set
     :raises UsageError: for a file that is not TOML and for a setting that is no option; both are named
     """
     settings: dict[str, Any] = {}
     for source in sources:
         for name, value in _table(source).items():
             option = name.replace("-", "_")
-            if option not in names:
+            if option not in names():
                 import difflib  # noqa: PLC0415 -- only for who misspelt
 
-                close = difflib.get_close_matches(option, names, n=1)
+                close = difflib.get_close_matches(option, names(), n=1)
                 meant = f"did you mean {close[0].replace('_', '-')}?" if close else "see terrastore ensure --help"
                 raise UsageError(f"{source.path}: there is no setting {name!r}", hint=meant)
             if isinstance(value, dict):

@@ -55,6 +55,7 @@ MODULES: Final = (
     "relocation",
     "report",
     "room",
+    "sha256",
     "standalone",
 )
 """What the file holds: this module and, of terrastore, what it imports, all the way down."""

@@ -24,7 +24,7 @@ ROWS = (
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
     ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times", "names"),
-    ("folders", "_asked"),
+    ("folders", "sha256", "_asked"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

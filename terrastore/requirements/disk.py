@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from terrastore.errors import RequirementsError, reason
-from terrastore.requirements.digests import Digests
 from terrastore.requirements.lines import is_url
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from terrastore.requirements.digests import Digests
 
 
 class Disk:
@@ -26,13 +28,20 @@ class Disk:
     """
 
     def __init__(self, cache: str | os.PathLike[str] | None = None) -> None:
-        self._digests = Digests(None if cache is None else os.path.join(cache, "digests"))
+        self._cache = cache
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._digests.save()
+        if "_digests" in self.__dict__:
+            self._digests.save()
+
+    @cached_property
+    def _digests(self) -> Digests:
+        from terrastore.requirements.digests import Digests  # noqa: PLC0415 -- who names nothing local needs none
+
+        return Digests(None if self._cache is None else os.path.join(self._cache, "digests"))
 
     def read(self, path: str) -> bytes:
         """Return the content of a file, or of what an http URL leads to."""
@@ -86,7 +95,7 @@ class Disk:
     def _listing(self, folder: str, files: list[tuple[str, os.stat_result | None]]) -> str:
         from terrastore.requirements.find_links import is_page, linked  # noqa: PLC0415
 
-        total = hashlib.sha256()
+        total = sha256()
         for name, facts in files:
             path = os.path.join(folder, name)
             total.update(os.fsencode(f"{name}\0{'nowhere' if facts is None else self._digests.of(path, facts)}\n"))
@@ -104,7 +113,7 @@ class Disk:
         """Return the digest of a directory's files; ``around`` are the directories that are being looked at."""
         from terrastore.requirements.project_files import project_files  # noqa: PLC0415 -- few projects are named
 
-        total = hashlib.sha256()
+        total = sha256()
         for name, own in project_files(path):
             if (counted := self._counted(os.path.join(path, name), own, around)) is not None:
                 total.update(os.fsencode(f"{name}\0{counted}\n"))
@@ -114,7 +123,7 @@ class Disk:
         """Return what a file of a project counts by, None when it counts for nothing."""
         facts = own
         if stat.S_ISLNK(own.st_mode):
-            target = hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+            target = sha256(os.fsencode(os.readlink(path))).hexdigest()
             try:
                 facts = os.stat(path)
             except OSError:  # nowhere, or in a circle

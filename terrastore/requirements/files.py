@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
@@ -12,12 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import (
-    NEEDS,
-    identity_of_project,
-    installation_of_project,
-    pins_of_project,
-)
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -30,6 +23,7 @@ from terrastore.requirements.lines import (
     parse,
 )
 from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +32,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.target import Target
 
 _DEPTH_LIMIT: Final = 50
-_LOGIN: Final = re.compile(r"(?<=:/)[^/?#\s]*@")
+_LOGIN: Final = r"(?<=:/)[^/?#\s]*@"
 OPAQUE: Final = "opaque: "
 """What the canonical form of a line begins with that nobody here understands."""
 
@@ -229,7 +223,7 @@ class _Walk:
                 if is_url(path)
                 else f"check the path; it is relative to the {beside}",
             ) from None
-        self.sources[path] = Source(_shown(place), hashlib.sha256(data).hexdigest())
+        self.sources[path] = Source(_shown(place), sha256(data).hexdigest())
         return place, data
 
     def _line(self, path: str, where: str, text: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
@@ -275,6 +269,13 @@ class _Walk:
             if not editable.is_pinned:
                 self.unpinned[canonical] = ""
             return
+        from terrastore.requirements.editables import (  # noqa: PLC0415 -- few projects are edited
+            NEEDS,
+            identity_of_project,
+            installation_of_project,
+            pins_of_project,
+        )
+
         path = as_path(editable.local)
         if not self._reader.exists(path):
             msg = f"there is no {path}"
@@ -332,7 +333,7 @@ class _Noting:
 
     def read(self, path: str) -> bytes:
         data = self._reader.read(path)
-        self._sources[path] = Source(without_secrets(path), hashlib.sha256(data).hexdigest())
+        self._sources[path] = Source(without_secrets(path), sha256(data).hexdigest())
         return data
 
 
@@ -343,7 +344,7 @@ def _named(shown: Sequence[Option], said: Sequence[Option]) -> Sequence[Option]:
 
 def _shown(path: str) -> str:
     """Return a file's name as it may be shown: of a URL without login and query, even where it was made a path."""
-    return index_identity(path) if is_url(path) else _LOGIN.sub("", without_secrets(path))
+    return index_identity(path) if is_url(path) else re.sub(_LOGIN, "", without_secrets(path))
 
 
 def _beside(including: str, included: str) -> str:
