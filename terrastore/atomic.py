@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import secrets
 import stat
 import sys
 import time
@@ -16,11 +13,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
+from terrastore.sha256 import sha256
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LOCK_POLL_SECONDS = 0.1
-_TEMPORARY = re.compile(r"\.tmp-([0-9a-f]{16})-[0-9a-f]{16}")
+_TEMPORARY = r"\.tmp-([0-9a-f]{16})-[0-9a-f]{16}"
 _DAY = 86400.0  # seconds
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _AT_FDCWD = -100
@@ -64,7 +63,7 @@ def temporary_beside(path: str, *, mode: int) -> Iterator[BinaryIO]:
 def _temporary(folder: str) -> BinaryIO:
     """Return a new file that nobody takes for one of a killed run, because it is locked."""
     while True:
-        name = f".tmp-{lock_domain()}-{secrets.token_hex(8)}"
+        name = f".tmp-{lock_domain()}-{os.urandom(8).hex()}"
         file = open(os.path.join(folder, name), "xb")  # noqa: SIM115 -- closed by the caller
         with suppress(OSError):  # a filesystem without locks, where nobody gets one to remove it either
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -82,7 +81,7 @@ def _sweep(own: BinaryIO) -> None:
     folder, own_name = os.path.split(own.name)
     with suppress(OSError):
         others = filter(lambda name: name != own_name, os.listdir(folder))
-        for match in filter(None, map(_TEMPORARY.fullmatch, others)):
+        for match in filter(None, (re.fullmatch(_TEMPORARY, name) for name in others)):
             with suppress(OSError), open(os.path.join(folder, match[0]), "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 age = os.fstat(own.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
@@ -97,8 +96,8 @@ def lock_domain() -> str:
     16 hexadecimal digits; where the kernel does not tell, random ones, as if no process were within reach.
     """
     with suppress(OSError), open(_BOOT_ID, "rb") as file:
-        return hashlib.sha256(file.read().strip()).hexdigest()[:16]
-    return secrets.token_hex(8)
+        return sha256(file.read().strip()).hexdigest()[:16]
+    return os.urandom(8).hex()
 
 
 def publish_new(file: BinaryIO, path: str) -> bool:
@@ -156,6 +155,8 @@ def exchange(first: str, second: str) -> bool:
 
     :raises OSError: for every other reason, such as a mount point (EBUSY)
     """
+    import ctypes  # noqa: PLC0415 -- most runs replace nothing
+
     libc = ctypes.CDLL(None, use_errno=True)
     one, two = os.fsencode(first), os.fsencode(second)
     try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore import environment, times
 from terrastore.environment import State
@@ -43,8 +42,7 @@ BUILT: Final = "built"
 _TOLD: Final = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(NamedTuple):
     """What ``ensure`` may do, and what it must.
 
     ``expect`` is the only key that will do, as far as it is written; ``refresh`` whether versions that no requirement
@@ -74,8 +72,7 @@ class Policy:
     cache_limit: int = 10_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of it.
 
     ``outcome`` is ``kept``, ``fetched`` or ``built``; ``target`` None when no environment was asked for; ``store``
@@ -101,7 +98,7 @@ def ensure(
     place: Target | Releases,
     *,
     store: Store | None,
-    cache: Path,
+    cache: str | Path,
     policy: Policy,
     report: Report,
 ) -> Outcome:
@@ -124,11 +121,11 @@ def ensure(
         target.tidy()
     if isinstance(place, Releases):
         # A release that drifted was replaced where it stood: what runs from it is to be started again all the same.
-        outcome = replace(outcome, switched=place.switch(target.path) or outcome.retired is not None)
+        outcome = outcome._replace(switched=place.switch(target.path) or outcome.retired is not None)
     return outcome
 
 
-def build(inputs: Inputs, *, store: Store, cache: Path, policy: Policy, report: Report) -> Outcome:
+def build(inputs: Inputs, *, store: Store, cache: str | Path, policy: Policy, report: Report) -> Outcome:
     """Make sure that ``store`` has the environment that ``inputs`` ask for, without making it here.
 
     :raises TerrastoreError: when it has not
@@ -147,7 +144,7 @@ class Run:
         self,
         inputs: Inputs,
         store: Store | None,
-        cache: Path,
+        cache: str | Path,
         policy: Policy,
         report: Report,
         *,
@@ -155,7 +152,7 @@ class Run:
     ) -> None:
         self._inputs = inputs
         self._store = store
-        self._cache = cache
+        self._cache_directory = cache
         self._policy = policy
         self._report = report
         self._before = before
@@ -192,6 +189,12 @@ class Run:
             report=self._report,
         )
 
+    @cached_property
+    def _cache(self) -> Path:
+        from pathlib import Path  # noqa: PLC0415 -- see _supply
+
+        return Path(self._cache_directory)
+
     @property
     def needed(self) -> tuple[str, ...]:
         """What must not be in a directory that is replaced."""
@@ -200,7 +203,14 @@ class Run:
         stores = map(str, layers(self._store)) if self._store is not None else ()
         inputs, interpreter = self._inputs, self._request.interpreter
         read = (*inputs.files, *inputs.constraints, *self._request.requirements.projects)
-        return (os.getcwd(), os.path.expanduser("~"), *read, interpreter.executable, str(self._cache), *stores)
+        return (
+            os.getcwd(),
+            os.path.expanduser("~"),
+            *read,
+            interpreter.executable,
+            str(self._cache_directory),
+            *stores,
+        )
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""

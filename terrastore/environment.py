@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from terrastore import __version__
 from terrastore.errors import HostError
@@ -43,8 +41,7 @@ if sys.argv[1:]:
 _FACTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(NamedTuple):
     """What an environment was made from, and for where.
 
     ``archive`` is the SHA-256 of the archive, ``prefix`` the directory its paths name, ``packages`` how many there
@@ -61,7 +58,7 @@ class State:
     inputs: tuple[dict[str, Any], ...]
     interpreter: Fingerprint
     created: str = ""
-    projects: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, str] = MappingProxyType({})
     moving_from: str = ""
     schema: int = _SCHEMA
 
@@ -69,7 +66,7 @@ class State:
     def read(cls, path: str) -> Self | None:
         """Return the state of the environment at ``path``; None when it has none that this version can read."""
         try:
-            document = json.loads(Path(path, STATE_PATH).read_bytes())
+            document = json.loads(_read(f"{path}/{STATE_PATH}"))
             if document["schema"] != _SCHEMA:
                 return None
             return cls(
@@ -88,7 +85,8 @@ class State:
 
     def write(self, path: str) -> None:
         """Write it into the environment at ``path``, whole or not at all."""
-        _write(Path(path, STATE_PATH), json.dumps(asdict(self), sort_keys=True, indent=1) + "\n")
+        facts = self._asdict() | {"interpreter": self.interpreter._asdict(), "projects": dict(self.projects)}
+        _write(f"{path}/{STATE_PATH}", json.dumps(facts, sort_keys=True, indent=1) + "\n")
 
 
 def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
@@ -156,7 +154,7 @@ def bind(path: str, interpreter: Interpreter, needs: Mapping[str, Any] | None = 
         "base-executable": interpreter.executable,
         "terrastore": __version__,
     }
-    _write(Path(path, "pyvenv.cfg"), "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    _write(f"{path}/pyvenv.cfg", "".join(f"{name} = {value}\n" for name, value in settings.items()))
     return [_linked(path, interpreter, each) for each in (needs or {}).get("libraries") or ()]
 
 
@@ -182,6 +180,8 @@ def check(path: str, interpreter: Interpreter, libraries: Sequence[str] = ()) ->
 
     :raises HostError: when they are not, a library is not found, or it does not run within 30 s
     """
+    import subprocess  # noqa: PLC0415 -- what is kept is not checked
+
     python = os.path.join(path, "bin", "python")
     try:
         result = subprocess.run(
@@ -218,15 +218,22 @@ def check(path: str, interpreter: Interpreter, libraries: Sequence[str] = ()) ->
         )
 
 
-def _write(path: Path, text: str) -> None:
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
     """Write a file whole or not at all; as everything in an environment, it is for all to read, whatever the umask."""
-    temporary = path.with_name(f"{path.name}.new")
+    temporary = f"{path}.new"
     try:
-        temporary.write_text(text)
-        temporary.chmod(0o644)
-        temporary.rename(path)
+        with open(temporary, "w") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.rename(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from terrastore.loader import Loader, offers
-from terrastore.processor import features
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +14,7 @@ if TYPE_CHECKING:
 REMEDY = "install what is missing: apt-file search, or dnf provides, names the package that a library is in"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(NamedTuple):
     """Facts of this machine.
 
     ``system`` and ``machine`` as in wheel tags (``linux``, ``x86_64``); ``libc`` is (family, (major, minor)), None
@@ -56,7 +49,7 @@ class Host:
     def facts(self) -> dict[str, Any]:
         """Return everything, as JSON."""
         libc = {"family": self.libc[0], "version": ".".join(map(str, self.libc[1]))} if self.libc else None
-        return asdict(self) | {"libc": libc}
+        return self._asdict() | {"libc": libc}
 
     def lacks(self, needs: Mapping[str, Any], base_prefix: str = "") -> str:
         """Return in words what an environment that ``needs`` this would miss here, "" when nothing.
@@ -83,8 +76,12 @@ class Host:
 
 
 def _lacks_libraries(needs: Mapping[str, Any], base_prefix: str) -> str:
+    if not needs.get("libraries"):
+        return ""
+    from terrastore.loader import Loader, offers  # noqa: PLC0415 -- few environments need any
+
     found, old = [], []
-    for each in needs.get("libraries") or ():
+    for each in needs["libraries"]:
         name, versions = each["name"], each.get("versions", ())
         place = Loader.here().find(name, _directories(each, base_prefix))
         wanted_by = f" (for {', '.join(each['for'])})" if each.get("for") else ""
@@ -110,8 +107,11 @@ def _directories(library: Mapping[str, Any], base_prefix: str) -> list[str]:
 
 
 def _lacks_features(needs: Mapping[str, Any]) -> str:
-    wanted = needs.get("processor") or {}
-    missing = sorted(set(wanted.get("features", ())) - (features() if wanted else set()))
+    if not (wanted := needs.get("processor")):
+        return ""
+    from terrastore.processor import features  # noqa: PLC0415 -- as few
+
+    missing = sorted(set(wanted.get("features", ())) - features())
     if not missing:
         return ""
     return f"a processor with {', '.join(missing)} (for {', '.join(wanted.get('for', ()))})"
@@ -128,8 +128,11 @@ def _glibc() -> tuple[str, tuple[int, int]] | None:
 
 def _musl() -> tuple[str, tuple[int, int]] | None:
     """Ask musl's loader, which prints its version on standard error when it is run without arguments (PEP 656)."""
-    for loader in sorted(Path("/lib").glob("ld-musl-*.so.1")):
-        result = subprocess.run([str(loader)], capture_output=True, check=False, text=True)
+    import subprocess  # noqa: PLC0415 -- few hosts have it
+    from glob import glob  # noqa: PLC0415
+
+    for loader in sorted(glob("/lib/ld-musl-*.so.1")):
+        result = subprocess.run([loader], capture_output=True, check=False, text=True)
         if match := re.search(r"Version (\d+)\.(\d+)", result.stderr):
             return "musl", (int(match[1]), int(match[2]))
     return None

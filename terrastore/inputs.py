@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore import interpreter
 from terrastore.errors import RequirementsError, UsageError
@@ -21,7 +20,6 @@ from terrastore.requirements.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
@@ -32,12 +30,11 @@ DEFAULTS: Final = ("requirements.txt", *documents.DEFAULTS)
 """What is taken when no file is named: the first that is there."""
 PIP: Final = "pip"
 UV: Final = "uv"
-_FIXED: Final = re.compile(r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|needs):")
+_FIXED: Final = r" --hash=|#(?:.*&)?sha(?:256|384|512)=| @ (?:sha256|needs):"
 _PORTS: Final = {"https": 443, "http": 80}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class Inputs(NamedTuple):
     """What is asked for, as it was written: files, an interpreter, options of pip's names.
 
     ``cache`` is the directory where digests of local files are remembered, None for nowhere; it asks for nothing.
@@ -64,7 +61,7 @@ class Inputs:
     groups: tuple[str, ...] = ()
     project: bool = False
     require_locked: bool = False
-    cache: Path | None = None
+    cache: str | os.PathLike[str] | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -237,7 +234,7 @@ def _anywhere(option: Option) -> Option:
 
 def _refuse_unlocked(lines: Sequence[str], *, is_complete: bool) -> None:
     """Refuse requirements that are not fixed, each and all they need, by hashes or by content."""
-    if without := [line.partition(" @ needs:")[0] for line in lines if not _FIXED.search(line)]:
+    if without := [line.partition(" @ needs:")[0] for line in lines if not re.search(_FIXED, line)]:
         raise RequirementsError(
             f"not locked: no hash fixes {listed(without)}",
             hint="pin everything with hashes, as uv pip compile --generate-hashes does",

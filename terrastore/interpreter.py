@@ -6,52 +6,24 @@ import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from terrastore import _asked
 from terrastore.errors import HostError, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from packaging.tags import Tag
 
 _TIMEOUT: Final = 30
 _OLDEST: Final = (3, 9)  # older ones cannot be given pip by virtualenv
-
-# Runs on every Python 3; the interpreter of a virtual environment tells its base here.
-_PROBE: Final = """
-import importlib.util, json, os, struct, sys, sysconfig
-base = getattr(sys, "_base_executable", None) or sys.executable
-# Whose directory an environment names as its home must have the library beside it, or another's may be taken.
-home, real = os.path.join(sys.base_prefix, "bin"), os.path.realpath(base)
-if os.path.isdir(home) and not os.path.samefile(os.path.dirname(base), home):
-    if os.path.samefile(os.path.dirname(real), home):
-        base = real
-versioned = os.path.join(os.path.dirname(base), "python%d.%d" % sys.version_info[:2])
-if os.path.exists(versioned) and os.path.samefile(versioned, base):
-    base = versioned
-print(json.dumps({
-    "executable": base,
-    "base_prefix": sys.base_prefix,
-    "implementation": sys.implementation.name,
-    "version": list(sys.version_info),
-    "soabi": sysconfig.get_config_var("SOABI") or "",
-    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    "debug": hasattr(sys, "gettotalrefcount"),
-    "pointer_bits": struct.calcsize("P") * 8,
-    "magic": int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little"),
-}))
-"""
+_RELEASE: Final = r"(?:cpython@?)?([0-9]+(?:\.[0-9]+){0,2})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class Interpreter(NamedTuple):
     """Facts of one interpreter.
 
     ``executable`` is the base interpreter's path even when it was found in a virtual environment or by a link from
@@ -127,7 +99,7 @@ class Interpreter:
         With ``any_patch`` without the patch version, and with what bytecode depends on instead. Only final releases
         have the ABI and the bytecode of their series.
         """
-        facts = asdict(self)
+        facts = self._asdict()
         del facts["executable"], facts["base_prefix"]
         facts["version"] = self.version_text
         if any_patch and self.version[3] == "final":
@@ -137,8 +109,7 @@ class Interpreter:
         return facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """What tells that a file on disk is still the same: real path, inode, size in bytes, mtime in nanoseconds."""
 
     path: str
@@ -163,7 +134,7 @@ def find(request: str | None) -> Interpreter:
     :param request: ``3.12``, ``>=3.11``, ``cpython@3.12``, a command, or a path
     :raises HostError: when there is none, or it is not CPython 3.9 or later
     """
-    interpreter = probe(sys.executable if request is None else _discover(request))
+    interpreter = _own(request) or probe(sys.executable if request is None else _discover(request))
     if interpreter.implementation != "cpython" or interpreter.version < _OLDEST:
         raise HostError(
             f"{interpreter.executable}, {interpreter.implementation} {interpreter.version_text}, is not supported",
@@ -177,16 +148,18 @@ def probe(executable: str) -> Interpreter:
 
     :raises HostError: when it cannot be run
     """
+    import inspect  # noqa: PLC0415 -- most runs are for the interpreter that they run on
+    import subprocess  # noqa: PLC0415
+
     try:
         result = subprocess.run(
-            [executable, "-I", "-S", "-c", _PROBE],
+            [executable, "-I", "-S", "-c", inspect.getsource(_asked)],
             capture_output=True,
             check=True,
             timeout=_TIMEOUT,
             text=True,
         )
-        facts = json.loads(result.stdout)
-        return Interpreter(**facts | {"version": tuple(facts["version"])})
+        return _from_facts(json.loads(result.stdout))
     except subprocess.CalledProcessError as error:
         problem = f"it ends with exit code {error.returncode}"
     except subprocess.TimeoutExpired:
@@ -198,9 +171,31 @@ def probe(executable: str) -> Interpreter:
     raise HostError(f"{executable} is no Python that works here: {problem}", hint="choose another with --python")
 
 
+def _own(request: str | None) -> Interpreter | None:
+    """Return what :func:`probe` would say of the interpreter that runs this, when that is what is asked for.
+
+    It is looked at first, so a version that it has leads to it. None also when it was told another home than its own,
+    which an environment's would not be.
+    """
+    match = re.fullmatch(_RELEASE, request) if request else None
+    if (request is not None and match is None) or os.environ.get("PYTHONHOME"):
+        return None
+    own = _from_facts(_asked.facts())
+    if match is None:
+        return own
+    is_plain = own.implementation == "cpython" and own.version[3] == "final" and not (own.free_threaded or own.debug)
+    return own if is_plain and f"{own.version_text}.".startswith(f"{match[1]}.") else None
+
+
+def _from_facts(facts: Mapping[str, Any]) -> Interpreter:
+    return Interpreter(**{**facts, "version": tuple(facts["version"])})
+
+
 def _discover(request: str) -> str:
     if os.sep in request:
-        if not Path(request).exists():
+        from pathlib import Path  # noqa: PLC0415 -- see probe
+
+        if not os.path.exists(request):
             raise HostError(f"there is no {request}", hint="give --python an interpreter's path, or a version")
         return str(Path(request).absolute())
     try:
@@ -220,6 +215,8 @@ def _on_path(request: str) -> str:
 
     :raises HostError: when there is none
     """
+    import shutil  # noqa: PLC0415 -- see probe
+
     match = re.fullmatch(r"(?:cpython@?|python@?)?(\d+)(\.\d+)?((?:\.\d+)?(?:(?:a|b|rc)\d+)?t?)", request)
     if match is None:
         if (command := shutil.which(request)) is not None:

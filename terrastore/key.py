@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore.errors import UsageError
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +23,10 @@ LAYOUT: Final = 1
 
 _DIGITS: Final = 40
 _SHORT: Final = 8
-_TEXT: Final = re.compile(r"cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?", re.ASCII)
+_TEXT: Final = r"(?a)cp\d{2,4}t?d?-[a-z0-9_]+-[0-9a-f]{40}(-[a-z0-9._-]+)?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """Everything that decides what an environment will hold.
 
     ``resolution`` is where and how the installer looks for what is required, canonical and without credentials;
@@ -38,8 +37,8 @@ class Request:
     requirements: RequirementSet
     interpreter: Interpreter
     host: Host
-    resolution: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, str | None] = field(default_factory=dict)
+    resolution: Mapping[str, Any] = MappingProxyType({})
+    variables: Mapping[str, str | None] = MappingProxyType({})
     installer: str = "pip"
     seed: bool = True
     salt: str = ""
@@ -62,7 +61,7 @@ class Request:
             "constraints": list(self.requirements.constraints),
             "resolution": dict(self.resolution),
             "variables": {
-                name: None if value is None else hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
+                name: None if value is None else sha256(value.encode(errors="surrogateescape")).hexdigest()
                 for name, value in self.variables.items()
             },
         }
@@ -76,8 +75,7 @@ class Request:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class EnvKey:
+class EnvKey(NamedTuple):
     """The name of an environment in every store: ``cp311-linux_x86_64-<40 hex>``.
 
     A host on which the plain key's archive does not fit has a key of its own, with ``-<ID>-<VERSION_ID>`` behind.
@@ -89,7 +87,7 @@ class EnvKey:
     def of(cls, request: Request) -> EnvKey:
         """Return the key of a request: SHA-256 over canonical JSON (sorted keys, no spaces, UTF-8)."""
         document = json.dumps(request.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(document.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+        digest = sha256(document.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
         return cls(f"{request.interpreter.tag}-{request.host.tag}-{digest}")
 
     @classmethod
@@ -98,7 +96,7 @@ class EnvKey:
 
         :raises UsageError: when it is none
         """
-        if not _TEXT.fullmatch(text):
+        if not re.fullmatch(_TEXT, text):
             raise UsageError(
                 f"{text!r} is no key",
                 hint="a key looks like cp311-linux_x86_64-<40 hex>; see terrastore list",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from typing import Any, Final
 
 from terrastore.errors import HostError, TerrastoreError
@@ -28,6 +27,8 @@ def print_json(document: dict[str, Any]) -> None:
 def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None:
     """Print what went wrong and what to do about it."""
     if verbose:
+        import traceback  # noqa: PLC0415 -- few want to see one
+
         # What an error was raised from may quote a URL as it was said.
         print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     print(f"terrastore: error: {error.message}", file=sys.stderr)

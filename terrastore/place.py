@@ -9,21 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
-import shutil
 import sys
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from terrastore import atomic, room
+from terrastore import atomic
 from terrastore.errors import UsageError, WaitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from terrastore import room
     from terrastore.key import EnvKey
     from terrastore.report import Report
 
@@ -32,8 +29,7 @@ WAIT: Final = 600.0
 _LINK_HINT: Final = "use --link PATH --releases DIR: it needs no rename of the directory itself"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The directory that an environment is to stand in; ``path`` is absolute, with no link left in it."""
 
     path: str
@@ -109,19 +105,21 @@ class Target:
 
     def writing(self, needed: room.Files | None = None) -> AbstractContextManager[None]:
         """Name the directory that this is in when the body cannot write there what is ``needed``."""
+        from terrastore import room  # noqa: PLC0415 -- what is kept writes nothing
+
         return room.writing(self.parent, what="the environment", otherwise="name another --target", needed=needed)
 
     @contextmanager
     def stage(self) -> Iterator[str]:
         """Yield a new empty directory beside the target; what is left of it when the body ends is removed."""
-        staged = f"{self._stages}{secrets.token_hex(8)}"
+        staged = f"{self._stages}{_drawn()}"
         os.mkdir(staged, 0o755)
         os.chmod(staged, 0o755)  # noqa: S103 -- whatever the umask, as pip's own directories are
         try:
             yield staged
         finally:
             if os.path.lexists(staged):
-                shutil.rmtree(staged, ignore_errors=True)
+                discard(staged)
 
     def swap(self, staged: str, *, backup: bool) -> str | None:
         """Put ``staged`` in the target's place; return where the old environment is now, to be removed, if anywhere.
@@ -216,7 +214,7 @@ class Target:
 
     def _keep(self, replaced: str) -> str | None:
         """Make ``replaced`` the backup; return where an older one is now, to be removed."""
-        older = f"{self._stages}{secrets.token_hex(8)}" if os.path.lexists(self.backup) else None
+        older = f"{self._stages}{_drawn()}" if os.path.lexists(self.backup) else None
         if older is not None:
             os.rename(self.backup, older)
         os.rename(replaced, self.backup)
@@ -256,8 +254,7 @@ class Target:
         return os.path.lexists(self.path) and os.stat(self.path).st_ino == inode
 
 
-@dataclass(frozen=True, slots=True)
-class Releases:
+class Releases(NamedTuple):
     """Environments side by side in ``directory``, named by key, and a symbolic link to the current one."""
 
     link: str
@@ -330,6 +327,8 @@ class Releases:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other runs away from the link, and undo or finish what a killed one had begun."""
+        from terrastore import room  # noqa: PLC0415 -- see Target.writing
+
         folder = os.path.dirname(self.link)
         with room.writing(folder, what="the link", otherwise="name another --link"), ExitStack() as stack:
             os.makedirs(folder, exist_ok=True)
@@ -388,8 +387,15 @@ def _enter(lock: AbstractContextManager[None], stack: ExitStack, place: str, wai
 
 def discard(path: str) -> bool:
     """Remove an environment that was replaced; return whether all of it is gone, else the next run tries again."""
+    import shutil  # noqa: PLC0415 -- what is kept replaces nothing
+
     shutil.rmtree(path, ignore_errors=True)
     return not os.path.lexists(path)
+
+
+def _drawn() -> str:
+    """Return a name that nobody else has: 16 hexadecimal digits drawn at random."""
+    return os.urandom(8).hex()
 
 
 def _ours() -> Iterator[str]:
@@ -402,7 +408,8 @@ def _is_mount_point(path: str) -> bool:
     if os.path.ismount(path):
         return True
     with suppress(OSError):
-        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = file.read().splitlines()
         escaped = os.fsencode(re.sub(r"[ \t\n\\]", lambda match: f"\\{ord(match.group()):03o}", path))
         return any(line.split(b" ")[4] == escaped for line in mounts)
     return False

@@ -7,12 +7,11 @@ told it: in a URL, in a variable that a URL names, in netrc.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus, unquote
+
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     import mmap
@@ -21,21 +20,24 @@ if TYPE_CHECKING:
 HIDDEN: Final = "****"
 """What stands where a secret was."""
 
+# One of these is in every secret that is known by form; most texts have none.
+_MARKS: Final = ("@", "=", ":", "gh", "github_pat_", "gl", "pypi-", "AKCp", "eyJ")
+# Compiled when they are used, which re remembers: most runs see nothing that needs them.
 # A configuration parser that splits at the first colon leaves a URL without its scheme.
-_USERINFO: Final = re.compile(r"(?:(?<=://)|(?<=^//))[^/?#\s]*@")
-_QUERY: Final = re.compile(
-    r"([?&](?:x-amz-|x-goog-)?[a-z0-9_-]*(?:token|signature|sig|key|secret|passw|auth|credential)[a-z0-9_-]*=)[^&#\s\"']+",
-    re.IGNORECASE,
+_USERINFO: Final = r"(?:(?<=://)|(?<=^//))[^/?#\s]*@"
+_QUERY: Final = (
+    r"(?i)([?&](?:x-amz-|x-goog-)?[a-z0-9_-]*(?:token|signature|sig|key|secret|passw|auth|credential)[a-z0-9_-]*=)"
+    r"[^&#\s\"']+"
 )
-_HEADER: Final = re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer)\s+)[\w.~+/=-]+", re.IGNORECASE)
-_SHAPES: Final = re.compile(
+_HEADER: Final = r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer)\s+)[\w.~+/=-]+"
+_SHAPES: Final = (
     r"(?<![A-Za-z0-9_-])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|cbt|ptt|ft|soat|oas)-[\w-]{20,}|pypi-AgE[\w-]{16,}"
     r"|AKCp[A-Za-z0-9]{20,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)"
 )
-_LOGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#\s:]*)(?P<colon>:?)(?P<password>[^/?#\s]*)@")
-_PATH: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)([^?#]*)(.*)", re.DOTALL)
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_HEXADECIMAL: Final = re.compile(r"[0-9a-f]{32,}", re.IGNORECASE)
+_LOGIN: Final = r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#\s:]*)(?P<colon>:?)(?P<password>[^/?#\s]*)@"
+_PATH: Final = r"(?s)([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)([^?#]*)(.*)"
+_UUID: Final = r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_HEXADECIMAL: Final = r"(?i)[0-9a-f]{32,}"
 # What stands in place of a user or a password when the other is the secret.
 _NO_SECRETS: Final = frozenset(
     {
@@ -56,9 +58,11 @@ def without_secrets(text: str) -> str:
 
     User and password leave a URL altogether, so that it is the same with them and without.
     """
+    if not any(mark in text for mark in _MARKS):
+        return text
     for pattern in (_QUERY, _HEADER):
-        text = pattern.sub(rf"\1{HIDDEN}", text)
-    return _SHAPES.sub(HIDDEN, _USERINFO.sub("", text))
+        text = re.sub(pattern, rf"\1{HIDDEN}", text)
+    return re.sub(_SHAPES, HIDDEN, re.sub(_USERINFO, "", text))
 
 
 def path_tokens(url: str) -> tuple[str, ...]:
@@ -66,17 +70,17 @@ def path_tokens(url: str) -> tuple[str, ...]:
 
     A UUID names a project. Elsewhere than in an index's URL, digests of files look alike.
     """
-    match = _PATH.match(url)
+    match = re.match(_PATH, url)
     return tuple(each for each in match[2].split("/") if _is_random(each)) if match else ()
 
 
 def without_path_tokens(url: str) -> str:
     """Return an index's URL with a fingerprint in place of every such part: other tokens can lead to other packages."""
-    match = _PATH.match(url)
+    match = re.match(_PATH, url)
     if not match:
         return url
     parts = (
-        f"{HIDDEN}{hashlib.sha256(each.encode()).hexdigest()[:12]}" if _is_random(each) else each
+        f"{HIDDEN}{sha256(each.encode()).hexdigest()[:12]}" if _is_random(each) else each
         for each in match[2].split("/")
     )
     return match[1] + "/".join(parts) + match[3]
@@ -84,7 +88,7 @@ def without_path_tokens(url: str) -> str:
 
 def logins(text: str) -> Iterator[tuple[str, str]]:
     """Yield user and password of every URL in ``text``, as they stand there."""
-    for match in _LOGIN.finditer(text):
+    for match in re.finditer(_LOGIN, text):
         yield match["user"], match["password"]
 
 
@@ -103,6 +107,8 @@ class Redactor:
         logins: Iterable[tuple[str, str]] = (),
         doubtful: Iterable[str] = (),
     ) -> None:
+        from urllib.parse import unquote  # noqa: PLC0415 -- only builds tell of secrets by value
+
         found = set(secrets)
         encoded = set()
         for user, password in logins:
@@ -132,9 +138,9 @@ class Redactor:
 
 
 def _is_random(part: str) -> bool:
-    if _UUID.fullmatch(part):
+    if re.fullmatch(_UUID, part):
         return False
-    if _HEXADECIMAL.fullmatch(part) or _SHAPES.fullmatch(part):
+    if re.fullmatch(_HEXADECIMAL, part) or re.fullmatch(_SHAPES, part):
         return True
     return any(_is_drawn(word) for word in re.split("[-_]", part))
 
@@ -146,12 +152,16 @@ def _is_drawn(word: str) -> bool:
 
 
 def _is_telling(secret: str) -> bool:
+    from urllib.parse import unquote  # noqa: PLC0415 -- see Redactor
+
     classes = sum(bool(re.search(each, unquote(secret))) for each in _CLASSES)
     return len(secret) >= _EVERYWHERE and (classes > 1 or len(secret) >= _TELLING)
 
 
 def _spellings(secret: str) -> set[str]:
     """Return a secret as it was told, decoded, percent-encoded, in JSON, and in Base64."""
+    from urllib.parse import quote, quote_plus, unquote  # noqa: PLC0415 -- see Redactor
+
     found = set()
     for plain in {secret, unquote(secret)}:
         lower = re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quote(plain, safe=""))
@@ -162,6 +172,8 @@ def _spellings(secret: str) -> set[str]:
 
 def _encoded(text: str) -> set[str]:
     """Return a text in Base64 (RFC 4648), of both alphabets and without what pads it."""
+    import base64  # noqa: PLC0415 -- see Redactor
+
     data = text.encode(errors="surrogateescape")
     return {encode(data).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import environment, interpreter
@@ -66,9 +65,9 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         had = (before.prefix or before.moving_from) if before is not None else ""
         originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
-            state = replace(before, prefix=target.path, interpreter=state.interpreter, moving_from="")
+            state = before._replace(prefix=target.path, interpreter=state.interpreter, moving_from="")
             # Not even at the place it had before is it whole again until the end.
-            replace(before, prefix="", moving_from=had).write(target.path)
+            before._replace(prefix="", moving_from=had).write(target.path)
             _move_projects(target.path, had, report)
             rewritten = {entry.path for entry in manifest.relocations} - others
             _tell_strays(target.path, had, rewritten, report)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _KILO: Final = 1000
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 def size(count: int) -> str:
@@ -53,7 +53,7 @@ def plain(text: str) -> str:
     >>> plain("\x1b[31mred\n")
     ' [31mred '
     """
-    return _CONTROLS.sub(" ", text)
+    return re.sub(_CONTROLS, " ", text)
 
 
 class Phase:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODULES: Final = (
     "__init__",
+    "_asked",
     "archive/__init__",
     "archive/_compile",
     "archive/bytecode",
@@ -55,6 +56,7 @@ MODULES: Final = (
     "relocation",
     "report",
     "room",
+    "sha256",
     "standalone",
 )
 """What the file holds: this module and, of terrastore, what it imports, all the way down."""

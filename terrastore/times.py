@@ -8,7 +8,7 @@ from typing import Final
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_PART: Final = r"(\d+(?:\.\d+)?)([smhdw])"
 
 
 def now() -> str:
@@ -32,10 +32,10 @@ def parse_duration(text: str) -> float:
     text = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
-    if not text or _PART.sub("", text):
+    if not text or re.sub(_PART, "", text):
         msg = f"{text!r} is no length of time"
         raise ValueError(msg)
-    return sum(float(count) * _UNITS[unit] for count, unit in _PART.findall(text))
+    return sum(float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text))
 
 
 def duration(seconds: float) -> str:

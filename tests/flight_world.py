@@ -90,7 +90,6 @@ BUILD_TIMES: Final = (0.0, 5.0, 30.0, 150.0)
 MOST_STEPS: Final = 50_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Inputs):
     """Inputs that were read before."""
 
@@ -111,7 +110,8 @@ class Ground:
         self.inputs: dict[EnvKey, Asked] = {}
         self.archives: dict[EnvKey, list[Archive]] = {}
         for salt in ("one", "two"):
-            asked = Asked(requirements=(str(file),), answer=(replace(request, salt=salt), said))
+            asked = Asked(requirements=(str(file),))
+            asked.answer = request._replace(salt=salt), said
             key = EnvKey.of(asked.request())
             self.inputs[key] = asked
             self.archives[key] = [self._packed(key, f"{salt} {number}") for number in range(3)]

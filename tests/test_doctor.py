@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,7 +255,7 @@ class Clock(MemoryStore):
         self.shift = shift
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        return (replace(listed, modified=listed.modified + self.shift) for listed in super().list(prefix))
+        return (listed._replace(modified=listed.modified + self.shift) for listed in super().list(prefix))
 
 
 @pytest.mark.parametrize(("shift", "which"), [(3600, "behind"), (-90, "ahead of")])

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_a_state_is_read_as_it_was_written(state: State) -> None:
 
 def test_a_state_is_replaced(state: State) -> None:
     """A newer state takes the older one's place."""
-    newer = replace(state, key=OTHER_KEY.text, inputs=())
+    newer = state._replace(key=OTHER_KEY.text, inputs=())
     newer.write(state.prefix)
     assert newer == State.read(state.prefix)
     assert ["state.json"] == sorted(os.listdir(Path(state.prefix, ".terrastore")))
@@ -157,7 +156,7 @@ def test_projects_that_are_edited_count(
     there: dict[str, str], asked: dict[str, str], expected: bool, state: State
 ) -> None:
     """The projects that are edited in an environment are those that are asked for, as they are installed now."""
-    replace(state, projects=there).write(state.prefix)
+    state._replace(projects=there).write(state.prefix)
     assert expected is bool(holds(state.prefix, KEY, asked))
 
 
@@ -268,11 +267,11 @@ def test_check_follows_links_in_the_path(python: Interpreter, tmp_path: Path) ->
 
 
 def another_version(env: Path, python: Interpreter) -> Interpreter:
-    return replace(python, version=(3, 8, 0, "final", 0))
+    return python._replace(version=(3, 8, 0, "final", 0))
 
 
 def another_base(env: Path, python: Interpreter) -> Interpreter:
-    return replace(python, base_prefix="/nowhere")
+    return python._replace(base_prefix="/nowhere")
 
 
 def no_environment(env: Path, python: Interpreter) -> Interpreter:
@@ -297,7 +296,7 @@ def broken(env: Path, python: Interpreter) -> Interpreter:
 
 
 def dangling(env: Path, python: Interpreter) -> Interpreter:
-    bind(str(env), replace(python, executable="/nowhere/python"))
+    bind(str(env), python._replace(executable="/nowhere/python"))
     return python
 
 
@@ -356,10 +355,10 @@ def test_binding_links_the_interpreters_libraries(python: Interpreter, tmp_path:
         (base / "lib/libpython9.so").touch()
     link = tmp_path / "env/lib/libpython9.so"
     for base in bases:
-        moved = replace(python, base_prefix=str(base))
+        moved = python._replace(base_prefix=str(base))
         assert [str(link), "libz.so.1", "/o/libx.so"] == bind(str(tmp_path / "env"), moved, own("libpython9.so"))
         assert str(base / "lib/libpython9.so") == os.readlink(link)
-    elsewhere = replace(python, base_prefix=str(tmp_path / "three"))
+    elsewhere = python._replace(base_prefix=str(tmp_path / "three"))
     assert "libpython9.so" == bind(str(tmp_path / "env"), elsewhere, own("libpython9.so"))[0]
     assert not os.path.lexists(link)
 
@@ -370,7 +369,7 @@ def test_binding_leaves_a_file_of_the_environment(python: Interpreter, tmp_path:
     (tmp_path / "base/lib/libx.so").touch()
     (tmp_path / "env/lib").mkdir(parents=True)
     (tmp_path / "env/lib/libx.so").write_text("a package's")
-    bind(str(tmp_path / "env"), replace(python, base_prefix=str(tmp_path / "base")), own("libx.so"))
+    bind(str(tmp_path / "env"), python._replace(base_prefix=str(tmp_path / "base")), own("libx.so"))
     assert "a package's" == (tmp_path / "env/lib/libx.so").read_text()
 
 

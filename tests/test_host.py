@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,7 +47,7 @@ def test_this_machine_lacks_nothing_it_has() -> None:
     ("host", "expected"),
     [
         (DEBIAN, "linux_x86_64"),
-        (replace(DEBIAN, machine="aarch64"), "linux_aarch64"),
+        (DEBIAN._replace(machine="aarch64"), "linux_aarch64"),
         (ALPINE, "linux_musl_aarch64"),
         (UNKNOWN, "plan9_mips"),
     ],

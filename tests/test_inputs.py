@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,9 +326,9 @@ def test_every_option_can_be_said_to_uv() -> None:
         only_binary=(":all:",),
         no_binary=("one",),
     )
-    assert said.request().resolution == replace(said, installer="pip").request().resolution
-    locked = replace(said, no_index=True, require_hashes=True)
-    assert locked.request().resolution == replace(locked, installer="pip").request().resolution
+    assert said.request().resolution == said._replace(installer="pip").request().resolution
+    locked = said._replace(no_index=True, require_hashes=True)
+    assert locked.request().resolution == locked._replace(installer="pip").request().resolution
     for inputs in (Inputs(installer="uv", only_binary=(":none:",)), Inputs(installer="uv", no_binary=("one,:none:",))):
         with pytest.raises(UsageError, match=r"^--\w+-binary \S+ cannot be used"):
             inputs.request()

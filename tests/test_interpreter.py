@@ -9,14 +9,14 @@ import subprocess
 import sys
 import venv
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import packaging
 import pytest
 
+import terrastore
 from terrastore.errors import HostError
-from terrastore.interpreter import Fingerprint, Interpreter, find, probe
+from terrastore.interpreter import Fingerprint, Interpreter, _discover, find, probe
 
 CPYTHON = Interpreter(
     executable="/usr/bin/python3.11",
@@ -49,7 +49,7 @@ def program(path: Path, text: str) -> str:
 def pretender(path: Path, **facts: object) -> str:
     """Write a program that gives ``facts`` for its own where the running interpreter has others."""
     told = probe(sys.executable)
-    own = {name: getattr(told, name) for name in Interpreter.__dataclass_fields__}
+    own = {name: getattr(told, name) for name in Interpreter._fields}
     return program(path, f"cat <<'END'\n{json.dumps(own | facts)}\nEND")
 
 
@@ -62,6 +62,47 @@ def test_the_running_interpreter() -> None:
     assert sys.implementation.name == found.implementation
     assert (sys.maxsize > 2**32) == (found.pointer_bits == 64)
     assert hasattr(sys, "gettotalrefcount") == found.debug
+
+
+def of_this_version(depth: int) -> str:
+    return ".".join(map(str, sys.version_info[:depth]))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [None, *(f"{before}{of_this_version(depth)}" for before in ("", "cpython", "cpython@") for depth in (1, 2, 3))],
+)
+def test_the_running_interpreter_is_not_run(request_: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the interpreter that runs us starts no process, and gets what one would say."""
+    expected = probe(sys.executable)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setitem(sys.modules, "python_discovery", None)
+    assert expected == find(request_)
+
+
+@pytest.mark.parametrize("way", ["plain", "link", "environment", "link to an environment"])
+def test_what_runs_us_says_what_it_would_be_heard_to_say(way: str, environment: Path, tmp_path: Path) -> None:
+    """However it was started, an interpreter tells the same of itself when it is called and when it is run."""
+    real = str(environment / "bin/python") if "environment" in way else find(None).executable
+    python = real
+    if "link" in way:
+        python = str(tmp_path / "linked")
+        os.symlink(real, python)
+    program = (
+        "import sys\nfrom terrastore import interpreter\n"
+        "print(interpreter.find(None) == interpreter.probe(sys.executable))"
+    )
+    root = str(Path(terrastore.__file__).parents[1])
+    done = subprocess.run([python, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert "True\n" == done.stdout
+
+
+def test_another_home_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PYTHONHOME leads the interpreter that runs us elsewhere, and no environment of it: then it is run without."""
+    expected = find(None)
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    monkeypatch.setattr(sys, "base_prefix", "/nowhere")
+    assert expected == find(None)
 
 
 def test_a_path() -> None:
@@ -103,8 +144,9 @@ def test_a_relative_path(environment: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("request_text", [RUNNING, f"=={RUNNING}", f"cpython@{RUNNING}", f"cpython{RUNNING}"])
 def test_a_version(request_text: str) -> None:
-    """A version that this machine has is found."""
+    """A version that this machine has is found, the one that python-discovery finds first."""
     assert tuple(sys.version_info[:3]) == find(request_text).version[:3]
+    assert find(request_text) == probe(_discover(request_text))
 
 
 @pytest.mark.parametrize("request_text", ["99.99", "cpython@99.99"])
@@ -205,18 +247,18 @@ def test_the_oldest_that_is_served(tmp_path: Path) -> None:
 )
 def test_version_text(version: tuple[int, int, int, str, int], expected: str) -> None:
     """A version is written as PEP 440 has it."""
-    assert expected == replace(CPYTHON, version=version).version_text
+    assert expected == CPYTHON._replace(version=version).version_text
 
 
 @pytest.mark.parametrize(
     ("interpreter", "expected"),
     [
         (CPYTHON, "cp311"),
-        (replace(CPYTHON, version=(3, 8, 18, "final", 0)), "cp38"),
-        (replace(CPYTHON, version=(3, 14, 0, "alpha", 3)), "cp314"),
-        (replace(CPYTHON, free_threaded=True), "cp311t"),
-        (replace(CPYTHON, debug=True), "cp311d"),
-        (replace(CPYTHON, free_threaded=True, debug=True), "cp311td"),
+        (CPYTHON._replace(version=(3, 8, 18, "final", 0)), "cp38"),
+        (CPYTHON._replace(version=(3, 14, 0, "alpha", 3)), "cp314"),
+        (CPYTHON._replace(free_threaded=True), "cp311t"),
+        (CPYTHON._replace(debug=True), "cp311d"),
+        (CPYTHON._replace(free_threaded=True, debug=True), "cp311td"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -229,8 +271,8 @@ def test_tag(interpreter: Interpreter, expected: str) -> None:
     ("interpreter", "expected"),
     [
         (CPYTHON, ("python", "python3", "python3.11")),
-        (replace(CPYTHON, free_threaded=True), ("python", "python3", "python3.11t")),
-        (replace(CPYTHON, debug=True), ("python", "python3", "python3.11")),
+        (CPYTHON._replace(free_threaded=True), ("python", "python3", "python3.11t")),
+        (CPYTHON._replace(debug=True), ("python", "python3", "python3.11")),
     ],
     ids=["plain", "free-threaded", "debug"],
 )
@@ -294,15 +336,15 @@ def test_fingerprint_of_nothing(tmp_path: Path) -> None:
 
 def test_any_patch_of_a_release() -> None:
     """Patch versions of one series are one where that is asked for, unless their bytecode differs."""
-    python = replace(CPYTHON, magic=3495)
-    newer = replace(python, version=(3, 11, 9, "final", 0))
+    python = CPYTHON._replace(magic=3495)
+    newer = python._replace(version=(3, 11, 9, "final", 0))
     assert python.identity() != newer.identity()
     assert python.identity(any_patch=True) == newer.identity(any_patch=True)
     assert "3.11" == python.identity(any_patch=True)["version"]
     for other in (
-        replace(newer, magic=3494),
-        replace(newer, soabi="x"),
-        replace(newer, version=(3, 12, 1, "final", 0)),
+        newer._replace(magic=3494),
+        newer._replace(soabi="x"),
+        newer._replace(version=(3, 12, 1, "final", 0)),
     ):
         assert python.identity(any_patch=True) != other.identity(any_patch=True)
     assert "magic" not in python.identity()
@@ -311,7 +353,7 @@ def test_any_patch_of_a_release() -> None:
 @pytest.mark.parametrize("level", ["alpha", "beta", "candidate"])
 def test_a_pre_release_is_for_itself(level: str) -> None:
     """Neither ABI nor bytecode hold from one pre-release to the next."""
-    python = replace(CPYTHON, version=(3, 15, 0, level, 1))
+    python = CPYTHON._replace(version=(3, 15, 0, level, 1))
     assert python.identity() == python.identity(any_patch=True)
 
 
@@ -379,6 +421,19 @@ def test_what_wheels_and_markers_fit() -> None:
         assert tags == [str(tag) for tag in found.tags()], found.executable
 
 
+def test_the_abi_is_that_of_sysconfig() -> None:
+    """What every interpreter of this machine says of its ABI is what its settings say, which it does not load."""
+    settings = "import sysconfig; print(sysconfig.get_config_var('SOABI') or '')"
+    seen = 0
+    for python in PYTHONS:
+        with suppress(HostError):
+            found = find(python)
+            done = subprocess.run([python, "-I", "-c", settings], capture_output=True, text=True, check=True)
+            assert done.stdout.strip() == found.soabi
+            seen += 1
+    assert seen
+
+
 def test_what_wheels_fit_by_pip() -> None:
     """pip names the same tags for the interpreter that it runs on."""
     program = "from pip._internal.utils.compatibility_tags import get_supported; print(*get_supported())"
@@ -407,7 +462,7 @@ def test_what_wheels_fit_by_pip() -> None:
 )
 def test_wheels_by_abi(facts: dict[str, object], abis: list[str], stable: bool) -> None:
     """A debug build takes a release's wheels too, a free-threaded one none of the limited API (PEP 703, PEP 803)."""
-    python = replace(CPYTHON, **facts)  # type: ignore[arg-type]
+    python = CPYTHON._replace(**facts)  # type: ignore[arg-type]
     plain = f"cp{python.version[0]}{python.version[1]}"
     found = [tag for tag in python.tags() if tag.interpreter == plain]
     assert set(abis) == {tag.abi for tag in found}
@@ -418,7 +473,7 @@ def test_wheels_by_abi(facts: dict[str, object], abis: list[str], stable: bool) 
 
 def test_wheels_of_another_word_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 32-bit interpreter beside a 64-bit one takes i686 wheels; where nobody can tell, it is refused."""
-    python = replace(CPYTHON, pointer_bits=32)
+    python = CPYTHON._replace(pointer_bits=32)
     monkeypatch.setattr("packaging.tags.platform_tags", lambda: iter(["linux_x86_64", "manylinux_2_28_x86_64"]))
     assert {"linux_i686", "manylinux_2_28_i686", "any"} == {tag.platform for tag in python.tags()}
     monkeypatch.setattr("packaging.tags.platform_tags", lambda: iter(["linux_s390x"]))
@@ -428,5 +483,5 @@ def test_wheels_of_another_word_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_markers_of_a_release_candidate() -> None:
     """PEP 508 and PEP 440 write it in two ways."""
-    markers = replace(CPYTHON, version=(3, 15, 0, "candidate", 2)).markers
+    markers = CPYTHON._replace(version=(3, 15, 0, "candidate", 2)).markers
     assert ("3.15.0c2", "3.15.0rc2") == (markers["implementation_version"], markers["python_full_version"])

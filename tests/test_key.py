@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,15 +45,15 @@ TEXT = f"cp311-linux_x86_64-{DIGITS}"
 
 
 def with_requirements(**changes: Any) -> Request:
-    return replace(REQUEST, requirements=replace(REQUIREMENTS, **changes))
+    return REQUEST._replace(requirements=REQUIREMENTS._replace(**changes))
 
 
 def with_interpreter(**changes: Any) -> Request:
-    return replace(REQUEST, interpreter=replace(INTERPRETER, **changes))
+    return REQUEST._replace(interpreter=INTERPRETER._replace(**changes))
 
 
 def with_host(**changes: Any) -> Request:
-    return replace(REQUEST, host=replace(HOST, **changes))
+    return REQUEST._replace(host=HOST._replace(**changes))
 
 
 DIFFERENT = {
@@ -76,16 +75,16 @@ DIFFERENT = {
     "machine": with_host(machine="aarch64"),
     "libc family": with_host(libc=("musl", (2, 36))),
     "no libc": with_host(libc=None),
-    "where to look": replace(REQUEST, resolution={"index-url": ["https://other.example/simple"], "pre": True}),
-    "how to look": replace(REQUEST, resolution={"index-url": ["https://index.example/simple"]}),
-    "nothing is said of it": replace(REQUEST, resolution={}),
-    "variable": replace(REQUEST, variables={"CFLAGS": "-O2", "CMAKE_ARGS": None}),
-    "variable is set": replace(REQUEST, variables={"CFLAGS": "-O3", "CMAKE_ARGS": ""}),
-    "variable is not asked for": replace(REQUEST, variables={"CFLAGS": "-O3"}),
-    "variable's name": replace(REQUEST, variables={"CXXFLAGS": "-O3", "CMAKE_ARGS": None}),
-    "installer": replace(REQUEST, installer="uv"),
-    "seed": replace(REQUEST, seed=False),
-    "salt": replace(REQUEST, salt="pepper"),
+    "where to look": REQUEST._replace(resolution={"index-url": ["https://other.example/simple"], "pre": True}),
+    "how to look": REQUEST._replace(resolution={"index-url": ["https://index.example/simple"]}),
+    "nothing is said of it": REQUEST._replace(resolution={}),
+    "variable": REQUEST._replace(variables={"CFLAGS": "-O2", "CMAKE_ARGS": None}),
+    "variable is set": REQUEST._replace(variables={"CFLAGS": "-O3", "CMAKE_ARGS": ""}),
+    "variable is not asked for": REQUEST._replace(variables={"CFLAGS": "-O3"}),
+    "variable's name": REQUEST._replace(variables={"CXXFLAGS": "-O3", "CMAKE_ARGS": None}),
+    "installer": REQUEST._replace(installer="uv"),
+    "seed": REQUEST._replace(seed=False),
+    "salt": REQUEST._replace(salt="pepper"),
 }
 SAME = {
     "equal": with_requirements(),
@@ -97,11 +96,10 @@ SAME = {
     "where local files stand": with_requirements(local={"./more/four.whl": "sha256:aa", "/srv/five": "sha256:bb"}),
     "what pip ignores": with_requirements(ignored=("requirements.txt, line 1: pip ignores --pre here",)),
     "what is not pinned": with_requirements(unpinned=("two[x]>=2",)),
-    "order of what is said of looking": replace(
-        REQUEST,
-        resolution={"pre": True, "only-binary": ["two"], "index-url": ["https://index.example/simple"]},
+    "order of what is said of looking": REQUEST._replace(
+        resolution={"pre": True, "only-binary": ["two"], "index-url": ["https://index.example/simple"]}
     ),
-    "order of variables": replace(REQUEST, variables={"CMAKE_ARGS": None, "CFLAGS": "-O3"}),
+    "order of variables": REQUEST._replace(variables={"CMAKE_ARGS": None, "CFLAGS": "-O3"}),
 }
 
 
@@ -148,7 +146,7 @@ VECTORS = {
     "another world": (
         Request(
             requirements=RequirementSet(requirements=("café @ https://files.example/☕.zip",)),
-            interpreter=replace(INTERPRETER, version=(3, 14, 0, "candidate", 2), free_threaded=True, debug=True),
+            interpreter=INTERPRETER._replace(version=(3, 14, 0, "candidate", 2), free_threaded=True, debug=True),
             host=Host(system="linux", machine="aarch64", libc=("musl", (1, 2)), distribution="alpine-3.20"),
             seed=False,
         ),
@@ -197,14 +195,14 @@ def test_without_content() -> None:
 
 def test_values_of_variables_are_never_shown() -> None:
     """A variable's value can be a secret, so the document behind a key holds its digest."""
-    shown = json.dumps(replace(REQUEST, variables={"TOKEN": "hunter2"}).canonical())
+    shown = json.dumps(REQUEST._replace(variables={"TOKEN": "hunter2"}).canonical())
     assert "TOKEN" in shown
     assert "hunter2" not in shown
 
 
 def test_values_that_are_no_text() -> None:
     """A variable's bytes need not be UTF-8."""
-    odd = replace(REQUEST, variables={"CFLAGS": "-O3\udce9"})
+    odd = REQUEST._replace(variables={"CFLAGS": "-O3\udce9"})
     assert EnvKey.of(REQUEST) != EnvKey.of(odd)
 
 
@@ -316,7 +314,7 @@ def test_which_key_is_meant(expected: bool, text: str) -> None:
 def test_any_patch_is_a_key_of_its_own() -> None:
     """Patch versions of one series have one key then, and who does not ask for it has the key of before."""
     newer = with_interpreter(version=(3, 11, 9, "final", 0))
-    keys = {EnvKey.of(replace(request, any_patch=True)) for request in (REQUEST, newer)}
+    keys = {EnvKey.of(request._replace(any_patch=True)) for request in (REQUEST, newer)}
     assert 1 == len(keys)
     assert not keys & {EnvKey.of(REQUEST), EnvKey.of(newer)}
     assert EnvKey.of(REQUEST) == EnvKey.of(with_interpreter(magic=1))

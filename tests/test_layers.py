@@ -24,6 +24,7 @@ ROWS = (
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
     ("atomic", "patience", "report", "errors", "loader", "processor", "redaction", "times", "names"),
+    ("folders", "sha256", "_asked"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}
@@ -110,7 +111,8 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert unit_of(path) in {"cli", "standalone", "messages", "__main__"} or not calls & {"print", "exit", "input"}
+    printing = {"cli", "standalone", "messages", "__main__", "_asked"}  # that last one is a program by itself
+    assert unit_of(path) in printing or not calls & {"print", "exit", "input"}
 
 
 def test_only_builds_read_elf_files_by_a_library() -> None:

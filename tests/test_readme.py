@@ -34,7 +34,8 @@ def commands() -> list[str]:
 def test_every_command_shown_is_understood(line: str) -> None:
     """A command that README shows has a name and options that there are."""
     name, *arguments = shlex.split(line)
-    command = terrastore.commands[name]
+    command = terrastore.get_command(click.Context(terrastore), name)
+    assert command is not None
     known = {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
     assert {argument for argument in arguments if argument.startswith("-")} <= known
 

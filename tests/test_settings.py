@@ -21,14 +21,14 @@ def settings(folder: Path, *texts: str) -> dict[str, Any]:
     paths = [folder / f"{number}.toml" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_text(text)
-    return read([SettingsFile(path) for path in paths], NAMES)
+    return read([SettingsFile(str(path)) for path in paths], lambda: NAMES)
 
 
 def refused(path: Path, data: str | bytes, table: tuple[str, ...] = ()) -> UsageError:
     """Return the error for a file with this content; it names the file."""
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     with pytest.raises(UsageError) as raised:
-        read([SettingsFile(path, table)], NAMES)
+        read([SettingsFile(str(path), table)], lambda: NAMES)
     assert str(path) in raised.value.message
     return raised.value
 
@@ -69,8 +69,10 @@ def test_spelling_does_not_matter_between_files(tmp_path: Path) -> None:
 def test_missing_files_are_fine(tmp_path: Path) -> None:
     """A file that is not there says nothing, and neither does one below a file."""
     (tmp_path / "file").touch()
-    assert {} == read([SettingsFile(tmp_path / "nowhere.toml"), SettingsFile(tmp_path / "file/x.toml")], NAMES)
-    assert {} == read([], NAMES)
+    assert {} == read(
+        [SettingsFile(f"{tmp_path}/nowhere.toml"), SettingsFile(f"{tmp_path}/file/x.toml")], lambda: NAMES
+    )
+    assert {} == read([], lambda: NAMES)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_the_project_file(tmp_path: Path, text: str, expected: dict[str, Any]) -
     """Of pyproject.toml only the table of terrastore counts; it need not be there."""
     path = tmp_path / "pyproject.toml"
     path.write_text(text)
-    assert expected == read([SettingsFile(path, PROJECT)], NAMES)
+    assert expected == read([SettingsFile(str(path), PROJECT)], lambda: NAMES)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path, data: str | bytes) -> None:
 def test_a_directory_in_a_files_place(tmp_path: Path) -> None:
     """A file that is there and cannot be read is named."""
     with pytest.raises(UsageError, match=f"^{tmp_path} cannot be read"):
-        read([SettingsFile(tmp_path)], NAMES)
+        read([SettingsFile(str(tmp_path))], lambda: NAMES)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +165,8 @@ def test_where_settings_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
     monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "machine"))
     assert (
-        SettingsFile(tmp_path / "machine/terrastore/terrastore.toml"),
-        SettingsFile(tmp_path / "user/terrastore/terrastore.toml"),
-        SettingsFile(tmp_path / "project/pyproject.toml", PROJECT),
-        SettingsFile(tmp_path / "project/terrastore.toml"),
-    ) == files(tmp_path / "project")
+        SettingsFile(f"{tmp_path}/machine/terrastore/terrastore.toml"),
+        SettingsFile(f"{tmp_path}/user/terrastore/terrastore.toml"),
+        SettingsFile(f"{tmp_path}/project/pyproject.toml", PROJECT),
+        SettingsFile(f"{tmp_path}/project/terrastore.toml"),
+    ) == files(f"{tmp_path}/project")

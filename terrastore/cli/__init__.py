@@ -6,30 +6,58 @@ import io
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from terrastore import __version__, settings
-from terrastore.cli import doctor, environments, messages, stores, why
+from terrastore.cli import messages
 from terrastore.errors import INTERRUPTED, UsageError
 from terrastore.messages import as_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from terrastore.errors import TerrastoreError
 
+# Where commands are, by the names of modules here.
+_PLACES: Final = {
+    "environments": ("ensure", "build", "key", "unpack", "relocate", "rollback"),
+    "why": ("why",),
+    "stores": ("list", "show", "verify", "remove"),
+    "doctor": ("doctor",),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Commands that are imported when somebody names them, or wants to see them all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        return sorted(name for names in _PLACES.values() for name in names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Of a name that there is not, all are candidates for what was meant.
+        wanted = [module for module, names in _PLACES.items() if cmd_name in names] or list(_PLACES)
+        for module in wanted:
+            for command in import_module(f"terrastore.cli.{module}").COMMANDS:
+                self.add_command(command)
+        return super().get_command(ctx, cmd_name)
+
+    def all(self) -> Iterator[tuple[str, click.Command]]:
+        """Yield every command and its name."""
+        context = click.Context(self)
+        for name in self.list_commands(context):
+            if (command := self.get_command(context, name)) is not None:
+                yield name, command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="terrastore %(version)s")
 def terrastore() -> None:
     """Whole Python environments from a store: built once, fetched everywhere."""
-
-
-for command in (*environments.COMMANDS, *why.COMMANDS, *stores.COMMANDS, *doctor.COMMANDS):
-    terrastore.add_command(command)
 
 
 def main() -> NoReturn:
@@ -76,10 +104,11 @@ def _said(flag: str, variable: str) -> bool:
 
 def _warn_of_unknown_variables() -> None:
     """Tell of a ``TERRASTORE_*`` variable that is no option: a misspelt one would count for nothing."""
-    known = {option.envvar for command in terrastore.commands.values() for option in command.params}
+    ours = sorted(name for name in os.environ if name.startswith("TERRASTORE_"))
+    known = {option.envvar for _, command in terrastore.all() for option in command.params} if ours else set()
     names = sorted(name for name in known if isinstance(name, str))
-    for name in sorted(os.environ):
-        if name.startswith("TERRASTORE_") and name not in names:
+    for name in ours:
+        if name not in names:
             import difflib  # noqa: PLC0415 -- only for who misspelt
 
             close = difflib.get_close_matches(name, names, n=1)
@@ -102,20 +131,28 @@ def _as_error(problem: Exception) -> TerrastoreError:
 
 def _default_map() -> dict[str, dict[str, Any]]:
     """Return what settings files say, for each command the part that it has options for."""
-    options = {
-        option.opts[-1].removeprefix("--").replace("-", "_"): option
-        for command in terrastore.commands.values()
-        for option in command.params
-        if isinstance(option, click.Option)
-    }
-    values = {}
-    for name, value in settings.read(settings.files(Path.cwd()), options).items():
+    said = settings.read(settings.files(os.getcwd()), _options)
+    if not said:
+        return {}
+    options, values = _options(), {}
+    for name, value in said.items():
         option = options[name]
-        said = value if isinstance(value, list) else [value]
-        if option.type is click.STRING and not all(isinstance(each, str) for each in said):
+        each_value = value if isinstance(value, list) else [value]
+        if option.type is click.STRING and not all(isinstance(each, str) for each in each_value):
             raise UsageError(f"the setting {name.replace('_', '-')} = {value} is no text", hint="write it in quotes")
-        values[option.name] = said if option.multiple else value
+        values[option.name] = each_value if option.multiple else value
     return {
         name: {option.name: values[option.name] for option in command.params if option.name in values}
-        for name, command in terrastore.commands.items()
+        for name, command in terrastore.all()
+    }
+
+
+@cache
+def _options() -> dict[str, click.Option]:
+    """Return the options of all commands, by what they are called as settings."""
+    return {
+        option.opts[-1].removeprefix("--").replace("-", "_"): option
+        for _, command in terrastore.all()
+        for option in command.params
+        if isinstance(option, click.Option)
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -26,7 +25,10 @@ def doctor(**values: Any) -> None:
     Each line is ok, a warning or a failure, with what to do. What is written to the store for this is removed. The exit
     code is that of the first failure, 0 with none.
     """
-    from terrastore.doctor import examine  # noqa: PLC0415 -- help needs none of it
+    from dataclasses import asdict  # noqa: PLC0415 -- help needs none of it
+    from pathlib import Path  # noqa: PLC0415
+
+    from terrastore.doctor import examine  # noqa: PLC0415
     from terrastore.place import Target  # noqa: PLC0415
 
     place, _ = where(values)
@@ -36,7 +38,7 @@ def doctor(**values: Any) -> None:
         python=values["python"],
         installer=values["installer"],
         target=place.path if isinstance(place, Target) else os.path.join(place.directory, "release"),
-        cache=options.cache_path(values["cache_dir"]),
+        cache=Path(options.cache_path(values["cache_dir"])),
     )
     with closing(examination):  # whatever ends this, nothing stays in the store
         for finding in examination:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from terrastore import folders
 from terrastore.errors import UsageError
 from terrastore.inputs import PIP, UV, Inputs
 
@@ -137,7 +137,7 @@ def inputs(values: dict[str, Any]) -> Inputs:
     """Take what the options of ``what`` say out of ``values``."""
     renamed = {"requirements": "requirement", "constraints": "constraint", "extras": "extra", "groups": "group"}
     ours = {"seed", "cache"}
-    names = [each.name for each in fields(Inputs) if each.name not in ours]
+    names = [name for name in Inputs._fields if name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}
     return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
 
@@ -160,17 +160,9 @@ def opened_store(urls: tuple[str, ...]) -> Store:
     """
     from terrastore.store.locations import default_store, open_stores  # noqa: PLC0415 -- help needs none
 
-    if urls:
-        return open_stores(urls)
-    import platformdirs  # noqa: PLC0415
-
-    return default_store(str(Path(platformdirs.user_data_dir("terrastore"), "store")))
+    return open_stores(urls) if urls else default_store(f"{folders.user_data()}/store")
 
 
-def cache_path(directory: str | None) -> Path:
+def cache_path(directory: str | None) -> str:
     """Return where builds keep what they need again."""
-    if directory:
-        return Path(directory).absolute()
-    import platformdirs  # noqa: PLC0415
-
-    return Path(platformdirs.user_cache_dir("terrastore"))
+    return os.path.join(os.getcwd(), directory) if directory else folders.user_cache()

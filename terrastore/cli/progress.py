@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import termios
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -131,6 +130,8 @@ def _without_echo_of_controls(fd: int) -> Iterator[None]:
 
     Only in the foreground: a background process that changes the terminal is stopped (tcsetattr(3), SIGTTOU).
     """
+    import termios  # noqa: PLC0415 -- most runs draw nothing
+
     before = None
     with suppress(OSError, termios.error):
         if os.tcgetpgrp(fd) == os.getpgrp():

@@ -6,18 +6,14 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from terrastore.archive import slots
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
 from terrastore.errors import ArchiveRefusedError, UsageError
-from terrastore.key import EnvKey
 from terrastore.report import number, plain, size
-from terrastore.store import layout
 
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
@@ -31,7 +27,10 @@ if TYPE_CHECKING:
 @options.common
 def list_(**values: Any) -> None:
     """List the environments in a store."""
-    from terrastore import catalogue  # noqa: PLC0415 -- help needs none of it
+    from dataclasses import asdict  # noqa: PLC0415 -- help needs none of it
+
+    from terrastore import catalogue  # noqa: PLC0415
+    from terrastore.key import EnvKey  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
     rows: list[tuple[str, Pointer | None]] = []
@@ -61,6 +60,8 @@ def list_(**values: Any) -> None:
 @options.common
 def show(**values: Any) -> None:
     """Say what an environment consists of."""
+    from dataclasses import asdict  # noqa: PLC0415
+
     found, manifest = _published(values)
     if values["as_json"]:
         messages.print_json(
@@ -182,6 +183,8 @@ def _summary(pointer: Pointer | None) -> str:
 
 
 def _description(found: Published, manifest: Manifest) -> list[str]:
+    from terrastore.store import layout  # noqa: PLC0415
+
     pointer, totals = found.pointer, manifest.totals
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
@@ -224,6 +227,8 @@ def _needs(manifest: Manifest) -> list[str]:
 
 def _limits(manifest: Manifest) -> list[str]:
     """Return a line that says how long a target may be, when compiled files limit that."""
+    from terrastore.archive import slots  # noqa: PLC0415
+
     limiting = slots.limiting(manifest)
     return [f"  takes      targets of at most {slots.SIZE} bytes: {', '.join(limiting)}"] if limiting else []
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
 # Device, inode, size, mtime and ctime in nanoseconds, each modulo 2**64; then the digest.
 _IDENTITY: Final = struct.Struct("<5Q")
@@ -35,7 +34,7 @@ class Digests:
     ``now`` is the clock, in nanoseconds since the epoch.
     """
 
-    def __init__(self, path: Path | None, *, now: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, *, now: Callable[[], int] = time.time_ns) -> None:
         self._path = path
         self._now = now
         self._known: Mapping[bytes, bytes] | None = None
@@ -63,10 +62,10 @@ class Digests:
         from terrastore import atomic  # noqa: PLC0415 -- most runs compute nothing
 
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             # Another run may have written meanwhile.
             data = _to_bytes(_kept(self._used, _read(self._path)))
-            atomic.write_file(str(self._path), data, mode=0o600)
+            atomic.write_file(os.fspath(self._path), data, mode=0o600)
             self._has_news = False
 
     def _computed(self, path: str) -> bytes:
@@ -105,7 +104,7 @@ def _to_bytes(records: Iterable[tuple[bytes, bytes]]) -> bytes:
     return _MAGIC + zlib.crc32(body).to_bytes(4, "little") + body
 
 
-def _read(path: Path | None) -> Mapping[bytes, bytes]:
+def _read(path: str | os.PathLike[str] | None) -> Mapping[bytes, bytes]:
     """Return what a file keeps, nothing when it is broken or cannot be read."""
     if path is None:
         return {}

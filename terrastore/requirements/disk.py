@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from contextlib import contextmanager
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from terrastore.errors import RequirementsError, reason
-from terrastore.requirements.digests import Digests
-from terrastore.requirements.find_links import is_page, linked, offered
 from terrastore.requirements.lines import is_url
-from terrastore.requirements.project_files import project_files
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from terrastore.requirements.digests import Digests
 
 
 class Disk:
@@ -28,14 +27,21 @@ class Disk:
     Content counts, not the place: ``digest`` and ``links`` give the same for a copy elsewhere.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
-        self._digests = Digests(None if cache is None else cache / "digests")
+    def __init__(self, cache: str | os.PathLike[str] | None = None) -> None:
+        self._cache = cache
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._digests.save()
+        if "_digests" in self.__dict__:
+            self._digests.save()
+
+    @cached_property
+    def _digests(self) -> Digests:
+        from terrastore.requirements.digests import Digests  # noqa: PLC0415 -- who names nothing local needs none
+
+        return Digests(None if self._cache is None else os.path.join(self._cache, "digests"))
 
     def read(self, path: str) -> bytes:
         """Return the content of a file, or of what an http URL leads to."""
@@ -43,7 +49,8 @@ class Disk:
             from terrastore.requirements.remote import fetch  # noqa: PLC0415 -- few files are not here
 
             return fetch(path)
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or a directory."""
@@ -75,6 +82,8 @@ class Disk:
         :raises OSError: when it is not there, or neither a file nor a directory
         :raises RequirementsError: when a file in the folder cannot be read
         """
+        from terrastore.requirements.find_links import offered  # noqa: PLC0415 -- few folders are named
+
         facts = os.stat(path)
         if not stat.S_ISDIR(facts.st_mode):
             self._of_file(path, facts)
@@ -84,7 +93,9 @@ class Disk:
             return self._listing(path, offered(path))
 
     def _listing(self, folder: str, files: list[tuple[str, os.stat_result | None]]) -> str:
-        total = hashlib.sha256()
+        from terrastore.requirements.find_links import is_page, linked  # noqa: PLC0415
+
+        total = sha256()
         for name, facts in files:
             path = os.path.join(folder, name)
             total.update(os.fsencode(f"{name}\0{'nowhere' if facts is None else self._digests.of(path, facts)}\n"))
@@ -100,7 +111,9 @@ class Disk:
 
     def _of_directory(self, path: str, around: tuple[str, ...]) -> str:
         """Return the digest of a directory's files; ``around`` are the directories that are being looked at."""
-        total = hashlib.sha256()
+        from terrastore.requirements.project_files import project_files  # noqa: PLC0415 -- few projects are named
+
+        total = sha256()
         for name, own in project_files(path):
             if (counted := self._counted(os.path.join(path, name), own, around)) is not None:
                 total.update(os.fsencode(f"{name}\0{counted}\n"))
@@ -110,7 +123,7 @@ class Disk:
         """Return what a file of a project counts by, None when it counts for nothing."""
         facts = own
         if stat.S_ISLNK(own.st_mode):
-            target = hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+            target = sha256(os.fsencode(os.readlink(path))).hexdigest()
             try:
                 facts = os.stat(path)
             except OSError:  # nowhere, or in a circle

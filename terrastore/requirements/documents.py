@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
@@ -40,8 +39,7 @@ _HINTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """What is wanted of lock files and projects.
 
     ``extras`` and dependency ``groups`` come besides what is asked for anyway; ``project``: the project itself too.

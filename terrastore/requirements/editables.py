@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
-import tomllib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.names import normalised
 from terrastore.requirements.lines import LineError, Wanted, parse
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +44,12 @@ def identity_of_project(reader: Reader, path: str, extras: Sequence[str]) -> tup
     uv = _table(document, "tool", "uv")
     said |= {f"uv.{field}": uv[field] for field in _OF_UV if field in uv} | {"extras": list(extras)}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return said["name"], f"{NEEDS}{hashlib.sha256(text.encode()).hexdigest()}"
+    return said["name"], f"{NEEDS}{sha256(text.encode()).hexdigest()}"
 
 
 def installation_of_project(reader: Reader, path: str, extras: Sequence[str]) -> str:
     """Return what identifies how a project is installed to be edited: who changes that installs it again."""
-    total = hashlib.sha256("\0".join(extras).encode())
+    total = sha256("\0".join(extras).encode())
     for name in _BUILD_FILES:
         place = posixpath.join(path, name)
         content = reader.read(place) if reader.exists(place) else b""
@@ -72,6 +71,8 @@ def pins_of_project(reader: Reader, path: str, extras: Sequence[str]) -> set[str
 
 
 def _document(reader: Reader, path: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 -- few projects are edited
+
     try:
         return tomllib.loads(reader.read(posixpath.join(path, "pyproject.toml")).decode())
     except (OSError, ValueError):

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urljoin
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
 from terrastore.requirements.documents import Choice, is_document, project_beside, project_line, requirement_lines
-from terrastore.requirements.editables import (
-    NEEDS,
-    identity_of_project,
-    installation_of_project,
-    pins_of_project,
-)
 from terrastore.requirements.lines import (
     Editable,
     LineError,
@@ -31,6 +23,7 @@ from terrastore.requirements.lines import (
     parse,
 )
 from terrastore.requirements.text import decode, expand, expand_for_show, is_one_line, logical_lines
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +32,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.target import Target
 
 _DEPTH_LIMIT: Final = 50
-_LOGIN: Final = re.compile(r"(?<=:/)[^/?#\s]*@")
+_LOGIN: Final = r"(?<=:/)[^/?#\s]*@"
 OPAQUE: Final = "opaque: "
 """What the canonical form of a line begins with that nobody here understands."""
 
@@ -60,16 +53,14 @@ class Reader(Protocol):
         """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file that was read, or an http URL without secrets, and the SHA-256 of its content."""
 
     path: str
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(NamedTuple):
     """What one line says to an installer: every variable expanded, credentials and all.
 
     ``entry`` is what it comes to, None when only the installer knows; paths of options mean the same in every
@@ -84,8 +75,7 @@ class Said:
     shown: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequirementSet:
+class RequirementSet(NamedTuple):
     """What a project asks for, canonical: sorted, without duplicates, without secrets.
 
     ``requirements`` and ``constraints`` hold one line each, without those whose markers are false; ``local`` the
@@ -98,10 +88,10 @@ class RequirementSet:
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
-    local: Mapping[str, str] = field(default_factory=dict)
+    local: Mapping[str, str] = MappingProxyType({})
     sources: tuple[Source, ...] = ()
     url_variables: frozenset[str] = frozenset()
-    projects: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, str] = MappingProxyType({})
     unpinned: tuple[str, ...] = ()
     pinned: frozenset[str] = frozenset()
     has_hashes: bool = False
@@ -233,7 +223,7 @@ class _Walk:
                 if is_url(path)
                 else f"check the path; it is relative to the {beside}",
             ) from None
-        self.sources[path] = Source(_shown(place), hashlib.sha256(data).hexdigest())
+        self.sources[path] = Source(_shown(place), sha256(data).hexdigest())
         return place, data
 
     def _line(self, path: str, where: str, text: str, *, constraint: bool, trail: tuple[str, ...]) -> None:
@@ -279,6 +269,13 @@ class _Walk:
             if not editable.is_pinned:
                 self.unpinned[canonical] = ""
             return
+        from terrastore.requirements.editables import (  # noqa: PLC0415 -- few projects are edited
+            NEEDS,
+            identity_of_project,
+            installation_of_project,
+            pins_of_project,
+        )
+
         path = as_path(editable.local)
         if not self._reader.exists(path):
             msg = f"there is no {path}"
@@ -336,7 +333,7 @@ class _Noting:
 
     def read(self, path: str) -> bytes:
         data = self._reader.read(path)
-        self._sources[path] = Source(without_secrets(path), hashlib.sha256(data).hexdigest())
+        self._sources[path] = Source(without_secrets(path), sha256(data).hexdigest())
         return data
 
 
@@ -347,12 +344,14 @@ def _named(shown: Sequence[Option], said: Sequence[Option]) -> Sequence[Option]:
 
 def _shown(path: str) -> str:
     """Return a file's name as it may be shown: of a URL without login and query, even where it was made a path."""
-    return index_identity(path) if is_url(path) else _LOGIN.sub("", without_secrets(path))
+    return index_identity(path) if is_url(path) else re.sub(_LOGIN, "", without_secrets(path))
 
 
 def _beside(including: str, included: str) -> str:
     if is_url(included) or is_file_url(included):
         return included
     if is_url(including):
+        from urllib.parse import urljoin  # noqa: PLC0415 -- few files are not here
+
         return urljoin(including, included)
     return posixpath.normpath(posixpath.join(posixpath.dirname(including), included))

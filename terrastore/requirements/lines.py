@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.names import normalised
 from terrastore.redaction import without_path_tokens, without_secrets
@@ -62,12 +59,12 @@ _ARCHIVES: Final = (
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Most lines of most files are one of these, and need no parser.
 _PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
-_HASHES: Final = re.compile(r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+", re.ASCII)
-_NAMED_URL: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)", re.IGNORECASE | re.ASCII)
-_EXTRAS: Final = re.compile(r"(.+?)\s*\[([^\]]*)\]")
+_HASHES: Final = r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+"
+_NAMED_URL: Final = r"(?ia)[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)"
+_EXTRAS: Final = r"(.+?)\s*\[([^\]]*)\]"
 _EXACT: Final = re.compile(r"===?[^*]+")
-_VCS: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
-_FRAGMENTS: Final = re.compile(r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)=")
+_VCS: Final = r"(?i)(?:git|hg|svn|bzr)\+"
+_FRAGMENTS: Final = r"(?:sha1|sha224|sha384|sha256|sha512|md5|subdirectory)="
 
 
 class LineError(ValueError):
@@ -80,8 +77,7 @@ class LineError(ValueError):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option: its long name and its value, "" for a flag."""
 
     name: str
@@ -91,8 +87,7 @@ class Option:
         return f"{self.name} {_quoted(self.value)}" if self.value else self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a requirement asks for, without secrets.
 
     ``name`` is normalised (PEP 503), "" when nothing says it; ``extras`` are sorted; ``specifiers`` canonical;
@@ -116,7 +111,7 @@ class Wanted:
     @property
     def is_pinned(self) -> bool:
         """Whether it names one version, one commit, or something by its content."""
-        if self.url and self.local is None and _VCS.match(self.url):
+        if self.url and self.local is None and re.match(_VCS, self.url):
             return _names_commit(self.url)
         return bool(self.url or self.local) or any(map(_EXACT.fullmatch, self.specifiers.split(",")))
 
@@ -147,8 +142,7 @@ class Wanted:
         return " ".join((head, *self.options))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Editable:
+class Editable(NamedTuple):
     """What is to be installed so that it can be edited: ``text`` as pip takes it, without secrets.
 
     ``local`` is the directory of a project on this machine, None for a repository.
@@ -173,8 +167,7 @@ class Editable:
         return self.local is not None or _names_commit(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(NamedTuple):
     """What a line says: a requirement or not, and options.
 
     ``own`` is the requirement as it is written, options of its own included; ``ignored`` are words that pip reads and
@@ -200,9 +193,9 @@ def parse(line: str) -> Line:
     if not dash:
         return Line(wanted=_wanted(line), own=line)
     text, behind = text.rstrip(), f"-{rest}"
-    if text and _HASHES.fullmatch(behind):
+    if text and re.fullmatch(_HASHES, behind):
         hashes = tuple(sorted(set(behind.split())))
-        return Line(wanted=replace(_wanted(text), options=hashes), own=line)
+        return Line(wanted=_wanted(text)._replace(options=hashes), own=line)
     try:
         options, ignored = _options(behind)
     except _UnknownOptionError:
@@ -232,6 +225,8 @@ def as_path(local: str) -> str:
     """
     if not is_file_url(local):
         return os.path.expanduser(local)
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 -- few paths are URLs
+
     try:
         return unquote(urlsplit(local).path)
     except ValueError:
@@ -251,7 +246,7 @@ def _requirement(text: str, options: list[Option], ignored: list[str]) -> Line:
     own = [each for each in options if each.name in _PER_REQUIREMENT]
     heard = tuple(each for each in options if each.name in _EVERYWHERE)
     ignored = [str(each) for each in options if each not in own and each not in heard] + ignored
-    wanted = replace(_wanted(text), options=_own_options(own))
+    wanted = _wanted(text)._replace(options=_own_options(own))
     return Line(wanted=wanted, own=" ".join((text, *map(_said, own))), options=heard, ignored=tuple(ignored))
 
 
@@ -277,7 +272,7 @@ def _alone(options: list[Option], ignored: list[str]) -> Line:
     own = [each for each in options if each.name == "--config-settings"]
     heard.remove(chief)
     chief = Option(chief.name, os.path.expanduser(chief.value))
-    editable = replace(_editable(chief.value), options=_own_options(own))
+    editable = _editable(chief.value)._replace(options=_own_options(own))
     said = " ".join((f"-e {_quoted(chief.value)}", *map(_said, own)))
     return Line(wanted=editable, own=said, options=tuple(heard), ignored=tuple(ignored))
 
@@ -287,6 +282,8 @@ def _options(text: str) -> tuple[list[Option], list[str]]:
 
     An option's name may be cut short, as optparse allows.
     """
+    import shlex  # noqa: PLC0415 -- most lines have no options
+
     try:
         words = iter(shlex.split(text, comments=False))
     except ValueError as error:
@@ -344,19 +341,21 @@ def _said(option: Option) -> str:
 
 def _quoted(value: str) -> str:
     """Return a value as a word of a line; a hash behind white space would begin a comment, quoted or not."""
+    import shlex  # noqa: PLC0415 -- see _options
+
     return re.sub(r"(\s)#", r"\1'\#'", shlex.quote(value))
 
 
 def _editable(text: str) -> Editable:
-    named = _NAMED_URL.match(text)
+    named = re.match(_NAMED_URL, text)
     url = text[named.end() :] if named else text
-    if _VCS.match(url):
+    if re.match(_VCS, url):
         return Editable(text=without_secrets(text), local=None)
     if named and is_file_url(url):
         place = url.partition(" ;")[0].partition("; ")[0].strip()
         extras = _sorted_extras(named[1] or "")
         return Editable(text=without_secrets(text), local=without_secrets(place), extras=extras)
-    match = _EXTRAS.fullmatch(text)
+    match = re.fullmatch(_EXTRAS, text)
     place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
     if is_url(place):
         msg = "only a project's directory or a repository can be edited"
@@ -376,7 +375,7 @@ def _wanted(text: str) -> Wanted:
     head = head.strip()
     if is_url(head) or is_file_url(head):
         return _from_url(head, _marker(marker))
-    match = _EXTRAS.fullmatch(head)
+    match = re.fullmatch(_EXTRAS, head)
     place = match[1] if match else head
     before = place.partition("@")[0]
     if "://" in before:
@@ -404,17 +403,17 @@ def _named(text: str) -> Wanted:
     if not requirement.url:
         return wanted
     if is_file_url(requirement.url):
-        return replace(wanted, local=without_secrets(requirement.url))
+        return wanted._replace(local=without_secrets(requirement.url))
     if not is_url(requirement.url):
         msg = "what stands behind @ is no URL"
         raise LineError(msg, hint="write NAME @ file:///…, or the path alone")
-    return replace(wanted, url=_identity(requirement.url))
+    return wanted._replace(url=_identity(requirement.url))
 
 
 def _from_url(text: str, marker: Marker | None) -> Wanted:
     """Return what a URL alone asks for; ``#egg=`` or a wheel's name says what it is."""
     if is_file_url(text):
-        match = _EXTRAS.fullmatch(text)
+        match = re.fullmatch(_EXTRAS, text)
         place, extras = (match[1], _sorted_extras(match[2])) if match else (text, ())
         return Wanted(local=without_secrets(place.partition("#")[0]), extras=extras, marker=marker)
     said = re.search(r"[#&]egg=([^&\[]+)(?:\[([^\]]*)\])?", text)
@@ -427,7 +426,7 @@ def _from_url(text: str, marker: Marker | None) -> Wanted:
 def _identity(url: str) -> str:
     """Return a URL without secrets, and of its fragments only those that decide what is installed."""
     place, _, fragments = without_secrets(url).partition("#")
-    kept = "&".join(sorted(each for each in fragments.split("&") if _FRAGMENTS.match(each)))
+    kept = "&".join(sorted(each for each in fragments.split("&") if re.match(_FRAGMENTS, each)))
     return f"{place}#{kept}" if kept else place
 
 

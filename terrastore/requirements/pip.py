@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +59,9 @@ def effective_settings(variables: Mapping[str, str], files: Iterable[str]) -> tu
     :raises UsageError: when a configuration file cannot be read
     """
     sections: dict[str, dict[str, str]] = {name: {} for name in _SECTIONS}
-    for path in files:
+    for path in filter(os.path.exists, files):
+        import configparser  # noqa: PLC0415 -- most machines have no such file
+
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")

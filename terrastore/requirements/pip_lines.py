@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
 _FILES: Final = ("requirement", "constraint")
-_STRONG: Final = re.compile(r"--hash=sha(?:256|384|512):")
+_STRONG: Final = r"--hash=sha(?:256|384|512):"
 _OF_INDEXES: Final = ("index-url", "find-links", "no-index", "prefer-binary")
 
 
@@ -119,7 +119,7 @@ class ForPip:
 
 
 def _is_odd(option: str) -> bool:
-    return option.startswith("--hash=") and not _STRONG.match(option)
+    return option.startswith("--hash=") and not re.match(_STRONG, option)
 
 
 def links_identity(reader: Reader, place: str, index: Callable[[str], str]) -> str:

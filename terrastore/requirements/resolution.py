@@ -7,7 +7,6 @@ one replaces all before, and so on. What is left is what counts, and what pip is
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.names import normalised
@@ -34,7 +33,6 @@ _TRUE: Final = frozenset({"y", "yes", "t", "true", "on", "1"})
 _FALSE: Final = frozenset({"n", "no", "f", "false", "off", "0"})
 
 
-@dataclass(slots=True)
 class Resolution:
     """What pip's options come to. Values may hold credentials; those of :meth:`canonical` do not.
 
@@ -44,12 +42,13 @@ class Resolution:
     ``shown`` values with variables in URLs by their names.
     """
 
-    indexes: list[str] | None = None
-    find_links: list[str] = field(default_factory=list)
-    names: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in _OPPOSITES})
-    flags: set[str] = field(default_factory=set)
-    others: list[Option] = field(default_factory=list)
-    shown: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.indexes: list[str] | None = None
+        self.find_links: list[str] = []
+        self.names: dict[str, set[str]] = {name: set() for name in _OPPOSITES}
+        self.flags: set[str] = set()
+        self.others: list[Option] = []
+        self.shown: dict[str, str] = {}
 
     def hear(self, option: Option, shown: str = "") -> None:
         """Take an option of a line or of the command line, with a value that may be ``shown`` where that is another.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """Facts of an interpreter and its host.
 
     ``markers`` is the environment of markers (PEP 508) without ``extra``; ``tags`` returns the tags of wheels that fit,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_COMMENT: Final = re.compile(r"(^|\s+)#.*$")
-_VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
-_REMOTE: Final = re.compile(r"(?<!file)://", re.IGNORECASE)
+_COMMENT: Final = r"(^|\s+)#.*$"
+_VARIABLE: Final = r"\$\{([A-Z0-9_]+)\}"
+_REMOTE: Final = r"(?i)(?<!file)://"
 # That of UTF-32 first, for it begins with that of UTF-16.
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,7 +20,7 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
 )
-_DECLARATION: Final = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_DECLARATION: Final = rb"coding[:=]\s*([-\w.]+)"
 
 
 def decode(data: bytes) -> str:
@@ -42,7 +42,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     pending, started = list[str](), 0
     for number, line in enumerate(text.splitlines(), start=1):
         started = started if pending else number
-        comment = "#" in line and _COMMENT.match(line) is not None
+        comment = "#" in line and re.match(_COMMENT, line) is not None
         if line.endswith("\\") and not comment:
             pending.append(line.strip("\\"))
             continue
@@ -55,7 +55,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _without_comment(line: str) -> str:
-    return (_COMMENT.sub("", line) if "#" in line else line).strip()
+    return (re.sub(_COMMENT, "", line) if "#" in line else line).strip()
 
 
 def is_one_line(text: str) -> bool:
@@ -65,7 +65,7 @@ def is_one_line(text: str) -> bool:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Return ``text`` with the value of each ``${NAME}`` in upper case; an unset or empty variable stays as it is."""
-    for name in _VARIABLE.findall(text) if "${" in text else ():
+    for name in re.findall(_VARIABLE, text) if "${" in text else ():
         if value := variables.get(name):
             text = text.replace(f"${{{name}}}", value)
     return text
@@ -79,8 +79,8 @@ def expand_for_show(line: str, variables: Mapping[str, str]) -> tuple[str, froze
     if "${" not in line:
         return line, frozenset()
     words = re.split(r"(\s+)", line)
-    hidden = {name for word in words if _REMOTE.search(word) for name in _VARIABLE.findall(word)}
-    return "".join(word if _REMOTE.search(word) else expand(word, variables) for word in words), frozenset(hidden)
+    hidden = {name for word in words if re.search(_REMOTE, word) for name in re.findall(_VARIABLE, word)}
+    return "".join(word if re.search(_REMOTE, word) else expand(word, variables) for word in words), frozenset(hidden)
 
 
 def _encoding(data: bytes) -> tuple[bytes, str]:
@@ -89,7 +89,7 @@ def _encoding(data: bytes) -> tuple[bytes, str]:
         if data.startswith(mark):
             return data[len(mark) :], encoding
     for line in data.split(b"\n")[:2]:
-        if line.startswith(b"#") and (found := _DECLARATION.search(line)):
+        if line.startswith(b"#") and (found := re.search(_DECLARATION, line)):
             return data, found[1].decode()
     return data, "utf-8"
 

@@ -7,7 +7,6 @@ atomic over NFS too. Names that begin with a dot are unfinished and nobody's bus
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections import deque
@@ -15,12 +14,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from terrastore import atomic, mounts, room
+from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, reason
-from terrastore.store.protocol import Listed, Object
+from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from terrastore.store.protocol import Listed, Object
 
 _MODE: Final = 0o644
 _TRIES: Final = 5
@@ -54,15 +55,19 @@ class DirectoryStore:
 
     @cached_property
     def is_near(self) -> bool:
+        from terrastore import mounts  # noqa: PLC0415 -- what is kept reads no store
+
         kind = mounts.kind(self.root)
         return kind not in _SHARES and not kind.startswith("fuse")
 
     def read(self, name: str) -> Object | None:
+        from terrastore.store.protocol import Object  # noqa: PLC0415 -- what is kept reads no store
+
         with self._errors("read"), self._open(name) as file:
             if file is None:
                 return None
             data = file.read()
-            return Object(data, hashlib.sha256(data).hexdigest())
+            return Object(data, sha256(data).hexdigest())
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         with self._errors("read"), self._open(name) as file:
@@ -112,6 +117,8 @@ class DirectoryStore:
             return True
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
+        from terrastore.store.protocol import Listed  # noqa: PLC0415 -- see read
+
         try:
             entries = sorted(os.scandir(self._place(folder)), key=_listing_order)
         except (FileNotFoundError, NotADirectoryError):
@@ -208,6 +215,8 @@ class DirectoryStore:
                     f"the store {self} cannot be {verb}: {reason(error)}",
                     hint="check the path and the permissions of this user",
                 ) from error
+            from terrastore import room  # noqa: PLC0415 -- most disks have room
+
             if error.errno in room.FULL:
                 raise StoreRefusedError(
                     f"the store {self} cannot be {verb}: {reason(error)} ({room.figures(self.root)})",

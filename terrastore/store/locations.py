@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 from terrastore.errors import UsageError
 from terrastore.redaction import without_secrets
 from terrastore.store.directory import DirectoryStore
-from terrastore.store.layered import LayeredStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from terrastore.store.protocol import Store
 
 # A directory of such a name can be written as ./s3:…
-_ALMOST_URL: Final = re.compile(r"(s3|https?|file)(?::(?!//)|//)", re.IGNORECASE)
+_ALMOST_URL: Final = r"(?i)(s3|https?|file)(?::(?!//)|//)"
 _KINDS: Final = "name a directory, s3://bucket/prefix, or https:// to read alone"
 
 
@@ -34,7 +32,11 @@ def open_stores(urls: Sequence[str]) -> Store:
     """
     # One that is named twice, such as with a slash behind, is one.
     stores = list({str(store): store for store in map(open_store, urls)}.values())
-    return stores[0] if len(stores) == 1 else LayeredStore(stores)
+    if len(stores) == 1:
+        return stores[0]
+    from terrastore.store.layered import LayeredStore  # noqa: PLC0415 -- most name one
+
+    return LayeredStore(stores)
 
 
 def open_store(url: str) -> Store:
@@ -47,12 +49,14 @@ def open_store(url: str) -> Store:
     if not url:
         raise UsageError("--store is empty", hint=_KINDS)
     url = url.strip()
-    if match := _ALMOST_URL.match(url):
+    if match := re.match(_ALMOST_URL, url):
         raise UsageError(
             f"--store {without_secrets(url)} is neither a URL nor a path", hint=f"did you mean {match[1].lower()}://…?"
         )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         return DirectoryStore(os.path.abspath(os.path.expanduser(url)))
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 -- a path needs none
+
     try:
         parts = urlsplit(url)
     except ValueError as error:

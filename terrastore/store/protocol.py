@@ -9,24 +9,21 @@ URL without credentials.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """An object's bytes, and a version to :meth:`WritableStore.replace` it by, which differs whenever the bytes do."""
 
     data: bytes
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock."""
 
     name: str
@@ -34,8 +31,7 @@ class Listed:
     modified: float
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(NamedTuple):
     """An upload that was begun: the name of what is to become an object, and what tells it from others to that name."""
 
     name: str

@@ -402,7 +402,8 @@ def test_a_processor_that_lacks_something(case: tuple[CommandLine, Path], tmp_pa
     assert features <= processor.features()
     lacking = min(features)
     program = (
-        f"from terrastore import host\nbefore = host.features\nhost.features = lambda: before() - {{{lacking!r}}}\n"
+        "from terrastore import processor\nbefore = processor.features\n"
+        f"processor.features = lambda: before() - {{{lacking!r}}}\n"
     )
     (archive,) = store.glob("v1/archives/*/*")
     before, cli.command = cli.command, command_with(program)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -182,7 +181,7 @@ def test_a_lock_far_away() -> None:
 
 def test_markers_are_of_the_target() -> None:
     """Another interpreter gets another selection of the same lock."""
-    newer = replace(TARGET, markers={**TARGET.markers, "python_version": "3.12", "python_full_version": "3.12.1"})
+    newer = TARGET._replace(markers={**TARGET.markers, "python_version": "3.12", "python_full_version": "3.12.1"})
     data = lock(package("one", ANY, marker="python_version >= '3.12'"))
     counts = [
         len(requirement_lines("pylock.toml", data, reader=Shelf({}), target=target, choice=NOTHING) or ())
