@@ -49,7 +49,9 @@ class LayerCache:
         self._there: dict[str, bool] = {}
 
     def has(self, layer: Layer) -> bool:
-        """Whether a layer is kept; asked again, it is what it was."""
+        """Whether a layer is kept, or has nothing to keep; asked again, it is what it was."""
+        if not layer.frames:
+            return True
         if layer.digest not in self._there:
             self._there[layer.digest] = self._is_there(layer)
         return self._there[layer.digest]
@@ -190,9 +192,11 @@ def prune(root: str, limit: int) -> int:
     return removed
 
 
-def size(root: str) -> int:
-    """Return how many bytes are kept in ``root``."""
-    return sum(size for _, size, _ in _kept(root))
+def size_of(path: str) -> int:
+    """Return how many bytes the files at or below ``path`` have."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        return sum(size for _, size, _ in _kept(path))
+    return os.lstat(path).st_size
 
 
 def _kept(root: str) -> Iterator[tuple[float, int, str]]:

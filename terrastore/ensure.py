@@ -50,8 +50,8 @@ class Policy(NamedTuple):
     ``verify`` whether what would be kept is compared with how it was made; ``wait`` is the most seconds to wait for
     other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
     builds take wheels from the store, and leave theirs there. ``cache`` is whether layers may be kept on this machine,
-    at most ``cache_limit`` bytes of them, and ``link_mode`` how environments come by their files, ``copy``, ``clone`` or
-    ``hardlink``: None for copies, and nothing is kept of what comes from a disk of this machine.
+    at most ``cache_limit`` bytes of them, and ``link_mode`` how environments come by their files, ``copy``, ``clone``
+    or ``hardlink``: None for copies, and nothing is kept of what comes from a disk of this machine.
     """
 
     build: bool = True
@@ -450,15 +450,15 @@ class Run:
         found: Published | None,
         installed: Installed | None,
     ) -> Outcome:
-        is_fetched = outcome == FETCHED and installed is not None
+        fetched = installed.taken if installed is not None and outcome == FETCHED else None
         return Outcome(
             outcome=outcome,
             key=self._publish_as if target is None else self.key,
             target=target.path if target else None,
             store=str(found.store) if found else None,
             packages=len(manifest.packages),
-            bytes_fetched=installed.taken.size if is_fetched else 0,
-            layers_fetched=installed.taken.layers if is_fetched else 0,
+            bytes_fetched=fetched.size if fetched else 0,
+            layers_fetched=fetched.layers if fetched else 0,
             layers_total=len(manifest.layers),
             retired=installed.retired if installed else None,
         )

@@ -22,8 +22,9 @@ import pytest
 
 from terrastore import catalogue, ensure
 from terrastore.archive.frames import verified
-from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.reading import HEAL
+from terrastore.archive.staging import StagingPrefix
+from terrastore.archive.unpack import Taken
 from terrastore.archive.ustar import MalformedError
 from terrastore.build import Built
 from terrastore.ensure import Outcome, Policy
@@ -36,6 +37,7 @@ from terrastore.errors import (
 )
 from terrastore.flight import Flight
 from terrastore.inputs import Inputs
+from terrastore.install import Installed
 from terrastore.key import EnvKey, Request
 from terrastore.patience import Patience
 from terrastore.place import Target
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
 
     from terrastore.archive.manifest import Manifest
     from terrastore.archive.pack import Packed, Sink
-    from terrastore.archive.reading import ReadRange
+    from terrastore.archive.reading import Archive as Reading
     from terrastore.requirements.pip_lines import ForPip
     from terrastore.requirements.uv_lines import ForUv
     from terrastore.store.lease import Board
@@ -547,10 +549,10 @@ class World:
             self.simulation.sleep(min(seconds, 15.0))
             seconds -= 15.0
 
-    def _install(self, manifest: Manifest, read: ReadRange, target: Target, *, state: Any, **_: Any) -> None:
+    def _install(self, manifest: Manifest, archive: Reading, target: Target, *, state: Any, **_: Any) -> Installed:
         """Read and verify every byte, and write none."""
         frames = list(manifest.frames())
-        pieces = [read(offset, frame.packed) for offset, frame in frames]
+        pieces = [archive.read(offset, frame.packed) for offset, frame in frames]
         try:
             for piece, (_offset, frame) in zip(pieces, frames, strict=True):
                 verified(piece, frame)
@@ -559,6 +561,7 @@ class World:
         self.visit.got = state.archive
         self.tell(f"installs {state.archive[:8]}")
         self.judge(check_installed_is_sound_and_shared, self.visit, state.archive, b"".join(pieces))
+        return Installed(None, Taken(0, 0))
 
     # The store.
 

@@ -352,6 +352,7 @@ class ReadOnlyStore:
     """A store that can be read, and no more; it has pointers to ``keys``."""
 
     readers = 1
+    is_near = True
 
     def __init__(self, *keys: EnvKey) -> None:
         self.names = {layout.pointer(key.text) for key in keys}

@@ -184,6 +184,7 @@ def test_a_store_that_is_not_well(look: Look, case: str) -> None:
 
 class ToBeRead:
     readers = 1
+    is_near = True
 
     def __init__(self) -> None:
         self._store = MemoryStore()

@@ -180,6 +180,7 @@ class Reading:
     """A store that can only be read, as a web server."""
 
     readers = 1
+    is_near = True
 
     def __init__(self, store: MemoryStore) -> None:
         self.read = store.read

@@ -418,6 +418,7 @@ class ReadOnlyStore:
     """A store that can be read, and no more."""
 
     readers = 1
+    is_near = True
 
     def __str__(self) -> str:
         return "https://store.example/envs"

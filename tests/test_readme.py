@@ -8,7 +8,7 @@ import click
 import pytest
 
 from terrastore import errors
-from terrastore.archive import frames, manifest, relocate, ustar
+from terrastore.archive import frames, limits, relocate, ustar
 from terrastore.cli import terrastore
 from terrastore.pointer import PAYLOAD_LIMIT, PAYLOAD_TYPE
 
@@ -57,8 +57,8 @@ def test_the_specification_has_the_codes_figures() -> None:
     assert relocate.PLACEHOLDER.decode() in FORMAT
     assert PAYLOAD_TYPE in FORMAT
     assert f"at most {PAYLOAD_LIMIT:,} bytes" in FORMAT
-    assert f"({manifest.FRAME_LIMIT:,})" in FORMAT
-    assert f"at most {manifest.SIZE_LIMIT // 2**20} MiB" in FORMAT
+    assert f"({limits.FRAME_LIMIT:,})" in FORMAT
+    assert f"at most {limits.SIZE_LIMIT // 2**20} MiB" in FORMAT
     assert f"`{ustar.MTIME:011o}`" in FORMAT
     assert f"at most\n{relocate.SHEBANG_LIMIT} bytes" in FORMAT or f"at most {relocate.SHEBANG_LIMIT} bytes" in FORMAT
     assert f"{frames.TRAILER_SIZE} bytes" in FORMAT

@@ -91,6 +91,8 @@ class _Hand:
             stdout=subprocess.PIPE,
             bufsize=0,
         )
+        assert self._process.stdin is not None  # noqa: S101 -- for the reader of types: both are pipes
+        assert self._process.stdout is not None  # noqa: S101
         self._jobs, self._results = self._process.stdin, self._process.stdout
         self._setup = setup
 
@@ -106,7 +108,7 @@ class _Hand:
                 self._setup = None
             send(self._jobs, job, data)
             kind, value = receive(self._results)[0]
-            while kind == "end":
+            while kind == "end" and tell is not None:
                 tell(value)
                 kind, value = receive(self._results)[0]
         except (EOFError, BrokenPipeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from terrastore.archive import originals, projects, record, relocate, slots, ustar
 from terrastore.archive.changes import ADDED, EDITED, MISSING, Drift, Package
 from terrastore.archive.installed import installed
-from terrastore.archive.inventory import LINK, Entry, checksum, members, read_inventory
+from terrastore.archive.inventory import LINK, Entry, members, read_inventory
 from terrastore.archive.layers import source_of
 from terrastore.errors import UsageError
 
@@ -172,7 +173,7 @@ class _Examiner:
         content = self._as_packed(entry)
         found = 0
         for piece in self._packed_pieces(entry, content):
-            found = checksum(piece, found)
+            found = zlib.crc32(piece, found)
         return found != entry.crc
 
     def _untrue(self, made: Iterable[Entry]) -> Iterator[str]:

@@ -11,25 +11,23 @@ import json
 import os
 import re
 import stat
-import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.archive import layers, record, ustar
 from terrastore.archive.installed import installed, read
 from terrastore.archive.originals import INVENTORY_PATH
+from terrastore.archive.pieces import MEMBER_OF
 from terrastore.archive.reserved import INTERPRETERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from terrastore.archive.manifest import Manifest
+    from terrastore.archive.pieces import Row
 
 _SCHEMA: Final = 1
-_MEMBER_OF: Final = {"-": (ustar.REGULAR, 0o644), "x": (ustar.REGULAR, 0o755), "d": (ustar.DIRECTORY, 0o755)}
 LINK: Final = "l"
-_KIND_OF: Final = {member: kind for kind, member in _MEMBER_OF.items()} | {(ustar.SYMLINK, 0o777): LINK}
 _CHECKED_HASH: Final = b"\x03\0\0\0"  # PEP 552
-_KINDS: Final = {*_MEMBER_OF, LINK}
 # What virtualenv makes before anything is installed.
 _SKELETON: Final = re.compile(
     r"\.gitignore|CACHEDIR\.TAG|include|lib64|bin/([Aa]ctivate|deactivate|pydoc)[^/]*|lib/[^/]+/site-packages/_virtualenv\.(py|pth)"
@@ -52,20 +50,12 @@ class Entry(NamedTuple):
     crc: int | None = None
     target: str = ""
 
-    @classmethod
-    def of(cls, member: ustar.Member, crc: int | None = None) -> Entry:
-        """Return the entry of a member."""
-        path, kind, mode, size, target = member
-        return cls(path, _KIND_OF[kind, mode], size, crc, target)
-
     def member(self) -> ustar.Member:
         """Return it as an archive has it."""
-        if self.kind == LINK:
-            return ustar.Member(self.path, ustar.SYMLINK, 0o777, 0, self.target)
-        return ustar.Member(self.path, *_MEMBER_OF[self.kind], self.size)
+        return ustar.Member(self.path, *MEMBER_OF[self.kind], self.size, self.target)
 
 
-def to_json(entries: Iterable[Iterable[Entry]]) -> bytes:
+def to_json(entries: Iterable[Iterable[Row]]) -> bytes:
     """Return the file that keeps the entries of each layer, in the archive's order."""
     table = list(map(list, entries))
     return json.dumps({"schema": _SCHEMA, "layers": table}, separators=(",", ":"), ensure_ascii=False).encode()
@@ -91,7 +81,7 @@ def derived(root: str, manifest: Manifest) -> list[list[Entry]]:
     there = {
         path: entry
         for path, entry in members(root, manifest)
-        if entry.kind in _KINDS and (path in listed or not layers.source_of(path) or _is_packed(root, path))
+        if entry.kind in MEMBER_OF and (path in listed or not layers.source_of(path) or _is_packed(root, path))
     }
     skeleton = {path for path in there if _SKELETON.fullmatch(path)}
     plans, _ = layers.plan(there, distributions, skeleton, lambda path: record.digest_of(read(root, path)))
@@ -142,15 +132,10 @@ def walk(root: str, folder: str = "") -> Iterable[tuple[str, Entry]]:
                 yield path, Entry(path, kind, facts.st_size)
 
 
-def checksum(data: bytes | bytearray | memoryview, before: int = 0) -> int:
-    """Return the CRC-32 of ``data``, behind what has ``before``."""
-    return zlib.crc32(data, before)
-
-
 def _is_sound(layer: list[Entry]) -> bool:
     return all(
         isinstance(each.path, str)
-        and each.kind in _KINDS
+        and each.kind in MEMBER_OF
         and isinstance(each.size, int)
         and isinstance(each.target, str)
         for each in layer

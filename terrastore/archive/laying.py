@@ -203,8 +203,7 @@ class Laying:
             self._do(self._crew.do("index", new.tree, found), layer, share)
 
     def _plant(self, layer: Layer, rows: list[Row]) -> None:
-        """Share the files of a tree."""
-        assert self._layers is not None
+        """Share the files of a tree that is kept."""
 
         def planted(result: tuple[list[Row], list[tuple[str, int, bytes]], int]) -> None:
             written, held, copied = result
@@ -212,8 +211,9 @@ class Laying:
             self.copied += copied
             self._progress.advance(layer.size)
 
-        place, mode = self._layers.place(layer), self._layers.sharing
-        self._do(self._crew.do("plant", place, self._staged, mode), layer, planted)
+        if self._layers is not None:
+            tree, mode = self._layers.place(layer), self._layers.sharing
+            self._do(self._crew.do("plant", tree, self._staged, mode), layer, planted)
 
     def _collect(self, rows: list[Row], written: list[Row], held: list[tuple[str, int, bytes]]) -> None:
         """Take note of members of the environment."""

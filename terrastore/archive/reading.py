@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from terrastore.archive import ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
+from terrastore.archive.limits import FRAME_LIMIT
 from terrastore.archive.manifest import (
-    FRAME_LIMIT,
     Frame,
     Manifest,
     ManifestError,

@@ -1,7 +1,7 @@
 """A layer as a directory of its files, which environments share by hard links or clones.
 
-Below the directory of a tree stand ``files`` and an index: what an inventory says of each member, and when each file was
-written. A file that somebody edited, through whichever environment, has another time or size.
+Below the directory of a tree stand ``files`` and an index: what an inventory says of each member, and when each file
+was written. A file that somebody edited, through whichever environment, has another time or size.
 """
 
 from __future__ import annotations

@@ -151,6 +151,9 @@ class Position(NamedTuple):
     pax: Mapping[str, str] = MappingProxyType({})
 
 
+BEGINNING: Final = Position()
+
+
 class Reader:
     """Takes a tar stream apart as it arrives, from ``position`` on.
 
@@ -160,7 +163,7 @@ class Reader:
     fetch: what it does, it does for each of some ten thousand files.
     """
 
-    def __init__(self, position: Position = Position()) -> None:
+    def __init__(self, position: Position = BEGINNING) -> None:
         self._member, self._offset, self._extended, self._pax = position
 
     @property

@@ -29,6 +29,7 @@ _PLACES: Final = {
     "why": ("why",),
     "stores": ("list", "show", "verify", "remove"),
     "doctor": ("doctor",),
+    "cache": ("cache",),
 }
 
 

@@ -61,6 +61,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 @options.wheelhouse
 @options.waiting
 @options.replacing
+@options.caching
 @options.cache_dir
 @options.common
 def ensure(**values: Any) -> None:
@@ -75,6 +76,8 @@ def ensure(**values: Any) -> None:
     if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
         other = "--rebuild" if values["rebuild"] else "--ignore-store"
         raise UsageError(f"--no-build and {other} contradict each other", hint="leave one out")
+    if values["no_cache"] and values["link_mode"]:
+        raise UsageError("--no-cache and --link-mode contradict each other", hint="leave one out")
     if values["no_publish"] and values["require_publish"]:
         raise UsageError("--no-publish and --require-publish contradict each other", hint="leave one out")
     place, shown = where(values)
@@ -93,6 +96,9 @@ def ensure(**values: Any) -> None:
         wait=values["wait"],
         build_blindly=values["on_store_error"] == "build",
         wheelhouse=values["wheelhouse"],
+        cache=not values["no_cache"],
+        link_mode=values["link_mode"],
+        cache_limit=values["cache_limit"],
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:

@@ -95,6 +95,39 @@ class _Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no length of time, such as 24h or 7d", parameter, context)
 
 
+class _Size(click.ParamType[int]):
+    """A number of bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        from terrastore.sizes import parse_size  # noqa: PLC0415 -- few give one
+
+        try:
+            return value if isinstance(value, int) else parse_size(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no size, such as 10GB", parameter, context)
+
+
+cache_limit = option(
+    "--cache-limit",
+    type=_Size(),
+    default=10_000_000_000,
+    metavar="SIZE",
+    help="Most that is kept of layers here; default: 10GB.",
+)
+
+caching = _together(
+    option("--no-cache", is_flag=True, help="Keep no layers here: of use to machines that boot once."),
+    option(
+        "--link-mode",
+        type=click.Choice(["clone", "copy", "hardlink"]),
+        help="Make environments of layers that are kept here, as copies, or sharing the disk; "
+        "default: copies, where the store is not on this machine.",
+    ),
+    cache_limit,
+)
+
 freshness = _together(
     option("--refresh", is_flag=True, help="Look up again what is not pinned; build if that moved."),
     option("--max-age", type=_Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),

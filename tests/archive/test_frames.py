@@ -23,7 +23,8 @@ from terrastore.archive.frames import (
     trailer,
     verified,
 )
-from terrastore.archive.manifest import FRAME_LIMIT, Frame
+from terrastore.archive.limits import FRAME_LIMIT
+from terrastore.archive.manifest import Frame
 from terrastore.archive.ustar import MalformedError
 
 RAW = bytes(random.Random(0).choices(b"some bytes of a layer", k=5000))

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import pytest
 
+from terrastore.archive.limits import FRAME_LIMIT, SIZE_LIMIT
 from terrastore.archive.manifest import (
-    FRAME_LIMIT,
-    SIZE_LIMIT,
     Frame,
     Layer,
     Manifest,

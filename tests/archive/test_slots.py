@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.slots import refuse_too_long
 from terrastore.archive.reading import find_manifest
+from terrastore.archive.slots import refuse_too_long
 from terrastore.archive.unpack import unpack
 from terrastore.errors import ArchiveRefusedError, UsageError
 from terrastore.report import Report
+from tests.archive.memory import InMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +28,6 @@ def read(offset: int, size: int, /) -> bytes:
     return ARCHIVE[offset : offset + size]
 
 
-def never(offset: int, size: int, /) -> bytes:
-    raise AssertionError
-
-
 @pytest.fixture
 def manifest() -> Manifest:
     """Return the manifest of an archive with a compiled file that holds the placeholder twice."""
@@ -43,9 +40,9 @@ def with_entry(manifest: Manifest, change: Callable[[Relocation], Relocation]) -
     return replace(manifest, relocations=relocations)
 
 
-def unpacked(manifest: Manifest, folder: Path, prefix: str, reader: Any = read) -> bytes:
+def unpacked(manifest: Manifest, folder: Path, prefix: str, archive: InMemory | None = None) -> bytes:
     folder.mkdir()
-    unpack(reader, manifest, str(folder), prefix=prefix, workers=1, report=Report())
+    unpack(archive or InMemory(ARCHIVE), manifest, str(folder), prefix=prefix, workers=1, report=Report())
     return (folder / LIBRARY).read_bytes()
 
 
@@ -58,8 +55,10 @@ def test_places_are_filled(manifest: Manifest, tmp_path: Path) -> None:
 
 def test_a_long_prefix_is_refused_before_anything_is_read(manifest: Manifest, tmp_path: Path) -> None:
     """Nothing is fetched for a target that cannot be."""
+    archive = InMemory(ARCHIVE)
     with pytest.raises(UsageError, match=r"lib/libtiny\.a cannot be made to work at /x+: .* 96 bytes, .* has 97"):
-        unpacked(manifest, tmp_path / "e", "/" + "x" * 96, never)
+        unpacked(manifest, tmp_path / "e", "/" + "x" * 96, archive)
+    assert [] == archive.asked
     assert [] == list((tmp_path / "e").iterdir())
 
 

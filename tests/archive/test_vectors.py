@@ -11,6 +11,7 @@ from terrastore.archive.reading import find_manifest, read_manifest
 from terrastore.archive.unpack import unpack
 from terrastore.pointer import Pointer
 from terrastore.report import Report
+from tests.archive.memory import InMemory
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 ARCHIVE = (FOLDER / "tiny.tar.zst").read_bytes()
@@ -52,7 +53,7 @@ def test_it_unpacks_to_these_files(pointer: Pointer, tmp_path: Path, workers: in
     staged, prefix = tmp_path / "staged", "/srv/it's here"
     staged.mkdir()
     manifest = read_manifest(read, pointer.manifest)
-    unpack(read, manifest, str(staged), prefix=prefix, workers=workers, report=Report())
+    unpack(InMemory(ARCHIVE), manifest, str(staged), prefix=prefix, workers=workers, report=Report())
     expected = {
         ".gitignore": "*\n",
         "bin/activate": "VIRTUAL_ENV='/srv/it'\"'\"'s here'\nexport VIRTUAL_ENV\n",

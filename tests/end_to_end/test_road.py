@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from terrastore.archive.reading import find_manifest
+from tests.archive.memory import InMemory
 from tests.conftest import CommandLine, make_project, make_wheel
 
 
@@ -71,7 +72,7 @@ def test_two_builds_give_the_same_layers(cli: CommandLine, tmp_path: Path) -> No
         assert process.returncode == 0, errors
         (archive,) = store.glob("v1/archives/*/*")
         data = archive.read_bytes()
-        manifest = find_manifest(lambda offset, size, data=data: data[offset : offset + size], len(data))
+        manifest = find_manifest(InMemory(data).read, len(data))
         digests.append({layer.name: layer.digest for layer in manifest.layers})
         assert 0o644 == archive.stat().st_mode & 0o777
     assert digests[0] == digests[1]

@@ -66,7 +66,7 @@ def test_a_hit(published: CommandLine, wire: Wire, moto: S3Server) -> None:
     assert "fetched" == result["outcome"]
     print(f"{len(wire.requests)} requests for {size / MEBIBYTE:.1f} MiB")
     assert {"GetObject"} == set(wire.operations)
-    assert len(wire.requests) <= 2 + math.ceil(size / RANGE_SIZE)
+    assert len(wire.requests) <= 2 + math.ceil(size / RANGE_LIMIT)
     assert size <= sum(request.bytes_out for request in wire.requests) <= size + 4096
 
 

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from terrastore.archive.reading import find_manifest
+from tests.archive.memory import InMemory
 from tests.conftest import CommandLine, make_project
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def test_two_builds_give_the_same_layers(uv: CommandLine, tmp_path: Path) -> Non
         uv.ok("build", "--store", str(store), "--cache-dir", str(cache))
         (archive,) = store.glob("v1/archives/*/*")
         data = archive.read_bytes()
-        manifest = find_manifest(lambda offset, size, data=data: data[offset : offset + size], len(data))
+        manifest = find_manifest(InMemory(data).read, len(data))
         digests.append({layer.name: layer.digest for layer in manifest.layers})
     assert digests[0] == digests[1]
 

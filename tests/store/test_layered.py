@@ -13,6 +13,7 @@ class ReadOnlyStore:
     """A store in memory that can be read, and no more."""
 
     readers = 1
+    is_near = True
 
     def __init__(self, **objects: bytes) -> None:
         self.objects = objects

@@ -1,0 +1,56 @@
+"""The command that looks after what this machine keeps."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from terrastore.cli import messages, options
+from terrastore.report import size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@click.command()
+@click.argument("what", metavar="dir|size|prune", type=click.Choice(["dir", "size", "prune"]))
+@options.cache_dir
+@options.cache_limit
+@options.common
+def cache(**values: Any) -> None:
+    """Say where and how much this machine keeps, or remove some of it.
+
+    prune removes what was not used for the longest time until --cache-limit is kept to, also while other runs are at
+    work. Installers' own downloads stay.
+    """
+    folder = str(options.cache_path(values["cache_dir"]))
+    if values["what"] == "dir":
+        _tell(values, {"directory": folder}, folder)
+    elif values["what"] == "size":
+        _tell_sizes(values, folder)
+    else:
+        from terrastore.cache import prune  # noqa: PLC0415 -- see options.opened_store
+
+        removed = prune(os.path.join(folder, "layers"), values["cache_limit"])
+        _tell(values, {"removed": removed}, f"removed {size(removed)} of layers from {messages.near(folder)}")
+
+
+def _tell_sizes(values: dict[str, Any], folder: str) -> None:
+    from terrastore.cache import size_of  # noqa: PLC0415 -- see options.opened_store
+
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    sizes = {name: size_of(os.path.join(folder, name)) for name in names}
+    lines = [f"{name:12}{size(count):>10}" for name, count in sizes.items()]
+    _tell(values, {"sizes": sizes}, "\n".join([*lines, f"{'together':12}{size(sum(sizes.values())):>10}"]))
+
+
+def _tell(values: dict[str, Any], document: Mapping[str, Any], text: str) -> None:
+    if values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, **document})
+    else:
+        print(text)
+
+
+COMMANDS = (cache,)

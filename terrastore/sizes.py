@@ -1,0 +1,24 @@
+"""Numbers of bytes as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_UNITS: Final = {"": 1, "b": 1} | {
+    unit + end: int(base ** (exponent + 1))
+    for exponent, unit in enumerate("kmgt")
+    for end, base in (("", 1000), ("b", 1000), ("ib", 1024))
+}
+
+
+def parse_size(text: str) -> int:
+    """Return how many bytes a size such as ``50GB``, ``1.5 GiB`` or ``0`` is; units are powers of 1000, or of 1024.
+
+    :raises ValueError: when it is none
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
+    if not match or match[2].lower() not in _UNITS:
+        msg = f"{text!r} is no size"
+        raise ValueError(msg)
+    return round(float(match[1]) * _UNITS[match[2].lower()])
