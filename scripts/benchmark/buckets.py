@@ -63,7 +63,8 @@ class Server:
             endpoint=self.real.endpoint,
             variables=self.real.variables(),
             presigned={
-                key: client.generate_presigned_url("get_object", {"Bucket": self.real.bucket, "Key": key}) for key in keys
+                key: client.generate_presigned_url("get_object", {"Bucket": self.real.bucket, "Key": key})
+                for key in keys
             },
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +18,7 @@ from scripts.benchmark.shaped import LATENCY, RATE
 from tests.servers import LackingError
 
 if TYPE_CHECKING:
+    import re
     from pathlib import Path
 
     from scripts.benchmark.buckets import Bucket, Server
@@ -87,7 +87,7 @@ class Comparison:
                     self._count(scenario, wire, measured)
         found = [*of.from_s3(prepared, bucket, "S3"), *of.startup(prepared, bucket)]
         shaped = stack.enter_context(s3.shaped(self._folder / "shaped"))
-        found += [*of.from_s3(prepared, shaped, "shaped S3"), of.ideal(shaped)]
+        found += [*of.from_s3(prepared, shaped, "shaped S3"), of.ideal(prepared, shaped)]
         if caches:
             clones = can_clone(self._folder)
             if not clones:
@@ -146,5 +146,5 @@ def note_ideal(measured: Measured) -> None:
 def can_clone(folder: Path) -> bool:
     """Return whether the filesystem can clone files."""
     (folder / "original").write_text("to be cloned")
-    command = ["cp", "--reflink=always", folder / "original", folder / "clone"]
+    command = ["cp", "--reflink=always", str(folder / "original"), str(folder / "clone")]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0

@@ -74,7 +74,7 @@ def at_once(scenario: Scenario, clients: int) -> Scenario:
     """Return a scenario in which so many processes do the same at the same time, each for itself."""
     one = scenario.command.replace("{new}", "{new}/$client")
     command = (
-        f"mkdir {{new}}; clients=; for client in $(seq {clients}); do ({one}) & clients=\"$clients $!\"; done; "
+        f'mkdir {{new}}; clients=; for client in $(seq {clients}); do ({one}) & clients="$clients $!"; done; '
         "for client in $clients; do wait $client || exit 1; done"
     )
     return replace(scenario, command=command)

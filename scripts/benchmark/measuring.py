@@ -41,7 +41,7 @@ class Scenario:
 
 
 class FailedError(Exception):
-    """A command did not do what it was there for; the text has its last lines."""
+    """A command did not do what it was there for; the text has what it said last, then the command and some more."""
 
 
 class Launcher:
@@ -75,8 +75,8 @@ class Launcher:
         print(json.dumps(asked), file=self._process.stdin, flush=True)
         took: dict[str, Any] = json.loads(self._process.stdout.readline())
         if took["code"] != code:
-            said = "\n".join(self._errors.read_text(errors="replace").splitlines()[-8:])
-            raise FailedError(f"exit code {took['code']} of {command}\n{said}")
+            said = self._errors.read_text(errors="replace").splitlines()[-8:]
+            raise FailedError("\n".join([f"exit code {took['code']}: {said[-1] if said else ''}", command, *said]))
         return took
 
     def measure(self, scenario: Scenario, number: int, ready: Callable[[], None] = lambda: None) -> Run:
@@ -145,7 +145,5 @@ def clean_variables() -> dict[str, str]:
     """
     kept = {"PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL"}
     beginnings = ("PIP_", "UV_", "TERRASTORE_", "AWS_", "PEX_", "PYTHON", "VIRTUAL_ENV")
-    variables = {
-        name: value for name, value in os.environ.items() if name in kept or not name.startswith(beginnings)
-    }
+    variables = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(beginnings)}
     return variables | {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_NO_CONFIG": "1"}

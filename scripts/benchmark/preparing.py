@@ -9,12 +9,13 @@ import re
 import shlex
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scripts.benchmark.sets import BUMPED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scripts.benchmark.measuring import Launcher
     from scripts.benchmark.results import Measured
     from scripts.benchmark.sets import Requirements
@@ -63,13 +64,15 @@ class Prepared:
 
     def ensure(self, *arguments: str | Path, file: Path | None = None, cache: str | Path | None = None) -> str:
         """Return terrastore's command."""
-        words = (*self.requirements.options, "--cache-dir", cache or self.cache, *arguments)
+        words = [*self.requirements.options, "--cache-dir", str(cache or self.cache), *map(str, arguments)]
         return join(self.tools.terrastore, "ensure", "-q", "-r", file or self.file, *words)
 
     def build(self, store: str | Path, *, file: Path | None = None, cache: Path | None = None) -> str:
         """Return the command that publishes to a store."""
-        words = (*self.requirements.options, *self.requirements.building, "--cache-dir", cache or self.cache)
-        return join(self.tools.terrastore, "build", "-q", "-r", file or self.file, *words, "--store", store)
+        words = [*self.requirements.options, *self.requirements.building, "--cache-dir", str(cache or self.cache)]
+        # What one build has downloaded no other need; and rivals want a folder of wheels.
+        keeping = () if self.requirements.wheels else ("--wheelhouse",)
+        return join(self.tools.terrastore, "build", "-q", "-r", file or self.file, "--store", store, *keeping, *words)
 
     def installing(self, program: str, *arguments: str) -> str:
         """Return how an installer installs from the folder of distributions: ``uv pip`` or ``{new}/bin/pip``."""
@@ -86,12 +89,12 @@ def prepare_tree(requirements: Requirements, folder: Path, tools: Tools, launche
     folder.mkdir(exist_ok=True)
     prepared = Prepared(requirements, folder, tools)
     prepared.file.write_text(requirements.text)
-    if requirements.wheels is None:
-        # Through the cache that terrastore's pip uses, so that everything is downloaded once.
-        asked = join("--cache-dir", prepared.cache / "pip", "-w", prepared.wheels, "-r", prepared.file)
-        launcher.run(f"{tools.python} -m pip wheel -q {asked}")
     launcher.run(prepared.build(prepared.store))
-    if requirements.wheels is not None:
+    if requirements.wheels is None:
+        prepared.wheels.mkdir()
+        for wheel in prepared.store.glob("v1/wheels/*/*.whl"):
+            os.link(wheel, prepared.wheels / wheel.name)
+    else:
         # They are large, and needed no more.
         shutil.rmtree(requirements.wheels)
         shutil.rmtree(prepared.cache)
@@ -105,6 +108,7 @@ def prepare_rivals(prepared: Prepared, launcher: Launcher) -> None:
     folder, tools = prepared.folder, prepared.tools
     uv = f"UV_CACHE_DIR={folder}/uv {tools.uv}"
     launcher.run(f"tar -c -C {prepared.tree} . | gzip -6 >{folder}/tree.tar.gz")
+    launcher.run(f"tar -c -C {prepared.tree} . | zstd -q -6 -T1 -o {folder}/tree-by-one.tar.zst")
     launcher.run(f"{tools.uv} venv -q --python {tools.python} {folder}/by-uv")
     launcher.run(prepared.installing(f"{uv} pip", "--python", f"{folder}/by-uv"))
     if "pex" in tools.programs:
@@ -124,17 +128,13 @@ def prepare_change(prepared: Prepared, launcher: Launcher) -> tuple[Path, Path]:
     """
     folder = prepared.folder
     name, version = next(
-        (name, match[1])
-        for name in BUMPED
-        if (match := re.search(rf"(?m)^{name}==(\S+)$", prepared.requirements.text))
+        (name, match[1]) for name in BUMPED if (match := re.search(rf"(?m)^{name}==(\S+)$", prepared.requirements.text))
     )
     asked = join("--no-deps", "--dest", folder / "older", f"{name}<{version}")
     launcher.run(f"{prepared.tools.python} -m pip download -q {asked}")
     older = next((folder / "older").iterdir()).name.split("-")[1]
     changed = folder / "changed.txt"
     changed.write_text(prepared.requirements.text.replace(f"{name}=={version}", f"{name}=={older}"))
-    (folder / "cache-elsewhere").mkdir()
-    shutil.copytree(prepared.cache / "pip", folder / "cache-elsewhere/pip", copy_function=os.link)
     launcher.run(prepared.build(prepared.store, file=changed, cache=folder / "cache-elsewhere"))
     tree = folder / "changed"
     launcher.run(prepared.ensure("--no-build", "--store", prepared.store, "--target", tree, file=changed))
@@ -151,7 +151,13 @@ def note_sizes(prepared: Prepared, measured: Measured) -> None:
         "tar | zstd -6": (prepared.folder / TAR).stat().st_size,
         "archive": pointer(prepared, prepared.tree)["archive"]["size"],
     }
-    for name, file in (("tar | gzip -6", "tree.tar.gz"), ("pex", "tree.pex"), ("venv-pack", "venv-pack.tar.gz")):
+    others = {
+        "tar | zstd -6 -T1": "tree-by-one.tar.zst",
+        "tar | gzip -6": "tree.tar.gz",
+        "pex": "tree.pex",
+        "venv-pack": "venv-pack.tar.gz",
+    }
+    for name, file in others.items():
         if (made := prepared.folder / file).exists():
             measured.facts[name] = made.stat().st_size
 

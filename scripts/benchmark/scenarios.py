@@ -65,7 +65,7 @@ def directory(prepared: Prepared) -> Iterator[Scenario]:
     if not prepared.requirements.wheels:
         index = f"{{new}}/bin/pip install -q --cache-dir {prepared.cache}/pip -r {prepared.file}"
         command = f"{tools.python} -m venv {{new}} && {index}"
-        yield Scenario(name="pip, downloads cached", command=command, bytecode=True, rounds=VERY_SLOW)
+        yield Scenario(name="pip, from the index", command=command, bytecode=True, rounds=VERY_SLOW)
     if (made := folder / "tree.pex").exists():
         pex = f"PEX_TOOLS=1 PEX_ROOT={{new}}-root exec {tools.python} {made} venv --compile {{new}}"
         yield Scenario(name="pex, as a venv", command=pex, bytecode=True, rounds=SLOW)
@@ -91,12 +91,10 @@ def from_s3(prepared: Prepared, bucket: Bucket, where: str) -> Iterator[Scenario
     if "aws" in tools.programs:
         rivals["aws"] = f"{tools.programs['aws']} s3 cp {named} -"
     if "s5cmd" in tools.programs:
-        rivals["s5cmd"] = f"{tools.programs['s5cmd']} cat {named}"
+        rivals["s5cmd"] = f"{tools.programs['s5cmd']} --endpoint-url {bucket.endpoint} cat {named}"
     for program, command in rivals.items():
         name = f"{program} | zstd | tar, {where}"
-        yield Scenario(
-            name=name, command=f"mkdir {{new}} && {command} | {UNPACK}", bytecode=True, variables=variables
-        )
+        yield Scenario(name=name, command=f"mkdir {{new}} && {command} | {UNPACK}", bytecode=True, variables=variables)
     yield Scenario(
         name=f"boto3, {where}",
         command=f"exec {join(tools.python, HERE / 'get_object.py', bucket.name, 'small')}",
@@ -111,10 +109,11 @@ def startup(prepared: Prepared, bucket: Bucket) -> Iterator[Scenario]:
     yield Scenario(name="nothing there, S3", command=f"exec {command}", code=4, variables=bucket.variables)
 
 
-def ideal(bucket: Bucket) -> Scenario:
+def ideal(prepared: Prepared, bucket: Bucket) -> Scenario:
     """Return a download of the tar in ranges to nowhere."""
-    words = join(bucket.address(TAR), bucket.certificate or "", str(CONNECTIONS), str(RANGE))
-    return Scenario(name="ranges to nowhere, shaped S3", command=f"exec python3 -I {HERE / 'ranges.py'} {words}")
+    words = (HERE / "ranges.py", bucket.address(TAR), bucket.certificate or "", str(CONNECTIONS), str(RANGE))
+    command = join(prepared.tools.python, "-I", *words)
+    return Scenario(name="ranges to nowhere, shaped S3", command=f"exec {command}")
 
 
 def recreated(prepared: Prepared, bucket: Bucket, changed: Path, *, clones: bool) -> Iterator[Scenario]:

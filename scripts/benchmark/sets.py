@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hashlib
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ def of_bytes(size: int, folder: Path) -> Requirements:
     noise = random.Random(size)
     text = b"".join(b"%d: the quick brown fox jumps over the lazy dog\n" % number for number in range(20_000))
     half = PIECE // 2
-    wheels = []
+    wheels: list[Path] = []
     for start in range(0, size, LARGEST_WHEEL):
         name = f"data_{len(wheels)}"
         files = {
@@ -71,7 +70,7 @@ def of_bytes(size: int, folder: Path) -> Requirements:
 
 def of_files(count: int, folder: Path) -> Requirements:
     """Make wheels of small modules; with their bytecode they are so many files."""
-    wheels = []
+    wheels: list[Path] = []
     for start in range(0, count // 2, MODULES_IN_WHEEL):
         name = f"code_{len(wheels)}"
         modules = dict(_modules(name, start, min(start + MODULES_IN_WHEEL, count // 2)))
@@ -83,7 +82,9 @@ def _modules(package: str, start: int, stop: int) -> Iterator[tuple[str, str]]:
     """Yield paths and texts of about four kilobytes."""
     noise = random.Random(start)
     for number in range(start, stop):
-        lines = [f"NAME_{line} = {noise.getrandbits(128):#x}, 'some of the text of module {number}'" for line in range(40)]
+        lines = [
+            f"NAME_{line} = {noise.getrandbits(128):#x}, 'some of the text of module {number}'" for line in range(40)
+        ]
         yield f"{package}/part_{number // 100}/module_{number}.py", "\n".join(lines) + "\n"
 
 

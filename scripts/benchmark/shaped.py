@@ -44,7 +44,7 @@ class Shaped(Server):
         self.rate = rate
         self._answers = answers.open("a", buffering=1)
 
-    def serve(self, client: socket.socket, number: int) -> None:
+    def serve(self, client: socket.socket, number: int) -> None:  # noqa: ARG002 -- as the server calls it
         client.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, self.rate)
         Objects(client, self)
 
@@ -64,7 +64,7 @@ class Objects(Handler):
         self.shaped = server
         super().__init__(client, server.folder)
 
-    def do_GET(self) -> None:  # the name the class looks for
+    def do_GET(self) -> None:  # noqa: N802 -- the name the class looks for
         if "list-type" in urlsplit(self.path).query:
             self.refuse()
         else:
@@ -72,7 +72,7 @@ class Objects(Handler):
 
     do_HEAD = do_GET  # noqa: N815 # the name the class looks for
 
-    def do_PUT(self) -> None:  # the name the class looks for
+    def do_PUT(self) -> None:  # noqa: N802 -- the name the class looks for
         data = self.rfile.read(int(self.headers["Content-Length"]))
         path = self.path_on_disk()
         if self.headers.get("If-None-Match") == "*" and path.exists():

@@ -47,7 +47,14 @@ def machine(results: Results) -> str:
 def goals(judged: Iterable[Judged]) -> str:
     """Return a row for each goal: the median, the middle half of the values, and what that means."""
     rows = [
-        (each.title, f"≤ {each.bound:g}", _number(each.spread.median), _between(each.spread), str(each.pairs), each.verdict)
+        (
+            each.title,
+            f"≤ {each.bound:g}",
+            _number(each.spread.median),
+            _between(each.spread),
+            str(each.pairs),
+            each.verdict,
+        )
         for each in judged
     ]
     return table(("what", "goal", "median", "middle half", "rounds", "verdict"), rows)
@@ -58,7 +65,8 @@ def facts(measured: Measured) -> str:
     known = measured.facts
     sizes = ("archive", "tar | zstd -6", "tar | zstd -6 -T1", "tar | gzip -6", "pex", "venv-pack")
     packed = ", ".join(f"{name} {known[name] / MEGABYTE:.1f} MB" for name in sizes if name in known)
-    return f"{known['packages']:.0f} packages, {known['files']:,.0f} files, {known['bytes'] / MEGABYTE:,.0f} MB. {packed}.\n"
+    raw = f"{known['files']:,.0f} files, {known['bytes'] / MEGABYTE:,.0f} MB"
+    return f"{known['packages']:.0f} packages, {raw}. {packed}.\n"
 
 
 def scenarios(measured: Measured) -> str:
@@ -70,7 +78,9 @@ def scenarios(measured: Measured) -> str:
             bytecode = {True: "yes", False: "no", None: ""}[measured.bytecode[name]]
             peak = f"{max(memory) / MEGABYTE:.0f}" if any(memory) else ""
             answered = _number(Spread.of(first).median) if first else ""
-            rows.append((name, bytecode, _seconds(wall), _seconds(cpu) if any(cpu) else "", answered, peak, str(len(wall))))
+            rows.append(
+                (name, bytecode, _seconds(wall), _seconds(cpu) if any(cpu) else "", answered, peak, str(len(wall)))
+            )
     return table(("scenario", "bytecode", "wall s", "CPU s", "first byte s", "peak MB", "rounds"), rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def environment(name: str) -> Path:
     """Return a virtual environment that is there from now on."""
     place = KEPT / name
     if not (place / "ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
         install(place, "--upgrade", "pip>=25.1")
         (place / "ready").touch()
     return place
@@ -72,7 +73,7 @@ def environment(name: str) -> Path:
 
 def install(place: Path, *arguments: str) -> None:
     """Let pip install something."""
-    command = [place / "bin/python", "-m", "pip", "install", "--quiet", *arguments]
+    command = [str(place / "bin/python"), "-m", "pip", "install", "--quiet", *arguments]
     subprocess.run(command, check=True, capture_output=True, text=True, env=clean_variables())
 
 
@@ -84,12 +85,13 @@ def versions(tools: Tools) -> dict[str, str]:
         "pip": [tools.python, "-m", "pip", "--version"],
         "boto3": [tools.python, "-c", "import boto3; print(boto3.__version__)"],
     }
-    asked |= {name: [program, "version" if name == "s5cmd" else "--version"] for name, program in tools.programs.items()}
+    asked |= {
+        name: [program, "version" if name == "s5cmd" else "--version"] for name, program in tools.programs.items()
+    }
     found = {"Python": platform.python_version()}
     for name, command in asked.items():
-        words = said(command).partition("\n")[0].partition(" from ")[0].split()
-        numbers = [word for word in words if word.strip("v(*,").split("/")[-1][:1].isdigit()]
-        found[name] = numbers[0].strip("v(*,").removeprefix("aws-cli/") if numbers else " ".join(words)
+        number = re.search(r"\d+(\.\d+)+", said(command))
+        found[name] = number[0] if number else "of an unknown version"
     commit = said(["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"]).strip()
     found["terrastore"] += f" ({commit})" if commit else ""
     return found
@@ -97,7 +99,8 @@ def versions(tools: Tools) -> dict[str, str]:
 
 def machine() -> dict[str, str]:
     """Return what was measured on."""
-    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    described = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in described if line.startswith("model name")), "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": f"{platform.system()} {platform.release()}",
