@@ -19,10 +19,10 @@ LINEAR: Final = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """A bound for a scenario, as a share of the largest of its rivals, or in the quantity's own unit without any."""
+    """A bound for a scenario, as a share of the largest of its rivals."""
 
     ours: str
-    rivals: tuple[str, ...] = ()
+    rivals: tuple[str, ...]
     bound: float
     quantity: str = "wall"
 
@@ -30,9 +30,8 @@ class Goal:
     def title(self) -> str:
         """What is compared with what."""
         larger = "the larger of " if len(self.rivals) > 1 else ""
-        beside = f" / {larger}{' and '.join(self.rivals)}" if self.rivals else ""
-        quantity = {"wall": "", "first_byte": ", exec to first byte", "memory": ", peak memory"}[self.quantity]
-        return f"{self.ours}{beside}{quantity}"
+        quantity = {"wall": "", "first_byte": ", exec to first byte"}[self.quantity]
+        return f"{self.ours} / {larger}{' and '.join(self.rivals)}{quantity}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +119,13 @@ def judge_growth(growth: Mapping[str, Mapping[int, Measured]]) -> list[Judged]:
 
 
 def exponents(points: Mapping[int, Measured], scenario: str) -> list[float]:
-    """Return, a round each, *a* of the best fit of time ~ size^a over the largest sizes.
+    """Return, a round each, *a* of the best fit of time ~ size^a over the largest tenfold.
 
-    These are the upper three: below, what it takes to start rules, and the exponent says little.
+    Below, what it takes to start rules, and the exponent says little.
     """
-    largest = sorted(points)[-3:]
+    largest = [size for size in sorted(points) if size * 10 >= max(points)]
     series = [points[size].by_round(scenario, "wall") for size in largest]
-    if len(largest) < 3 or not all(series):
+    if len(largest) < 2:
         return []
     rounds = [number for number in series[0] if all(number in each for each in series)]
     sizes = [math.log(size) for size in largest]

@@ -119,11 +119,16 @@ def measure(
             run = launcher.measure(scenario, number)
         except FailedError as error:
             results.left_out[scenario.name] = str(error)
-            print(f"{scenario.name}: {error}", file=sys.stderr)
+            say(f"left out: {scenario.name}: {error}")
             continue
         measured.runs[scenario.name].append(run)
-        print(f"round {number}  {scenario.name:44}{run.wall:8.2f} s{run.cpu:8.2f} s", file=sys.stderr, flush=True)
+        say(f"round {number}  {scenario.name:48}{run.wall:8.2f} s{run.cpu:8.2f} s of the processor")
         results.save()
+
+
+def say(text: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def first_answer(answers: Path, since: float) -> float:

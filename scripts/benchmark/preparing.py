@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from scripts.benchmark.measuring import say
 from scripts.benchmark.sets import BUMPED
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def join(*words: str | Path) -> str:
 
 def prepare_tree(requirements: Requirements, folder: Path, tools: Tools, launcher: Launcher) -> Prepared:
     """Build and publish to a directory; keep the environment, and a tar of it by zstd at terrastore's level."""
+    say(f"preparing: {requirements.name}")
     folder.mkdir(exist_ok=True)
     prepared = Prepared(requirements, folder, tools)
     prepared.file.write_text(requirements.text)

@@ -97,4 +97,4 @@ def _made(name: str, wheels: list[Path]) -> Requirements:
         lines.append(f"{distribution}=={version} --hash=sha256:{digest}\n")
     folder = wheels[0].parent
     building = ("--no-index", "-f", str(folder))
-    return Requirements(name, "".join(lines), folder, ("--installer", "uv", "--no-seed"), building)
+    return Requirements(name, "".join(lines), folder, ("--installer", "uv", "--no-seed", "--require-hashes"), building)

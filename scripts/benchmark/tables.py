@@ -50,7 +50,7 @@ def goals(judged: Iterable[Judged]) -> str:
         (
             each.title,
             f"≤ {each.bound:g}",
-            _number(each.spread.median),
+            number(each.spread.median),
             _between(each.spread),
             str(each.pairs),
             each.verdict,
@@ -77,7 +77,7 @@ def scenarios(measured: Measured) -> str:
         if wall:
             bytecode = {True: "yes", False: "no", None: ""}[measured.bytecode[name]]
             peak = f"{max(memory) / MEGABYTE:.0f}" if any(memory) else ""
-            answered = _number(Spread.of(first).median) if first else ""
+            answered = number(Spread.of(first).median) if first else ""
             rows.append(
                 (name, bytecode, _seconds(wall), _seconds(cpu) if any(cpu) else "", answered, peak, str(len(wall)))
             )
@@ -95,7 +95,7 @@ def traffic(measured: Measured) -> str:
         )
         for name, each in measured.traffic.items()
     ]
-    return table(("scenario", "requests", "MB received", "MB sent"), rows) if rows else ""
+    return table(("scenario", "requests", "MB received", "MB sent"), rows)
 
 
 def growth(axis: str, points: dict[int, Measured]) -> str:
@@ -115,14 +115,18 @@ def growth(axis: str, points: dict[int, Measured]) -> str:
     text = table((UNITS[axis], *heads, "peak MB"), rows)
     if axis != "clients":
         fits = {name: exponents(points, name) for name in CURVES}
-        told = ", ".join(f"{name}: {_number(Spread.of(values).median)}" for name, values in fits.items() if values)
-        text += f"\nTime ~ size^a over the three largest, linear up to {LINEAR:g}; a is, of {told}.\n" if told else ""
+        told = ", ".join(f"{name}: {number(Spread.of(values).median)}" for name, values in fits.items() if values)
+        text += (
+            f"\nTime grows as size^a over the largest tenfold, linear up to {LINEAR:g}; a: {told}.\n" if told else ""
+        )
     return text
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; bars in cells are escaped."""
+    """Return a table, nothing without rows; bars in cells are escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
+    if len(lines) == 2:
+        return ""
     return "".join(f"| {' | '.join(_escaped(line))} |\n" for line in lines)
 
 
@@ -130,14 +134,15 @@ def _escaped(cells: Iterable[str]) -> Iterator[str]:
     return (cell.replace("|", r"\|") for cell in cells)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number of three digits or more."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _between(spread: Spread) -> str:
-    return f"{_number(spread.lower)} to {_number(spread.upper)}"
+    return f"{number(spread.lower)} to {number(spread.upper)}"
 
 
 def _seconds(values: list[float]) -> str:
     spread = Spread.of(values)
-    return f"{_number(spread.median)} ({_number(spread.least)} to {_number(spread.most)})"
+    return f"{number(spread.median)} ({number(spread.least)} to {number(spread.most)})"

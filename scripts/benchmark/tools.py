@@ -61,6 +61,20 @@ def get(results: Results) -> Tools:
     return tools
 
 
+def plot(saved: Path, folder: Path) -> None:
+    """Draw results, with matplotlib in an environment of its own."""
+    place = environment("plots")
+    install(place, "--group", f"{REPOSITORY / 'pyproject.toml'}:bench")
+    command = [
+        str(place / "bin/python"),
+        "-m",
+        "scripts.benchmark.plots",
+        str(saved.absolute()),
+        str(folder.absolute()),
+    ]
+    subprocess.run(command, check=True, cwd=REPOSITORY)
+
+
 def environment(name: str) -> Path:
     """Return a virtual environment that is there from now on."""
     place = KEPT / name
