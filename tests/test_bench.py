@@ -15,12 +15,12 @@ import pytest
 
 from scripts.benchmark import scenarios, tables
 from scripts.benchmark.buckets import Bucket
-from scripts.benchmark.documents import filled
-from scripts.benchmark.goals import GOALS, Goal, exponents, judge_growth, judge_set, verdict
+from scripts.benchmark.documents import BLOCK, filled
+from scripts.benchmark.goals import BESIDE, GOALS, Goal, beside, exponents, judge_growth, judge_set, verdict
 from scripts.benchmark.measuring import FailedError, Launcher, Scenario, first_answer, measure, rounds_of
 from scripts.benchmark.preparing import Prepared
 from scripts.benchmark.results import Measured, Results, Run, Spread, Traffic
-from scripts.benchmark.sets import Requirements
+from scripts.benchmark.sets import NAMED, Requirements
 from scripts.benchmark.shaped import Shaped
 from scripts.benchmark.tools import Tools
 from tests.loopback import certificate
@@ -81,6 +81,18 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert {"fetch, directory / cp -r", "archive / tar | zstd -6"} == judged.keys()
     assert 1.5 == judged["fetch, directory / cp -r"].spread.median
     assert "met beyond the spread" == judged["archive / tar | zstd -6"].verdict
+
+
+def test_rivals_are_told_the_one_that_wins_first() -> None:
+    """All that were measured, whether there is a goal or not."""
+    measured = Measured(
+        runs={"fetch, directory": runs(1.0, 1.0), "uv, warm": runs(0.1, 0.2), "pip, from a folder": runs(9.0, start=1)}
+    )
+    told = [(ours, rival, spread.median) for ours, rival, spread in beside(measured)]
+    assert [("fetch, directory", "uv, warm", 7.5), ("fetch, directory", "pip, from a folder", 1 / 9)] == told
+    text = tables.ratios(measured)
+    assert "| 7.5 | 6.25 to 8.75 | 7.5 times slower |" in text
+    assert "| 0.111 | 0.111 to 0.111 | 9.0 times faster |" in text
 
 
 def test_the_first_byte_is_its_own_quantity() -> None:
@@ -235,6 +247,7 @@ def test_the_tables_of_given_results() -> None:
         "| uv, cold | no | 0.8 (0.6 to 1) | 1 (1 to 1) |  | 50 | 3 |\n"
     ) in blocks["web scenarios"]
     assert "kept" not in blocks["web scenarios"]
+    assert "| fetch, directory | uv, cold | 0.5 | 0.5 to 0.5 | 2.0 times faster |\n" in blocks["web beside"]
     assert "| fetch, S3 | 10 GetObject, 1 PutObject | 65.40 | 0.01 |\n" in blocks["web traffic"]
     assert "fetch, directory: 1.\n" in blocks["growth"]
     assert "" == tables.table(["head"], [])
@@ -254,6 +267,14 @@ def test_a_document_has_what_is_between_its_comments_made_anew() -> None:
         "<!-- bench:begin other -->\nNot measured.\n<!-- bench:end -->\nend\n"
     ) == after
     assert after == filled(after, {"web goals": "| a |\n"})
+
+
+def test_the_page_has_places_for_all_results() -> None:
+    """Every block that results of all sets and curves have stands in it, and no other."""
+    page = (Path(__file__).parents[1] / "docs/performance.md").read_text()
+    known = tables.blocks(dataclasses.replace(example(), sets={name: example().sets["web"] for name in NAMED})).keys()
+    assert known == {match["name"] for match in BLOCK.finditer(page)}
+    assert page != filled(page, dict.fromkeys(known, "new\n"))
 
 
 @pytest.mark.parametrize("broken", ["<!-- bench:begin a -->\n", "<!-- bench:end -->\n"], ids=["begin", "end"])
@@ -334,4 +355,5 @@ def test_every_goal_is_of_scenarios_that_there_are(prepared: Prepared) -> None:
     names = [scenario.name for scenario in found] + [scenarios.IDEAL]
     assert len(names) == len(set(names))
     assert {name for goal in GOALS for name in (goal.ours, *goal.rivals)} <= set(names)
+    assert {name for ours, rivals in BESIDE.items() for name in (ours, *rivals)} <= set(names)
     assert all("{new}" in each.command for each in found if each.bytecode is not None)

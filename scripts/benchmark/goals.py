@@ -64,6 +64,22 @@ GOALS: Final = (
     Goal(ours="kept", rivals=("uv, nothing to do",), bound=1.0),
     Goal(ours="miss by uv", rivals=("uv, warm, compiled",), bound=1.6),
 )
+BESIDE: Final = {
+    "fetch, directory": (
+        *("zstd -dc | tar -x", "gzip -dc | tar -x", "cp -r", "venv-pack", "pex, as a venv"),
+        *("uv, cold", "uv, cold, compiled", "uv, warm", "uv, warm, compiled"),
+        *("pip, from a folder", "pip, from the index"),
+    ),
+    **{
+        f"fetch, {where}": tuple(f"{program} | zstd | tar, {where}" for program in ("curl", "aws", "s5cmd"))
+        for where in ("S3", "shaped S3")
+    },
+    "recreate, hardlink": ("uv, warm", "uv, warm, compiled", "cp -r"),
+    "kept": ("import click", "uv, nothing to do"),
+    "miss by uv": ("uv, warm, compiled",),
+    "miss by pip": ("pip, from a folder",),
+}
+"""What else a person would use, by what it does."""
 SHARES: Final = (
     ("archive / tar | zstd -6", "archive", "tar | zstd -6", 1.03),
     ("archive / tar | zstd -6 -T1", "archive", "tar | zstd -6 -T1", 1.03),
@@ -97,6 +113,17 @@ def judge_set(measured: Measured) -> list[Judged]:
         if ours in measured.facts and theirs in measured.facts:
             judged.append(_judged(title, bound, [measured.facts[ours] / measured.facts[theirs]]))
     return judged
+
+
+def beside(measured: Measured) -> list[tuple[str, str, Spread]]:
+    """Return what terrastore takes of what each rival takes, the worst first."""
+    found = [
+        (ours, rival, Spread.of(values))
+        for ours, rivals in BESIDE.items()
+        for rival in rivals
+        if (values := measured.ratios(ours, (rival,), "wall"))
+    ]
+    return sorted(found, key=lambda each: -each[2].median)
 
 
 def judge_growth(growth: Mapping[str, Mapping[int, Measured]]) -> list[Judged]:

@@ -12,7 +12,7 @@ from scripts.benchmark.measuring import Scenario
 from scripts.benchmark.preparing import TAR, Prepared, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from scripts.benchmark.buckets import Bucket
 
@@ -143,9 +143,8 @@ def warming(prepared: Prepared, store: str | Path, mode: str, cache: str) -> str
     return prepared.ensure(*words, cache=cache)
 
 
-def with_variables(command: str, variables: object) -> str:
+def with_variables(command: str, variables: Mapping[str, str]) -> str:
     """Return a command with some of its environment in it."""
-    assert isinstance(variables, dict)
     return f"env {join(*(f'{name}={value}' for name, value in variables.items()))} {command}"
 
 

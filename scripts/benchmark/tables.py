@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from scripts.benchmark.goals import LINEAR, MEGABYTE, exponents, judge_growth, judge_set
+from scripts.benchmark.goals import LINEAR, MEGABYTE, beside, exponents, judge_growth, judge_set
 from scripts.benchmark.results import Spread
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def blocks(results: Results) -> dict[str, str]:
     for name, measured in results.sets.items():
         found[f"{name} goals"] = goals(judge_set(measured))
         found[f"{name} scenarios"] = f"{facts(measured)}\n{scenarios(measured)}"
+        found[f"{name} beside"] = ratios(measured)
         found[f"{name} traffic"] = traffic(measured)
     found["growth goals"] = goals(judge_growth(results.growth))
     found["growth"] = "\n".join(growth(axis, points) for axis, points in results.growth.items())
@@ -58,6 +59,15 @@ def goals(judged: Iterable[Judged]) -> str:
         for each in judged
     ]
     return table(("what", "goal", "median", "middle half", "rounds", "verdict"), rows)
+
+
+def ratios(measured: Measured) -> str:
+    """Return a row for each rival, what beats terrastore first."""
+    rows = [
+        (ours, rival, number(spread.median), _between(spread), _compared(spread))
+        for ours, rival, spread in beside(measured)
+    ]
+    return table(("terrastore", "beside", "ratio", "middle half", "terrastore is"), rows)
 
 
 def facts(measured: Measured) -> str:
@@ -141,6 +151,12 @@ def number(value: float) -> str:
 
 def _between(spread: Spread) -> str:
     return f"{number(spread.lower)} to {number(spread.upper)}"
+
+
+def _compared(spread: Spread) -> str:
+    if spread.lower <= 1 <= spread.upper:
+        return "as fast, within the spread"
+    return f"{spread.median:.1f} times slower" if spread.median > 1 else f"{1 / spread.median:.1f} times faster"
 
 
 def _seconds(values: list[float]) -> str:
