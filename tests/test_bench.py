@@ -88,11 +88,11 @@ def test_rivals_are_told_the_one_that_wins_first() -> None:
     measured = Measured(
         runs={"fetch, directory": runs(1.0, 1.0), "uv, warm": runs(0.1, 0.2), "pip, from a folder": runs(9.0, start=1)}
     )
-    told = [(ours, rival, spread.median) for ours, rival, spread in beside(measured)]
+    told = [(ours, rival, spread.median) for ours, rival, spread, _ in beside(measured)]
     assert [("fetch, directory", "uv, warm", 7.5), ("fetch, directory", "pip, from a folder", 1 / 9)] == told
     text = tables.ratios(measured)
-    assert "| 7.5 | 6.25 to 8.75 | 7.5 times slower |" in text
-    assert "| 0.111 | 0.111 to 0.111 | 9.0 times faster |" in text
+    assert "| 7.5 | 6.25 to 8.75 | 7.5 times slower | 1 |" in text
+    assert "| 0.111 | 0.111 to 0.111 | 9.0 times faster | 1 |" in text
 
 
 def test_the_first_byte_is_its_own_quantity() -> None:
@@ -247,7 +247,7 @@ def test_the_tables_of_given_results() -> None:
         "| uv, cold | no | 0.8 (0.6 to 1) | 1 (1 to 1) |  | 50 | 3 |\n"
     ) in blocks["web scenarios"]
     assert "kept" not in blocks["web scenarios"]
-    assert "| fetch, directory | uv, cold | 0.5 | 0.5 to 0.5 | 2.0 times faster |\n" in blocks["web beside"]
+    assert "| fetch, directory | uv, cold | 0.5 | 0.5 to 0.5 | 2.0 times faster | 1 |\n" in blocks["web beside"]
     assert "| fetch, S3 | 10 GetObject, 1 PutObject | 65.40 | 0.01 |\n" in blocks["web traffic"]
     assert "fetch, directory: 1.\n" in blocks["growth"]
     assert "" == tables.table(["head"], [])

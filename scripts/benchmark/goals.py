@@ -115,10 +115,10 @@ def judge_set(measured: Measured) -> list[Judged]:
     return judged
 
 
-def beside(measured: Measured) -> list[tuple[str, str, Spread]]:
-    """Return what terrastore takes of what each rival takes, the worst first."""
+def beside(measured: Measured) -> list[tuple[str, str, Spread, Spread]]:
+    """Return ratios to each rival, of seconds and of the processor's seconds, the worst first."""
     found = [
-        (ours, rival, Spread.of(values))
+        (ours, rival, Spread.of(values), Spread.of(measured.ratios(ours, (rival,), "cpu")))
         for ours, rivals in BESIDE.items()
         for rival in rivals
         if (values := measured.ratios(ours, (rival,), "wall"))

@@ -64,10 +64,10 @@ def goals(judged: Iterable[Judged]) -> str:
 def ratios(measured: Measured) -> str:
     """Return a row for each rival, what beats terrastore first."""
     rows = [
-        (ours, rival, number(spread.median), _between(spread), _compared(spread))
-        for ours, rival, spread in beside(measured)
+        (ours, rival, number(wall.median), _between(wall), _compared(wall), number(cpu.median))
+        for ours, rival, wall, cpu in beside(measured)
     ]
-    return table(("terrastore", "beside", "ratio", "middle half", "terrastore is"), rows)
+    return table(("terrastore", "beside", "ratio", "middle half", "terrastore is", "ratio of CPU s"), rows)
 
 
 def facts(measured: Measured) -> str:
