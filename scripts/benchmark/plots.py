@@ -69,7 +69,7 @@ def draw_goals(axes: Axes, judged: list[Judged]) -> None:
     axes.axvline(1, color=GREY, linewidth=1.5)
     axes.set_yticks(range(len(judged)), [each.title for each in reversed(judged)])
     axes.set_xlabel("median as a share of the goal; whiskers: the middle half")
-    axes.set_xlim(0, min(4, max(1.5, *(each.spread.upper / each.bound for each in judged))) * 1.6)
+    axes.set_xlim(0, 1.4 * max(1.5, *(each.spread.upper / each.bound for each in judged)))  # room for words
 
 
 def draw_seconds(axes: Axes, measured: Measured) -> None:
