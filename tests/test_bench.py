@@ -162,7 +162,7 @@ def test_a_run_is_a_whole_process_with_all_that_it_waits_for(tmp_path: Path) -> 
 
 
 def test_a_scenario_that_fails_is_left_out_and_named(tmp_path: Path) -> None:
-    """The others go on; what it said last is told; what the right code is, it says."""
+    """The others go on, and itself with another set; what it said last is told; what the right code is, it says."""
     results, measured = Results(path=tmp_path / "results.json"), Measured()
     both = [
         Scenario(name="bad", command="echo first >&2; echo last >&2; exit 3"),
@@ -170,9 +170,11 @@ def test_a_scenario_that_fails_is_left_out_and_named(tmp_path: Path) -> None:
     ]
     with Launcher(tmp_path, {"PATH": "/usr/bin:/bin"}) as launcher:
         measure(launcher, both, 2, measured, results)
+        measure(launcher, [dataclasses.replace(both[0], command="true")], 1, again := Measured(), results)
         with pytest.raises(FailedError, match="exit code 0"):
             launcher.run("true", code=1)
     assert (0, 2) == (len(measured.runs["bad"]), len(measured.runs["four"]))
+    assert 1 == len(again.runs["bad"])
     assert "exit code 3: last" == results.left_out["bad"].splitlines()[0]
     assert results.left_out.keys() == Results.load(tmp_path / "results.json").left_out.keys() == {"bad"}
 

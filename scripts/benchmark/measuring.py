@@ -112,12 +112,14 @@ def measure(
     for scenario in scenarios:
         measured.bytecode[scenario.name] = scenario.bytecode
         measured.runs.setdefault(scenario.name, [])
+    failed = set()
     for number, scenario in rounds_of(scenarios, rounds):
-        if scenario.name in results.left_out:
+        if scenario.name in failed:
             continue
         try:
             run = launcher.measure(scenario, number)
         except FailedError as error:
+            failed.add(scenario.name)
             results.left_out[scenario.name] = str(error)
             say(f"left out: {scenario.name}: {error}")
             continue

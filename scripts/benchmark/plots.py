@@ -79,7 +79,7 @@ def draw_seconds(axes: Axes, measured: Measured) -> None:
         spread = Spread.of(measured.values(name, "wall"))
         is_own = name.startswith(OWN)
         axes.barh(
-            place, spread.median, color=BLUE if is_own else PURPLE, hatch=None if is_own else "..", edgecolor="none"
+            place, spread.median, color=BLUE if is_own else PURPLE, hatch=None if is_own else "\\\\", edgecolor="none"
         )
         reach = [[spread.median - spread.least], [spread.most - spread.median]]
         axes.errorbar(spread.median, place, xerr=reach, color=GREY, capsize=3, linewidth=1.5)
