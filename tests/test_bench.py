@@ -7,6 +7,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ from scripts.benchmark import scenarios, tables
 from scripts.benchmark.buckets import Bucket
 from scripts.benchmark.documents import BLOCK, filled
 from scripts.benchmark.goals import BESIDE, GOALS, Goal, beside, exponents, judge_growth, judge_set, verdict
+from scripts.benchmark.growth import at_once
 from scripts.benchmark.measuring import FailedError, Launcher, Scenario, first_answer, measure, rounds_of
 from scripts.benchmark.preparing import Prepared
 from scripts.benchmark.results import Measured, Results, Run, Spread, Traffic
-from scripts.benchmark.sets import NAMED, Requirements
+from scripts.benchmark.sets import NAMED, Requirements, of_bytes, of_files
 from scripts.benchmark.shaped import Shaped
 from scripts.benchmark.tools import Tools
 from tests.loopback import certificate
@@ -135,6 +137,34 @@ def test_growth_is_judged_by_exponent_memory_and_the_share_of_a_client() -> None
         "CPU seconds of a client of 50 at once / alone": (1.2, "missed by 9%"),
     } == judged
     assert [] == judge_growth({})
+
+
+def test_what_is_made_is_of_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    """Data by the byte, modules so many that with their bytecode it is the number; the same wheels every time."""
+    texts = []
+    for place in (tmp_path / "one", tmp_path / "two"):
+        (place / "data").mkdir(parents=True)
+        (place / "code").mkdir()
+        texts.append((of_bytes(3_000_000, place / "data").text, of_files(10, place / "code").text))
+    assert texts[0] == texts[1]
+    (data,), (code,) = ((tmp_path / "one" / name).iterdir() for name in ("data", "code"))
+    with zipfile.ZipFile(data) as wheel:
+        assert 3_000_000 == sum(each.file_size for each in wheel.infolist() if each.filename.endswith(".bin"))
+    with zipfile.ZipFile(code) as wheel:
+        assert 5 == sum(each.filename.endswith(".py") for each in wheel.infolist())
+
+
+def test_clients_at_once_each_have_a_place_and_all_must_succeed(tmp_path: Path) -> None:
+    """One that fails is a failure of the whole."""
+    fine = at_once(Scenario(name="fine", command="exec mkdir {new} {new}-cache"), 3)
+    bad = at_once(Scenario(name="bad", command="mkdir {new} && test $client != 2"), 3)
+    with Launcher(tmp_path, {"PATH": "/usr/bin:/bin"}) as launcher:
+        launcher.run(fine.command.format(new=tmp_path / "new"))
+        with pytest.raises(FailedError, match="exit code 1"):
+            launcher.run(bad.command.format(new=tmp_path / "other"))
+    assert ["1", "1-cache", "2", "2-cache", "3", "3-cache"] == sorted(
+        path.name for path in (tmp_path / "new").iterdir()
+    )
 
 
 # ---- rounds
