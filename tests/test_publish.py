@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from terrastore.archive.pack import Sink
+from terrastore.archive.framing import Sink
 from terrastore.catalogue import Published
 from terrastore.errors import (
     BuildError,

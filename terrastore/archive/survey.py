@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import posixpath
@@ -35,14 +36,16 @@ class Survey:
     """What an environment under a staging prefix consists of. Paths are relative, with ``/``.
 
     ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``patches`` (offset, bytes) of those
-    that are not text; ``kinds`` of their relocations; ``offsets`` where those that are not text hold the placeholder;
-    ``programs``: ELF files, but for damaged ones; ``strangers``: files that name a path of another build, with the
-    paths; ``settings``: files of settings of known tools; ``problems``: what cannot be packed, why.
+    that are not text; ``digests``, SHA-256, of files as they are on disk, but for empty ones; ``kinds`` of relocations;
+    ``offsets`` where those that are not text hold the placeholder; ``programs``: ELF files, but for damaged ones;
+    ``strangers``: files that name a path of another build, with the paths; ``settings``: files of settings of known
+    tools; ``problems``: what cannot be packed, why.
     """
 
     members: dict[str, ustar.Member] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     patches: dict[str, tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     programs: dict[str, elf.Elf] = field(default_factory=dict)
@@ -146,6 +149,7 @@ def _look(
         if not is_text and (encoding := staging.wide_spelling(content)):
             reason = f"it names the environment in {encoding}, which cannot be changed"
             raise relocate.NotRelocatableError(reason)
+        found.digests[member.path] = hashlib.sha256(content).digest()
         if content.find(relocate.MARKER) < 0:
             return member
         if member.path.endswith((".pyc", ".pyo")):
