@@ -342,6 +342,7 @@ class Run:
             supply=supply if self._policy.publish else None,
             required=self._policy.require_publish,
             wheelhouse=self._wheelhouse,
+            anew=self._policy.rebuild,
             cache=self._cache,
             report=self._report,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from terrastore import build, publish
 from terrastore.archive import pack
 from terrastore.archive.origin import Origin
+from terrastore.archive.packed_layers import PackedLayers
 from terrastore.build.provenance import unpinned
 from terrastore.errors import RequirementsError
 from terrastore.install import cores
@@ -34,7 +35,8 @@ class Production:
     """What one build needs: the request with ``said``, what the installer is told, and where the result goes.
 
     It is published under ``key`` to the stores of ``supply``, None for none; ``required`` whether that must be done;
-    ``wheelhouse`` is where wheels come from and stay, None for nowhere.
+    ``wheelhouse`` is where wheels come from and stay, None for nowhere; ``anew`` whether nothing that was packed here
+    before is used.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Production:
         supply: Supply | None,
         required: bool,
         wheelhouse: Wheelhouse | None,
+        anew: bool,
         cache: Path,
         report: Report,
     ) -> None:
@@ -57,6 +60,7 @@ class Production:
         self._supply = supply
         self._required = required
         self._wheelhouse = wheelhouse
+        self._anew = anew
         self._cache = cache
         self._report = report
 
@@ -88,6 +92,7 @@ class Production:
                 workers=cores(),
                 report=self._report,
                 is_secret=made.redactor.is_in,
+                kept=PackedLayers(str(self._cache / "packed"), takes=not self._anew),
             )
             archive.flush()
             if house and made.kept and publications:

@@ -70,8 +70,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from terrastore.archive.framing import Sink
     from terrastore.archive.manifest import Manifest
-    from terrastore.archive.pack import Packed, Sink
+    from terrastore.archive.pack import Packed
     from terrastore.archive.reading import Archive as Reading
     from terrastore.requirements.pip_lines import ForPip
     from terrastore.requirements.uv_lines import ForUv

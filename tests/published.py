@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from terrastore.archive.origin import Origin
-from terrastore.archive.pack import Packed, Sink, pack
+from terrastore.archive.pack import Packed, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
 from terrastore.errors import StoreRefusedError
@@ -33,6 +33,7 @@ from terrastore.store.memory import MemoryStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from terrastore.archive.framing import Sink
     from terrastore.store.protocol import Object, Upload, WritableStore
 
 Archive = tuple[Packed, bytes]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from terrastore.archive.pack import Sink
+from terrastore.archive.framing import Sink
 from terrastore.catalogue import Published
 from terrastore.errors import (
     BuildError,
@@ -551,6 +551,8 @@ def test_packing_that_fails_leaves_nothing_in_the_stores(tree: Path) -> None:
     victim = next(tree.glob("lib/*/site-packages/c.bin"))
     content = victim.read_bytes()
     meddling = Meddling(lambda: victim.write_bytes(b""))
+    # More than is read ahead of what is written.
+    victim.write_bytes(content * 40)
     try:
         with pytest.raises(BuildError, match=r"c\.bin became shorter while it was packed"):
             publish_while_packing(tree, publications(near, far, report=report), meddling)

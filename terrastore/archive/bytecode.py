@@ -21,6 +21,24 @@ if TYPE_CHECKING:
 _RUN: Final = "import sys; del sys.path[0]; exec(sys.argv[1])"
 # -S, for .pth files must not run.
 _OPTIONS: Final = ("-s", "-S", "-B", "-W", "ignore", "-c", _RUN)
+# Which build of it, too: its text has the day and the compiler.
+_COMPILER: Final = (
+    "import sys; print([sys.implementation.name, sys.implementation.cache_tag, sys.version, sys.maxsize, "
+    "sys.byteorder, hasattr(sys, 'gettotalrefcount'), getattr(sys, 'abiflags', '')])"
+)
+
+
+def compiler(python: str) -> str:
+    """Return a text that two interpreters share only when they compile a module to the same bytecode.
+
+    :raises BuildError: when ``python`` does not run
+    """
+    import inspect  # noqa: PLC0415 -- see below
+
+    told = subprocess.run([python, "-I", "-S", "-c", _COMPILER], capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise _failed(python, told.stderr.strip())
+    return told.stdout + inspect.getsource(_compile)
 
 
 def compile_modules(tree: str, modules: Sequence[str], *, python: str, workers: int, phase: Phase) -> list[str]:
@@ -34,8 +52,8 @@ def compile_modules(tree: str, modules: Sequence[str], *, python: str, workers: 
     import inspect  # noqa: PLC0415 -- most hits compile nothing
 
     program = inspect.getsource(_compile)
-    shares = [modules[start::workers] for start in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
+    shares = [modules[start::workers] for start in range(min(workers, len(modules)))]
+    with ThreadPoolExecutor(max(1, len(shares))) as pool:
         made = pool.map(lambda share: _compile_share(tree, share, [python, *_OPTIONS, program], phase), shares)
         return sorted(path for share in made for path in share)
 
@@ -61,11 +79,13 @@ def _compile_share(tree: str, share: Sequence[str], command: Sequence[str], phas
             problem = errors.result().decode(errors="replace").strip()
         if process.returncode:
             room.heed(problem)
-            last = problem.rpartition("\n")[2]
-            raise BuildError(
-                f"{command[0]} cannot compile bytecode: {last}", hint="choose another interpreter with --python"
-            )
+            raise _failed(command[0], problem)
     return made
+
+
+def _failed(python: str, said: str) -> BuildError:
+    last = said.rpartition("\n")[2]
+    return BuildError(f"{python} cannot compile bytecode: {last}", hint="choose another interpreter with --python")
 
 
 def _all(pipe: IO[bytes] | None) -> bytes:

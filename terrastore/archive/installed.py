@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -24,25 +25,31 @@ def installed(tree: str, *, tolerant: bool = False) -> Iterator[Distribution]:
 
     :raises BuildError: when a RECORD cannot be read; where one is ``tolerant`` it counts as empty
     """
+    for named in names(tree):
+        try:
+            rows = record.parse(read(tree, named.record))
+        except ValueError as error:
+            if not tolerant:
+                hint = "install that package again"
+                raise BuildError(f"{named.record} cannot be read: {error}", hint=hint) from None
+            rows = ()
+        yield replace(named, rows=rows)
+
+
+def names(tree: str) -> Iterator[Distribution]:
+    """Yield the distributions installed below ``tree`` without what is in their RECORDs, which nobody reads for it."""
     for folder in _site_packages(tree):
         for name in sorted(os.listdir(os.path.join(tree, folder))):
             if not name.endswith(".dist-info"):
                 continue
             info = f"{folder}/{name}"
             metadata = header_fields(read(tree, f"{info}/METADATA"))
-            try:
-                rows = record.parse(read(tree, f"{info}/RECORD"))
-            except ValueError as error:
-                if not tolerant:
-                    hint = "install that package again"
-                    raise BuildError(f"{info}/RECORD cannot be read: {error}", hint=hint) from None
-                rows = ()
             project, version = name.removesuffix(".dist-info").rpartition("-")[::2]
             yield Distribution(
                 info=info,
                 name=normalised(metadata.get("name", [project])[0]),
                 version=metadata.get("version", [version])[0],
-                rows=rows,
+                rows=(),
             )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import (
     bytecode,
@@ -21,33 +22,28 @@ from terrastore.archive import (
     staging,
     ustar,
 )
-from terrastore.archive.frames import compress, describe, trailer
+from terrastore.archive.frames import compress, trailer
+from terrastore.archive.framing import Sink, Source, write_layers
 from terrastore.archive.installed import commit, installed, read
-from terrastore.archive.limits import FRAME_LIMIT, SIZE_LIMIT
-from terrastore.archive.manifest import Frame, Layer, Manifest, Package, Relocation, Totals
+from terrastore.archive.limits import SIZE_LIMIT
+from terrastore.archive.manifest import Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
+from terrastore.archive.packed_layers import PackedLayer, key_of
 from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
 from terrastore.errors import BuildError
 from terrastore.pointer import ArchiveSummary, ManifestLocation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from terrastore.archive.credentials import IsSecret
     from terrastore.archive.origin import Origin
+    from terrastore.archive.packed_layers import PackedLayers
     from terrastore.archive.survey import Survey
     from terrastore.report import Report
 
 _LISTED: Final = 12
-_AHEAD: Final = 8
-"""Most frames that are compressed ahead, whatever the processors."""
-
-
-class Sink(Protocol):
-    """Where an archive goes: anything that takes bytes in order."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take the next bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +70,21 @@ def pack(
     workers: int,
     report: Report,
     is_secret: IsSecret = credentials.unknown,
+    kept: PackedLayers | None = None,
 ) -> Packed:
     """Write the environment that stands at ``prefix`` to ``sinks`` as an archive of format version 1.
 
     ``skeleton`` are the paths that were there before anything was installed; ``python`` compiles the bytecode;
-    ``is_secret`` says whether a file's content holds a secret that the build was given.
+    ``is_secret`` says whether a file's content holds a secret that the build was given. What is ``kept`` of earlier
+    packing is not compiled and compressed again, and the rest is kept with it; the archive is the same without.
 
     :raises BuildError: when something in it holds a secret, or cannot be relocated, packed or, compiled here, loaded
         here; every such file is named
     """
     tree = prefix.path
     distributions = list(installed(tree))
-    drop_stray_bytecode(tree, _hashed_bytecode(distributions))
+    listed = _listed_bytecode(distributions)
+    drop_stray_bytecode(tree, frozenset(path for path, digest in listed.items() if digest))
     with report.phase("scan", unit="files") as phase:
         found = survey(tree, prefix, phase, is_secret)
     _refuse_problems(found.problems)
@@ -95,7 +94,11 @@ def pack(
         report.warn(f"paths in these are replaced without quotes, whatever the target: {', '.join(plain)}")
     if found.settings:
         report.warn(f"settings in these go along, to be in effect wherever this is used: {_listed(found.settings)}")
-    _add_bytecode(tree, found, python=python, workers=workers, report=report)
+    modules = _modules(found)
+    if early := _told_by_bytecode(modules, distributions, skeleton, listed):
+        modules -= early
+        for path in _compile(tree, found, early, python=python, workers=workers, report=report).values():
+            found.digests[path] = hashlib.sha256(read(tree, path)).digest()
     programs = compiled.look(tree, found, distributions, origin)
     _refuse_problems(found.problems)
     _refuse_missing(programs.missing)
@@ -110,14 +113,11 @@ def pack(
     changed = {path: content_of(tree, path, found) for path in found.patches}
     plans = _divide(tree, found, changed, distributions, skeleton, report)
     _refuse_problems(found.problems)
-    with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
-        output = _Output(sinks)
-        threads = min(workers, _AHEAD)
-        with ThreadPoolExecutor(threads) as pool:
-            packed_layers = [
-                _write_layer(each, _raw_layer(tree, each.paths, found, phase.advance), output, pool, threads + 2)
-                for each in plans
-            ]
+    output = _Output(sinks)
+    with kept.in_use(report) if kept else nullcontext():
+        sources = _sources(tree, found, plans, changed, modules, kept, python=python, workers=workers, report=report)
+        with report.phase("pack", total=sum(member.size for member in found.members.values())) as phase:
+            packed_layers = write_layers(sources, tree, found, output, kept=kept, workers=workers, phase=phase)
     manifest = Manifest(
         key=origin.key,
         layers=tuple(packed_layers),
@@ -126,7 +126,7 @@ def pack(
             _package(tree, each, origin, programs.flags) for each in sorted(distributions, key=lambda each: each.name)
         ),
         totals=Totals(
-            members=len(found.members),
+            members=len(found.members) + sum(each.there.compiled for each in sources if each.there),
             size=sum(layer.size for layer in packed_layers),
             packed=sum(layer.packed for layer in packed_layers),
         ),
@@ -179,80 +179,20 @@ def _finish(output: _Output, manifest: Manifest, is_secret: IsSecret) -> Manifes
     return location
 
 
-def _write_layer(
-    plan: layers.LayerPlan, raw: Iterable[bytes], output: _Output, pool: ThreadPoolExecutor, ahead: int
-) -> Layer:
-    """Write one layer in frames that the pool compresses, at most ``ahead`` of them ahead."""
-    digest, frames = hashlib.sha256(), []
-    pending: deque[Future[tuple[bytes, Frame]]] = deque()
-
-    def drain(limit: int) -> None:
-        while len(pending) > limit:
-            packed, frame = pending.popleft().result()
-            output.write(packed)
-            frames.append(frame)
-
-    for piece in raw:
-        digest.update(piece)
-        pending.append(pool.submit(_pack_frame, piece))
-        drain(ahead)
-    drain(0)
-    return Layer(name=plan.name, version=plan.version, digest=digest.hexdigest(), frames=tuple(frames))
-
-
-def _pack_frame(raw: bytes) -> tuple[bytes, Frame]:
-    packed = compress(raw)
-    return packed, describe(raw, packed)
-
-
-def _raw_layer(tree: str, paths: Iterable[str], found: Survey, advance: Any) -> Iterator[bytes]:
-    """Yield a layer's tar stream in pieces of 8 MiB."""
-    buffer = bytearray()
-    for path in paths:
-        member = found.members[path]
-        buffer += ustar.header(member)
-        for piece in _content(tree, member, found.contents.get(path), found.patches.get(path, ())):
-            buffer += piece
-            while len(buffer) >= FRAME_LIMIT:
-                yield bytes(buffer[:FRAME_LIMIT])
-                del buffer[:FRAME_LIMIT]
-        buffer += bytes(ustar.padding(member.size))
-        advance(member.size)
-    while buffer:
-        yield bytes(buffer[:FRAME_LIMIT])
-        del buffer[:FRAME_LIMIT]
-
-
-def _content(
-    tree: str, member: ustar.Member, content: bytes | None, patches: Sequence[tuple[int, bytes]]
-) -> Iterator[bytes]:
-    if member.type != ustar.REGULAR:
-        return
-    if content is not None:
-        yield content
-        return
-    left = member.size
-    with open(os.path.join(tree, member.path), "rb", buffering=0) as file:
-        for piece in slots.patched(file.fileno(), member.size, patches):
-            left -= len(piece)
-            yield piece
-    if left:
-        raise BuildError(f"{member.path} became shorter while it was packed", hint="run again")
-
-
-def _hashed_bytecode(distributions: Iterable[layers.Distribution]) -> frozenset[str]:
-    return frozenset(
-        record.location(each.record, row)
+def _listed_bytecode(distributions: Iterable[layers.Distribution]) -> dict[str, str]:
+    """Return the digests, as RECORDs have them, of the bytecode files that RECORDs list, "" for none."""
+    return {
+        record.location(each.record, row): row.digest
         for each in distributions
         for row in each.rows
-        if row.path.endswith(".pyc") and row.digest
-    )
+        if row.path.endswith(".pyc")
+    }
 
 
-def _add_bytecode(tree: str, found: Survey, *, python: str, workers: int, report: Report) -> None:
-    """Compile what needs no relocation; a module that does would carry old constants in its bytecode."""
+def _modules(found: Survey) -> set[str]:
+    """Return the modules that get bytecode: one that holds the prefix would carry old constants in it."""
     present = {source for path in found.members if (source := layers.source_of(path))}
-    modules = [
+    return {
         path
         for path, member in found.members.items()
         if path.startswith("lib/")
@@ -260,11 +200,69 @@ def _add_bytecode(tree: str, found: Survey, *, python: str, workers: int, report
         and member.type == ustar.REGULAR
         and path not in found.contents
         and path not in present
-    ]
+    }
+
+
+def _compile(
+    tree: str, found: Survey, modules: Collection[str], *, python: str, workers: int, report: Report
+) -> dict[str, str]:
+    """Compile modules, which makes them members; return the bytecode by module."""
+    made = {}
     with report.phase("bytecode", total=len(modules), unit="modules") as phase:
-        for path in bytecode.compile_modules(tree, modules, python=python, workers=workers, phase=phase):
+        for path in bytecode.compile_modules(tree, sorted(modules), python=python, workers=workers, phase=phase):
             size = os.stat(os.path.join(tree, path)).st_size
             found.members[path] = ustar.Member(path, ustar.REGULAR, 0o644, size)
+            made[str(layers.source_of(path))] = path
+    return made
+
+
+def _told_by_bytecode(
+    modules: AbstractSet[str],
+    distributions: Iterable[layers.Distribution],
+    skeleton: Collection[str],
+    listed: Mapping[str, str],
+) -> set[str]:
+    """Return the modules whose bytecode says more than they do of the layer that they are in, or of its RECORD.
+
+    A RECORD lists that bytecode with a digest, or lists it and not the module.
+    """
+    doubtful = {source: path for path in (*skeleton, *listed) if (source := layers.source_of(path) or "") in modules}
+    if not doubtful:
+        return set()
+    claimed = {record.location(each.record, row) for each in distributions for row in each.rows}
+    return {source for source, path in doubtful.items() if listed.get(path) or source not in claimed}
+
+
+def _sources(
+    tree: str,
+    found: Survey,
+    plans: Sequence[layers.LayerPlan],
+    changed: Mapping[str, record.Content],
+    modules: AbstractSet[str],
+    kept: PackedLayers | None,
+    *,
+    python: str,
+    workers: int,
+    report: Report,
+) -> list[Source]:
+    """Find the layers that are ``kept``, and compile the ``modules`` of the others."""
+    keys, there = [""] * len(plans), dict[str, PackedLayer | None]()
+    if kept is not None:
+        compiler = bytecode.compiler(python)
+        keys = [key_of(each.paths, found, changed, modules, compiler) if each.paths else "" for each in plans]
+        wanted = [key for key in keys if key]
+        with ThreadPoolExecutor(workers) as pool:
+            there = dict(zip(wanted, pool.map(kept.get, wanted), strict=True))
+    absent = [each.paths for each, key in zip(plans, keys, strict=True) if there.get(key) is None]
+    made = _compile(
+        tree, found, modules & set(chain.from_iterable(absent)), python=python, workers=workers, report=report
+    )
+    sources = []
+    for plan, key in zip(plans, keys, strict=True):
+        new = [made[path] for path in plan.paths if path in made]
+        whole = replace(plan, paths=tuple(sorted((*plan.paths, *new))))
+        sources.append(Source(plan=whole, key=key, compiled=len(new), there=there.get(key)))
+    return sources
 
 
 def _divide(

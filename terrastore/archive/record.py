@@ -6,11 +6,16 @@ import csv
 import hashlib
 import io
 import posixpath
+import re
 from base64 import urlsafe_b64encode
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+_IS_NORMAL: Final = re.compile(r"(?:[^./][^/]*/)*[^./][^/]*").fullmatch
+"""Whether a path has no component that is empty or begins with a dot: most have none, and need no closer look."""
 
 
 class Row(NamedTuple):
@@ -50,7 +55,9 @@ def write(rows: Iterable[Row]) -> bytes:
 
 def location(record: str, row: Row) -> str:
     """Return where ``row`` of the RECORD at ``record`` points, relative to the environment; both are posix paths."""
-    site_packages = posixpath.dirname(posixpath.dirname(record))
+    site_packages = record.rpartition("/")[0].rpartition("/")[0]
+    if _IS_NORMAL(row.path) and site_packages:
+        return f"{site_packages}/{row.path}"
     return posixpath.normpath(posixpath.join(site_packages, row.path))
 
 

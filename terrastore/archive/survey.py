@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import posixpath
@@ -9,14 +10,15 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import binaries, credentials, editables, elf, relocate, slots, staging, ustar
 from terrastore.archive.layers import source_of
 from terrastore.archive.reserved import INTERPRETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from io import FileIO
 
     from terrastore.archive import record
     from terrastore.archive.credentials import IsSecret
@@ -34,14 +36,16 @@ class Survey:
     """What an environment under a staging prefix consists of. Paths are relative, with ``/``.
 
     ``members`` by path; ``contents`` of the files that hold the prefix, canonical; ``patches`` (offset, bytes) of those
-    that are not text; ``kinds`` of their relocations; ``offsets`` where those that are not text hold the placeholder;
-    ``programs``: ELF files, but for damaged ones; ``strangers``: files that name a path of another build, with the
-    paths; ``settings``: files of settings of known tools; ``problems``: what cannot be packed, why.
+    that are not text; ``digests``, SHA-256, of files as they are on disk, but for empty ones; ``kinds`` of relocations;
+    ``offsets`` where those that are not text hold the placeholder; ``programs``: ELF files, but for damaged ones;
+    ``strangers``: files that name a path of another build, with the paths; ``settings``: files of settings of known
+    tools; ``problems``: what cannot be packed, why.
     """
 
     members: dict[str, ustar.Member] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     patches: dict[str, tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
+    digests: dict[str, bytes] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
     programs: dict[str, elf.Elf] = field(default_factory=dict)
@@ -56,7 +60,7 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase, is_secret: Is
     ``is_secret`` says whether a file's content holds a secret that the build was given.
     """
     found = Survey()
-    for path, entry in _walk(tree, ""):
+    for path, entry in _walk(tree):
         phase.advance(1)
         facts = entry.stat(follow_symlinks=False)
         try:
@@ -87,27 +91,35 @@ def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
     A listed one goes as well when it, or the module that it is made from, holds the prefix: it is compiled anew, or
     is not true anywhere else. A ``__pycache__`` that is empty then goes too, for an empty directory would be a member.
     """
-    for path, entry in list(_walk(tree, "")):
-        source = source_of(path)
+    for path, entry in _walk(tree):
+        source = source_of(path) if path.endswith(".pyc") else None
         if source and (path not in listed or _is_bound(entry.path, os.path.join(tree, source))):
             os.unlink(entry.path)
             with suppress(OSError):
                 os.rmdir(os.path.dirname(entry.path))
 
 
-def _walk(tree: str, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield files, links and empty directories below ``tree`` with their relative paths."""
-    with os.scandir(os.path.join(tree, folder)) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            path = folder + entry.name
-            if _LEFTOVERS.fullmatch(path) or INTERPRETERS.fullmatch(path):
-                continue
-            if not entry.is_dir(follow_symlinks=False):
-                yield path, entry
-            elif os.listdir(entry.path):
-                yield from _walk(tree, path + "/")
-            else:
-                yield path, entry
+def _walk(tree: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """Return files, links and empty directories below ``tree`` with their relative paths."""
+    found: list[tuple[str, os.DirEntry[str]]] = []
+    _walk_folder(_listed(tree), "", found)
+    return found
+
+
+def _walk_folder(entries: list[os.DirEntry[str]], folder: str, found: list[tuple[str, os.DirEntry[str]]]) -> None:
+    for entry in entries:
+        path = folder + entry.name
+        if _LEFTOVERS.fullmatch(path) or INTERPRETERS.fullmatch(path):
+            continue
+        if entry.is_dir(follow_symlinks=False) and (below := _listed(entry.path)):
+            _walk_folder(below, path + "/", found)
+        else:
+            found.append((path, entry))
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda each: each.name)
 
 
 def _is_bound(bytecode: str, source: str) -> bool:
@@ -136,15 +148,16 @@ def _look(
     is_secret: IsSecret,
 ) -> ustar.Member:
     """Look at a file that is not empty; return its member once it is canonical."""
-    with open(place, "rb") as file:
-        content = file.read() if member.size < _MAP_FROM else mapped(file)
-        if content[:4] == elf.MAGIC and (program := elf.read(file)) is not None:
+    with open(place, "rb", buffering=0) as file:
+        content = os.read(file.fileno(), member.size) if member.size < _MAP_FROM else mapped(file)
+        if content[:4] == elf.MAGIC and (program := elf.read(mapped(file))) is not None:
             found.programs[member.path] = program
         is_text = content.find(b"\0") < 0
         _refuse_secrets(content, member.path, is_secret, found)
         if not is_text and (encoding := staging.wide_spelling(content)):
             reason = f"it names the environment in {encoding}, which cannot be changed"
             raise relocate.NotRelocatableError(reason)
+        found.digests[member.path] = hashlib.sha256(content).digest()
         if content.find(relocate.MARKER) < 0:
             return member
         if member.path.endswith((".pyc", ".pyo")):
@@ -174,7 +187,7 @@ def _refuse_secrets(content: bytes | mmap.mmap, path: str, is_secret: IsSecret, 
     found.settings.append(path)
 
 
-def mapped(file: BinaryIO) -> mmap.mmap:
+def mapped(file: FileIO) -> mmap.mmap:
     """Return a file's content without reading it whole."""
     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeAlias
 
 from terrastore import room
-from terrastore.archive.installed import installed
+from terrastore.archive.installed import names
 from terrastore.archive.projects import projects
 from terrastore.archive.staging import StagingPrefix
 from terrastore.build import staging
@@ -164,7 +164,7 @@ def built(recipe: Recipe, *, cache: Path, report: Report) -> Iterator[Built]:
                     installer.remove(python, edited, phase)
             compiled, downloads = installer.origins(prefix.path)
             # What was compiled elsewhere, for every processor, was none of our compilers' business.
-            versions = {each.name: each.version for each in installed(prefix.path) if each.name in compiled}
+            versions = {each.name: each.version for each in names(prefix.path) if each.name in compiled}
             if kept := installer.kept():
                 made = {name: each for name, each in kept.installed.items() if each.built}
                 compiled |= made.keys()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from terrastore.redaction import Redactor
 
 _AUTHORIZATION: Final = re.compile(rb"\b(Basic|Bearer) [A-Za-z0-9+/=._~-]{4,}")
+_UNPACKED: Final = re.compile(r"archive-v\d+")
 _GRANULE: Final = 1_000_000_000
 
 
@@ -42,7 +43,7 @@ def kept_clean(cache: Path, notes: re.Pattern[str], redactor: Redactor) -> Itera
         raise
     finally:
         for path in _files(cache):
-            if notes.fullmatch(os.path.relpath(path, cache)):
+            if notes.fullmatch(path[len(str(cache)) + 1 :]):
                 # Another run may have removed it.
                 with suppress(FileNotFoundError):
                     _clean(path, redactor)
@@ -72,8 +73,10 @@ def _clean(path: str, redactor: Redactor) -> None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
+    """Yield the files below a cache, but those that uv unpacked: these are packages, and most of it."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not _UNPACKED.fullmatch(name) or place != str(folder))
         for name in names:
-            path = os.path.join(place, name)
+            path = f"{place}/{name}"
             if not os.path.islink(path):
                 yield path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive import record
-from terrastore.archive.installed import installed, read
+from terrastore.archive.installed import names, read
 
 _CHECKOUTS: Final = (
     "src/*/.git/**/config",
@@ -48,7 +48,7 @@ def unpinned(tree: str, pinned: Collection[str], skeleton: Collection[str]) -> I
 
     Not of those in ``pinned``, of which a requirement names the version or the commit, nor in the ``skeleton``.
     """
-    for each in installed(tree):
+    for each in names(tree):
         if each.name not in pinned and each.info not in skeleton and _moves(read(tree, f"{each.info}/direct_url.json")):
             yield each.name
 

@@ -52,6 +52,7 @@ def test_uv(tmp_path: Path) -> None:
     clean = {
         "simple-v28/index/x/one.rkyv": b"one-1.0",
         "archive-v0/x/one.py": HEADER,
+        "archive-v0/x/one.http": HEADER,
         "sdists-v11/x/src/one.http.py": HEADER,
     }
     noted = {
