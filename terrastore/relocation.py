@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from terrastore import environment, interpreter
-from terrastore.archive import bytecode, originals, projects
+from terrastore.archive import originals, projects
 from terrastore.archive.strays import replaced, strays
 from terrastore.environment import State
 from terrastore.errors import BuildError, HostError
@@ -84,6 +84,8 @@ def compile_rewritten(path: str, manifest: Manifest, report: Report) -> None:
     rewritten = (entry.path for entry in manifest.relocations if re.fullmatch(r"lib/.*\.py", entry.path))
     modules = [module for module in rewritten if os.path.isfile(f"{path}/{module}")]
     if modules:
+        from terrastore.archive import bytecode  # noqa: PLC0415 -- most environments have none
+
         with suppress(BuildError), report.phase("bytecode", total=len(modules), unit="modules") as phase:
             bytecode.compile_modules(path, modules, python=f"{path}/bin/python", workers=1, phase=phase)
 

@@ -18,7 +18,6 @@ from terrastore.errors import (
 )
 from terrastore.filling import filling
 from terrastore.host import REMEDY
-from terrastore.publish import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from terrastore.interpreter import Interpreter
     from terrastore.key import EnvKey
     from terrastore.nearest import Nearest
+    from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store, WritableStore
 
@@ -231,6 +231,10 @@ class Supply:
         required: Layer | None = None,
         deed: str = "published",
     ) -> list[Publication]:
+        if not (wanted := list(layers)):
+            return []
+        from terrastore.publish import Publication  # noqa: PLC0415 -- most hits fill no store
+
         return [
             Publication(
                 layer.store,
@@ -243,7 +247,7 @@ class Supply:
                 deed=deed,
                 report=self._report,
             )
-            for layer in layers
+            for layer in wanted
         ]
 
 
