@@ -13,8 +13,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from terrastore.archive import layers, record, ustar
-from terrastore.archive.installed import installed, read
+from terrastore.archive import ustar
 from terrastore.archive.originals import INVENTORY_PATH
 from terrastore.archive.pieces import MEMBER_OF
 from terrastore.archive.reserved import INTERPRETERS
@@ -76,6 +75,9 @@ def read_inventory(root: str, manifest: Manifest) -> list[list[Entry]]:
 
 def derived(root: str, manifest: Manifest) -> list[list[Entry]]:
     """Return the entries of each layer as what is there was divided when it was packed; no ``crc`` is known."""
+    from terrastore.archive import layers, record  # noqa: PLC0415 -- what is unpacked needs none of it
+    from terrastore.archive.installed import installed, read  # noqa: PLC0415
+
     distributions = list(installed(root, tolerant=True))
     listed = {record.location(each.record, row) for each in distributions for row in each.rows if row.digest}
     there = {

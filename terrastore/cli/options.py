@@ -101,10 +101,12 @@ class _Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
         from terrastore.sizes import parse_size  # noqa: PLC0415 -- few give one
 
         try:
-            return value if isinstance(value, int) else parse_size(str(value))
+            return parse_size(str(value))
         except ValueError:
             self.fail(f"{value!r} is no size, such as 10GB", parameter, context)
 

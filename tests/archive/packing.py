@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from terrastore.archive import credentials
 from terrastore.archive.frames import compress, describe
 from terrastore.archive.limits import FRAME_LIMIT
-from terrastore.archive.manifest import Manifest
 from terrastore.archive.origin import Origin
 from terrastore.archive.pack import pack
 from terrastore.archive.staging import StagingPrefix
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from terrastore.archive.credentials import IsSecret
-    from terrastore.archive.manifest import Layer
+    from terrastore.archive.manifest import Layer, Manifest
     from terrastore.archive.packed_layers import PackedLayers
 
 SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
