@@ -19,7 +19,7 @@ from terrastore.archive.frames import Expected, verified
 from terrastore.archive.pieces import LostError, PieceWriter, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HEAD: Final = struct.Struct("<II")
 """How many bytes of a message are marshalled, and how many follow."""
@@ -55,11 +55,14 @@ def _exactly(file: IO[bytes], size: int) -> memoryview:
     return view
 
 
-class _Hand:
-    """Does one job after the other, below the roots that they name; only in the first one files are held back."""
+class Hand:
+    """Does one job after the other, below the roots that they name; only in the first one files are held back.
 
-    def __init__(self, output: IO[bytes], root: str, held: Sequence[str], umask: int) -> None:
-        self._output = output
+    ``tell`` is told where the next piece begins, before this one is written.
+    """
+
+    def __init__(self, tell: Callable[[Any], None], root: str, held: Sequence[str], umask: int) -> None:
+        self._tell = tell
         self._umask = umask
         self._writers = {root: PieceWriter(root, held, umask)}
 
@@ -104,7 +107,7 @@ class _Hand:
         pieces, end = writer.parse(raw, begin, is_last=is_last)
         if not is_last:
             # Whoever writes the next piece need not wait until this one is written.
-            send(self._output, ("end", _plain(end)))
+            self._tell(_plain(end))
         return *writer.write(pieces, begin), trouble
 
 
@@ -145,7 +148,7 @@ def main() -> None:
     source, output = open(0, "rb", buffering=0), open(1, "wb", buffering=0)  # noqa: SIM115 -- until the end
     with suppress(EOFError, BrokenPipeError):
         setup, _ = receive(source)
-        hand = _Hand(output, *setup)
+        hand = Hand(lambda end: send(output, ("end", end)), *setup)
         while True:
             (name, *arguments), data = receive(source)
             try:
@@ -156,4 +159,6 @@ def main() -> None:
                 result = "malformed", str(error)
             except OSError as error:
                 result = "os", (error.errno, error.strerror, error.filename)
+            except Exception as error:  # noqa: BLE001 -- told by who asked, once
+                result = "defect", f"{type(error).__name__}: {error}"
             send(output, result)

@@ -1,7 +1,8 @@
 """Processes that write the pieces of an archive's layers, as many as there are processors.
 
-Each is worked by a thread of its own, which waits for it: any number of them go on at the same time, as threads alone
-would not, for Python lets one of them run at a time, and writing ten thousand small files is mostly Python.
+Each is worked by a thread of its own, which waits for it: they go on at the same time, as threads alone would not, for
+Python lets one of them run at a time, and hands over at every file that is written. What is small is written here,
+before another process would have begun.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from terrastore.archive._piece import receive, send
+from terrastore.archive._piece import Hand, receive, send
 from terrastore.archive.pieces import LostError, umask
 from terrastore.archive.ustar import MalformedError
+from terrastore.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import TracebackType
 
 _RUN: Final = "import sys; sys.path[:] = sys.argv[1:]; from terrastore.archive._piece import main; main()"
-_PIPE_SIZE: Final = 1024 * 1024
-_SET_PIPE_SIZE: Final = 1031  # F_SETPIPE_SZ of linux/fcntl.h, which fcntl has names for since Python 3.10
+_MOST: Final = 8
+_SHARE: Final = 16 * 1024 * 1024
+"""How many bytes another process is worth."""
+_SMALL: Final = 16 * 1024 * 1024
 
 
 class Job(NamedTuple):
@@ -33,13 +37,17 @@ class Job(NamedTuple):
 
 
 class Crew:
-    """Processes that write below ``root``. Leaving it waits for what they do, or ends them when something failed."""
+    """Processes that write ``size`` bytes below ``root``, at most ``most`` of them.
 
-    def __init__(self, root: str, held: Collection[str], *, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count)
-        self._idle: SimpleQueue[_Hand] = SimpleQueue()
-        self.count = count
-        self._hands = [_Hand((root, sorted(held), umask())) for _ in range(count)]
+    Leaving it waits for what they do, or ends them when something failed.
+    """
+
+    def __init__(self, root: str, held: Collection[str], *, size: int, most: int) -> None:
+        self.count = max(1, min(most, _MOST, size // _SHARE))
+        self._pool = ThreadPoolExecutor(self.count)
+        self._idle: SimpleQueue[_Other | _Here] = SimpleQueue()
+        setup = (root, sorted(held), umask())
+        self._hands = [_Here(setup)] if size < _SMALL else [_Other(setup) for _ in range(self.count)]
         for hand in self._hands:
             self._idle.put(hand)
 
@@ -81,14 +89,40 @@ class Crew:
             self._idle.put(hand)
 
 
-class _Hand:
-    """One of the processes."""
+class _Here:
+    """This process."""
+
+    def __init__(self, setup: Any) -> None:
+        self._setup = setup
+        self._hand = Hand(self._told, *setup)
+        self._tell: Callable[[Any], None] | None = None
+
+    def do(self, job: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
+        """Do a job; see :meth:`_Other.do`."""
+        self._tell = tell
+        name, *arguments = job
+        return getattr(self._hand, name)(data, *arguments)
+
+    def _told(self, end: Any) -> None:
+        if self._tell is not None:
+            self._tell(end)
+
+    def kill(self) -> None:
+        """Do nothing: what is being done is small."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Other:
+    """Another process."""
 
     def __init__(self, setup: Any) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _RUN, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             bufsize=0,
         )
         assert self._process.stdin is not None  # noqa: S101 -- for the reader of types: both are pipes
@@ -100,7 +134,9 @@ class _Hand:
         """Have a job done; return what came of it, and ``tell`` what is known before.
 
         :raises MalformedError: for what is not as the format says
+        :raises LostError: for what is not kept any more
         :raises OSError: for what cannot be written
+        :raises HostError: when the process is ended by somebody else
         """
         try:
             if self._setup is not None:
@@ -112,13 +148,19 @@ class _Hand:
                 tell(value)
                 kind, value = receive(self._results)[0]
         except (EOFError, BrokenPipeError):
-            raise ChildProcessError("a process that unpacks ended") from None
+            how = self._process.wait()
+            raise HostError(
+                f"a process that unpacks was ended by {f'signal {-how}' if how < 0 else f'exit code {how}'}",
+                hint="see whether memory ran out, in the kernel's log",
+            ) from None
         if kind == "malformed":
             raise MalformedError(value)
         if kind == "lost":
             raise LostError(value)
         if kind == "os":
             raise OSError(*value)
+        if kind == "defect":
+            raise RuntimeError(value)
         return value
 
     def kill(self) -> None:

@@ -65,7 +65,7 @@ def unpack(
         with (
             report.phase("fetch", total=sum(frame.packed for _, frame in frames)) as fetch,
             report.phase("unpack", total=manifest.totals.size) as progress,
-            Crew(staged, held, count=workers) as crew,
+            Crew(staged, held, size=manifest.totals.size, most=workers) as crew,
             packed_frames(archive, frames, fetch) as packed,
         ):
             laying = Laying(manifest, staged, crew, packed, layers, progress)
