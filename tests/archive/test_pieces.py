@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.archive.pieces import PieceWriter, Start
+from terrastore.archive.pieces import PieceWriter, Start, Written
 from terrastore.archive.ustar import DIRECTORY, REGULAR, SYMLINK, MalformedError, Member, header, padding
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def file(path: str, mode: int = 0o644, size: int = len(CONTENT)) -> Member:
     return Member(path, REGULAR, mode, size)
 
 
-def written(root: Path, raw: bytes, *, held: tuple[str, ...] = (), umask: int = 0o022) -> object:
+def written(root: Path, raw: bytes, *, held: tuple[str, ...] = (), umask: int = 0o022) -> Written:
     writer = PieceWriter(str(root), held, umask)
     pieces, _ = writer.parse(raw, Start(), is_last=True)
     return writer.write(pieces, Start())
@@ -37,7 +37,7 @@ def test_members_are_written(tmp_path: Path) -> None:
     """Files with their content and mode, directories; links are told, and are not there."""
     link = Member("lib64", SYMLINK, 0o777, 0, "lib")
     raw = tar(file("bin/tool", 0o755), Member("empty/dir", DIRECTORY, 0o755), file("lib/a"), link)
-    rows, held = written(tmp_path, raw)  # type: ignore[misc]
+    rows, held = written(tmp_path, raw)
     crc = zlib.crc32(CONTENT)
     assert rows == [
         ("bin/tool", "x", 8, crc, ""),
@@ -67,7 +67,7 @@ def test_modes_are_the_archives(tmp_path: Path) -> None:
 
 def test_what_is_held_comes_back(tmp_path: Path) -> None:
     """Its content is told, and it is not written."""
-    rows, held = written(tmp_path, tar(file("lib/a"), file("lib/b", 0o755)), held=("lib/b",))  # type: ignore[misc]
+    rows, held = written(tmp_path, tar(file("lib/a"), file("lib/b", 0o755)), held=("lib/b",))
     assert held == [("lib/b", 0o755, CONTENT)]
     assert [row[0] for row in rows] == ["lib/a", "lib/b"]
     assert not (tmp_path / "lib/b").exists()
