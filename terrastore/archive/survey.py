@@ -8,6 +8,7 @@ import os
 import posixpath
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -60,29 +61,35 @@ def survey(tree: str, prefix: staging.StagingPrefix, phase: Phase, is_secret: Is
     ``is_secret`` says whether a file's content holds a secret that the build was given.
     """
     found = Survey()
-    for path, entry in _walk(tree):
-        phase.advance(1)
-        facts = entry.stat(follow_symlinks=False)
-        try:
-            if stat.S_ISLNK(facts.st_mode):
-                target = _inward(path, os.readlink(entry.path), prefix)
-                member = ustar.Member(path, ustar.SYMLINK, 0o777, 0, target)
-            elif stat.S_ISDIR(facts.st_mode):
-                member = ustar.Member(path, ustar.DIRECTORY, 0o755)
-            elif stat.S_ISREG(facts.st_mode):
-                mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
-                member = ustar.Member(path, ustar.REGULAR, mode, facts.st_size)
-                if facts.st_size:
-                    member = _look(entry.path, member, prefix, found, is_secret)
+    with ThreadPoolExecutor(1) as hasher:
+        for path, entry in _walk(tree):
+            phase.advance(1)
+            try:
+                member = _member(path, entry, prefix)
+                if member.size:
+                    member = _look(entry.path, member, prefix, found, is_secret, hasher)
+                ustar.check_member(member)
+            except (relocate.NotRelocatableError, ustar.MalformedError) as error:
+                found.problems[path] = str(error)
             else:
-                found.problems[path] = "it is neither a file nor a directory nor a symbolic link"
-                continue
-            ustar.check_member(member)
-        except (relocate.NotRelocatableError, ustar.MalformedError) as error:
-            found.problems[path] = str(error)
-        else:
-            found.members[path] = member
+                found.members[path] = member
     return found
+
+
+def _member(path: str, entry: os.DirEntry[str], prefix: staging.StagingPrefix) -> ustar.Member:
+    """Return what an archive has of a file that it holds as it is.
+
+    :raises NotRelocatableError: when it is of another kind
+    """
+    facts = entry.stat(follow_symlinks=False)
+    if stat.S_ISLNK(facts.st_mode):
+        return ustar.Member(path, ustar.SYMLINK, 0o777, 0, _inward(path, os.readlink(entry.path), prefix))
+    if stat.S_ISDIR(facts.st_mode):
+        return ustar.Member(path, ustar.DIRECTORY, 0o755)
+    if stat.S_ISREG(facts.st_mode):
+        return ustar.Member(path, ustar.REGULAR, 0o755 if facts.st_mode & stat.S_IXUSR else 0o644, facts.st_size)
+    reason = "it is neither a file nor a directory nor a symbolic link"
+    raise relocate.NotRelocatableError(reason)
 
 
 def drop_stray_bytecode(tree: str, listed: frozenset[str]) -> None:
@@ -146,10 +153,13 @@ def _look(
     prefix: staging.StagingPrefix,
     found: Survey,
     is_secret: IsSecret,
+    hasher: ThreadPoolExecutor,
 ) -> ustar.Member:
-    """Look at a file that is not empty; return its member once it is canonical."""
+    """Look at a file that is not empty, which the ``hasher`` does too; return its member once it is canonical."""
     with open(place, "rb", buffering=0) as file:
         content = os.read(file.fileno(), member.size) if member.size < _MAP_FROM else mapped(file)
+        # Beside the rest where that takes long enough.
+        hashing = hasher.submit(_sha256, content) if member.size >= _MAP_FROM else None
         if content[:4] == elf.MAGIC and (program := elf.read(mapped(file))) is not None:
             found.programs[member.path] = program
         is_text = content.find(b"\0") < 0
@@ -157,7 +167,7 @@ def _look(
         if not is_text and (encoding := staging.wide_spelling(content)):
             reason = f"it names the environment in {encoding}, which cannot be changed"
             raise relocate.NotRelocatableError(reason)
-        found.digests[member.path] = hashlib.sha256(content).digest()
+        found.digests[member.path] = hashing.result() if hashing else _sha256(content)
         if content.find(relocate.MARKER) < 0:
             return member
         if member.path.endswith((".pyc", ".pyo")):
@@ -174,6 +184,10 @@ def _look(
         found.kinds[member.path] = relocate.BINARY_KIND
         found.offsets[member.path] = changed.offsets
     return member
+
+
+def _sha256(content: bytes | mmap.mmap) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _refuse_secrets(content: bytes | mmap.mmap, path: str, is_secret: IsSecret, found: Survey) -> None:

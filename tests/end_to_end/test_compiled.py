@@ -265,9 +265,10 @@ def test_a_program_that_embeds_the_interpreter(case: tuple[CommandLine, Path], t
 
 
 def test_two_builds_are_equal(case: tuple[CommandLine, Path], tmp_path: Path) -> None:
-    """At another staging prefix the same layers and the same needs come about."""
+    """At another staging prefix, with nothing of before, the same layers and the same needs come about."""
     cli, _ = case
     first = manifest_in(cli.store)
+    shutil.rmtree(cli.cache / "packed")
     shutil.rmtree(cli.cwd / "rooted/build", ignore_errors=True)
     cli.ok("build", "--store", str(tmp_path / "store"))
     second = manifest_in(tmp_path / "store")

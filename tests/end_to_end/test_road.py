@@ -75,7 +75,30 @@ def test_two_builds_give_the_same_layers(cli: CommandLine, tmp_path: Path) -> No
         manifest = find_manifest(InMemory(data).read, len(data))
         digests.append({layer.name: layer.digest for layer in manifest.layers})
         assert 0o644 == archive.stat().st_mode & 0o777
+        shutil.rmtree(cli.cache / "packed")
     assert digests[0] == digests[1]
+
+
+def test_what_was_packed_before_is_taken(cli: CommandLine, tmp_path: Path) -> None:
+    """In another environment too: of a changed pin its own layer is new; the archive is as without what is kept."""
+    packed = cli.cache / "packed"
+    cli.write("requirements.txt", "alpha==1.0\n")
+    cli.ok("build")
+    before = {path.name: path.stat().st_ino for path in packed.iterdir()}
+    cli.write("requirements.txt", "alpha==2.0\n")
+    archives = []
+    for number, options in enumerate(((), ("--rebuild",), ())):
+        store = tmp_path / str(number)
+        cli.ok("build", "--store", str(store), *options)
+        after = {path.name: path.stat().st_ino for path in packed.iterdir()}
+        archives.append(next(store.glob("v1/archives/*/*")).read_bytes())
+        if not number:
+            assert before.items() < after.items()
+            assert 1 == len(after) - len(before)
+        if options:
+            assert sum(before[name] == after[name] for name in before) == 1  # of alpha 1.0, which nobody asked for
+            shutil.rmtree(packed)
+    assert 1 == len(set(archives))
 
 
 def test_a_change_leaves_nothing_of_the_old(stored: CommandLine) -> None:

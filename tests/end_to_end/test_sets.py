@@ -200,7 +200,8 @@ def test_what_an_installer_leaves_is_not_there(case: Case) -> None:
 
 
 def test_two_builds_give_the_same_layers(case: Case, tmp_path: Path) -> None:
-    """Built again at another staging prefix, every layer is the same to the last bit."""
+    """Built again at another staging prefix, with nothing of before, every layer is the same to the last bit."""
+    shutil.rmtree(case.cli.cache / "packed")
     case.cli.ok("build", "--installer", case.installer, "--store", str(tmp_path))
     digests = [
         {layer.name: layer.digest for layer in case.manifest(store).layers} for store in (case.cli.store, tmp_path)
