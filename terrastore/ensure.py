@@ -293,7 +293,8 @@ class Run:
                             target,
                             digest=found.pointer.archive.sha256,
                             created=found.pointer.created,
-                            layers=self._layers(is_near=read.is_near),
+                            # Who fills a nearer store reads all of it, in order; the next one has that store.
+                            layers=self._layers(is_near=found.is_near) if read is found else None,
                         )
                     return self._outcome(FETCHED, manifest, target, found, installed)
         if not policy.build:

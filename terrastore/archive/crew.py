@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -44,9 +44,9 @@ class Crew:
 
     def __init__(self, root: str, held: Collection[str], *, size: int, most: int) -> None:
         self.count = max(1, min(most, _MOST, size // _SHARE))
-        self._pool = ThreadPoolExecutor(self.count)
         self._idle: SimpleQueue[_Other | _Here] = SimpleQueue()
         setup = (root, sorted(held), umask())
+        self._pool: Executor = _AtOnce() if size < _SMALL else ThreadPoolExecutor(self.count)
         self._hands = [_Here(setup)] if size < _SMALL else [_Other(setup) for _ in range(self.count)]
         for hand in self._hands:
             self._idle.put(hand)
@@ -87,6 +87,18 @@ class Crew:
             return hand.do((name, *arguments), data, tell)
         finally:
             self._idle.put(hand)
+
+
+class _AtOnce(Executor):
+    """Does what it is given while it takes it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 -- raised where it is waited for
+            done.set_exception(error)
+        return done
 
 
 class _Here:

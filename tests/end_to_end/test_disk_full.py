@@ -81,8 +81,8 @@ class Fetching(Work):
     phases: ClassVar[Mapping[str, str]] = {
         "environment.write": "while its state is written",
         "environment.bind": "while the interpreter is bound",
-        "unpack._write_files": UNPACKED,
-        "unpack.finish": "while paths are rewritten",
+        "laying.run": UNPACKED,
+        "unpack._finish": "while paths are rewritten",
         "unpack.unpack": UNPACKED,
         "place.stage": "when it is staged",
         "atomic.locked": "when the target is locked",

@@ -47,7 +47,7 @@ near, far, staged = sys.argv[1:]
 found = find(open_store(far), EnvKey("{KEY}"), report := Report())
 nearer = Publication(open_store(near), found.key, found.pointer.archive.name, report=report)
 with filling(found, [nearer]) as read:
-    unpack(read.read, read.manifest(), staged, prefix=staged, workers=2, report=report)
+    unpack(read, read.manifest(), staged, prefix=staged, workers=2, report=report)
 assert not report.warnings, report.warnings
 """
 
