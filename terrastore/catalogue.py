@@ -15,7 +15,7 @@ from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
-from terrastore.store.protocol import Layered, ListableStore, WritableStore
+from terrastore.store.protocol import Layered, ListableStore, LocalStore, WritableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,13 @@ class Published:
     def is_near(self) -> bool:
         """Whether the archive is on a disk of this machine."""
         return self.store.is_near
+
+    @property
+    def file(self) -> str | None:
+        """The file that the archive is, None where it is none of this machine's."""
+        if not isinstance(self.store, LocalStore):
+            return None
+        return self.store.file_of(layout.archive(self.key.text, self.pointer.archive.name))
 
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes of the archive.

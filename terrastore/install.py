@@ -136,6 +136,7 @@ class ArchiveFile:
     is_near = True
 
     def __init__(self, file: BinaryIO) -> None:
+        self.file = os.path.abspath(file.name)
         self._fd = file.fileno()
 
     def read(self, offset: int, size: int, /) -> bytes:

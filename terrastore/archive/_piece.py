@@ -6,6 +6,7 @@ Several of these unpack an archive, for threads would wait for each other at eve
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import marshal
 import os
@@ -70,16 +71,16 @@ class Hand:
         """Write what a packed frame holds, once it is the one that is expected."""
         return self._write(verified(data, Expected(size, sha256)), *rest)
 
+    def frame_of(self, _: memoryview, place: str, offset: int, packed: int, *rest: Any) -> Any:
+        """Write what a packed frame holds that is in a file.
+
+        :raises LostError: when the file does not have it
+        """
+        return self.frame(memoryview(_part(place, offset, packed)), *rest)
+
     def kept(self, _: memoryview, place: str, offset: int, size: int, *rest: Any) -> Any:
         """Write what a part of a file of raw bytes holds."""
-        try:
-            with open(place, "rb", buffering=0) as file:
-                raw = os.pread(file.fileno(), size, offset)
-        except FileNotFoundError:
-            raise LostError(place) from None
-        if len(raw) < size:
-            raise LostError(place)
-        return self._write(raw, *rest)
+        return self._write(_part(place, offset, size), *rest)
 
     def digest(self, _: memoryview, place: str) -> str:
         """Return the SHA-256 of a file."""
@@ -109,6 +110,21 @@ class Hand:
             # Whoever writes the next piece need not wait until this one is written.
             self._tell(_plain(end))
         return *writer.write(pieces, begin), trouble
+
+
+def _part(place: str, offset: int, size: int) -> bytes:
+    """Return a part of a file.
+
+    :raises LostError: when that does not have it
+    """
+    try:
+        with open(place, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, offset)
+    except OSError:
+        raise LostError(place) from None
+    if len(data) < size:
+        raise LostError(place)
+    return data
 
 
 def _start(plain: Any) -> Start:
@@ -146,6 +162,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     source, output = open(0, "rb", buffering=0), open(1, "wb", buffering=0)  # noqa: SIM115 -- until the end
+    gc.disable()  # nothing here has cycles, and there are many rows
     with suppress(EOFError, BrokenPipeError):
         setup, _ = receive(source)
         hand = Hand(lambda end: send(output, ("end", end)), *setup)
@@ -162,3 +179,4 @@ def main() -> None:
             except Exception as error:  # noqa: BLE001 -- told by who asked, once
                 result = "defect", f"{type(error).__name__}: {error}"
             send(output, result)
+    os._exit(0)  # there is nothing to tidy up, and somebody waits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from terrastore.archive.inventory import LINK
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from terrastore.archive.crew import Crew
-    from terrastore.archive.manifest import Frame, Layer, Manifest
+    from terrastore.archive.manifest import Layer, Manifest
     from terrastore.archive.pieces import Row
+    from terrastore.archive.stream import PackedFrame
     from terrastore.report import Phase
 
 _HELD_LIMIT: Final = 256 * 1024 * 1024
@@ -83,7 +85,7 @@ class Laying:
         manifest: Manifest,
         staged: str,
         crew: Crew,
-        packed: Iterator[tuple[memoryview, Frame]],
+        packed: Iterator[PackedFrame],
         layers: Layers | None,
         progress: Phase,
     ) -> None:
@@ -134,10 +136,7 @@ class Laying:
         if new is not None:
             self._new.append(new)
             root, keep = f"{new.tree}/{FILES}" if new.tree else root, new.raw
-        jobs = (
-            (frame.size, ("frame", frame.size, frame.sha256), data)
-            for frame, (data, _) in zip(layer.frames, self._packed, strict=False)
-        )
+        jobs = (_unpacking(packed) for packed in islice(self._packed, len(layer.frames)))
         self._write(layer, rows, root, jobs, keep, new)
 
     def _copy(self, layer: Layer, rows: list[Row], place: str) -> None:
@@ -252,3 +251,11 @@ class Laying:
                 raise
             self._layers.drop(layer)
             raise LostError(layer.name) from error
+
+
+def _unpacking(packed: PackedFrame) -> tuple[int, tuple[Any, ...], bytes | memoryview]:
+    """Return the size of a frame's piece, how the crew is told to write it, and the bytes that go with that."""
+    frame, data = packed.frame, packed.data
+    if data is None:
+        return frame.size, ("frame_of", packed.file, packed.offset, frame.packed, frame.size, frame.sha256), b""
+    return frame.size, ("frame", frame.size, frame.sha256), data

@@ -40,6 +40,10 @@ class Archive(Protocol):
     def is_near(self) -> bool:
         """Whether it is on a disk of this machine, so that keeping parts of it here too would save little."""
 
+    @property
+    def file(self) -> str | None:
+        """The file that it is, which other processes can read too; None where it is none."""
+
     def read(self, offset: int, size: int, /) -> bytes:
         """Return exactly ``size`` bytes from ``offset``, or raise; any number of threads may ask."""
 

@@ -75,6 +75,10 @@ def unpack(
         _finish(staged, manifest, laying, kinds, prefix, report)
     except ustar.MalformedError as error:
         raise ArchiveRefusedError(f"the archive is corrupt: {error}", hint=HEAL) from error
+    except pieces.LostError as error:
+        if layers is not None:
+            raise
+        raise ArchiveRefusedError("the archive is gone, or cut off, since it was opened", hint=HEAL) from error
     return Taken(fetch.done, len(fetched))
 
 

@@ -58,7 +58,9 @@ _ARCHIVES: Final = (
 )  # fmt: skip
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Most lines of most files are one of these, and need no parser.
-_PIN: Final = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*)", re.ASCII)
+_PIN: Final = re.compile(
+    r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([0-9]+(?:\.[0-9]+)*(?:\.post[0-9]+)?)", re.ASCII
+)
 _HASHES: Final = r"(?:--hash=[a-z0-9]+:[0-9a-f]+(?: +|$))+"
 _NAMED_URL: Final = r"(?ia)[a-z0-9][a-z0-9._-]*\s*(?:\[([^\]]*)\])?\s*@\s*(?=[a-z+]+:)"
 _EXTRAS: Final = r"(.+?)\s*\[([^\]]*)\]"

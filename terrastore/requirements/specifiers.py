@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-_PLAIN: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*", re.ASCII)
+_PLAIN: Final = re.compile(
+    r"(?P<release>(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*)(?P<post>(?:\.post(?:0|[1-9][0-9]*))?)", re.ASCII
+)
 _ZEROS: Final = re.compile(r"(?:\.0)+$")
 
 
@@ -22,8 +24,8 @@ def canonical_version(version: str, operator: str = "==") -> str:
     """
     if operator == "===":
         return version
-    if operator != "~=" and _PLAIN.fullmatch(version):
-        return _ZEROS.sub("", version)
+    if operator != "~=" and (plain := _PLAIN.fullmatch(version)):
+        return _ZEROS.sub("", plain["release"]) + plain["post"]
     from packaging.utils import canonicalize_version  # noqa: PLC0415 -- most versions are plain
 
     if version.endswith(".*"):

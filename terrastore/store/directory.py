@@ -76,6 +76,9 @@ class DirectoryStore:
             file.seek(offset)
             return file.read(max(0, min(size, os.fstat(file.fileno()).st_size - offset)))
 
+    def file_of(self, name: str) -> str:
+        return self._place(name)
+
     def create(self, name: str, data: bytes) -> bool:
         with self._errors("written"), self._temporary(name) as file:
             file.write(data)

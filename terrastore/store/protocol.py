@@ -113,6 +113,14 @@ class ListableStore(Store, Protocol):
 
 
 @runtime_checkable
+class LocalStore(Protocol):
+    """A store whose objects are files, which any process of this user can read."""
+
+    def file_of(self, name: str) -> str:
+        """Return the path of an object's file, whether it is there or not."""
+
+
+@runtime_checkable
 class MultipartStore(Store, Protocol):
     """A store that keeps what was uploaded of an object until somebody ends the upload, or discards it."""
 

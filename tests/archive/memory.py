@@ -8,6 +8,7 @@ class InMemory:
 
     readers = 2
     is_near = True
+    file = None
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -26,7 +26,7 @@ def frames_of(*sizes: int, gap: int = 0) -> list[tuple[int, Frame]]:
 
 def taken(archive: InMemory, frames: list[tuple[int, Frame]]) -> list[bytes]:
     with Report().phase("fetch") as phase, packed_frames(archive, frames, phase) as packed:
-        found = [bytes(data) for data, _ in packed]
+        found = [bytes(each.data or b"") for each in packed]
     assert phase.done == sum(frame.packed for _, frame in frames)
     return found
 
