@@ -59,10 +59,13 @@ def _exactly(file: IO[bytes], size: int) -> memoryview:
 class Hand:
     """Does one job after the other, below the roots that they name; only in the first one files are held back.
 
-    ``tell`` is told where the next piece begins, before this one is written.
+    ``tell`` is told where the next piece begins, before this one is written; ``ask`` says where this one does.
     """
 
-    def __init__(self, tell: Callable[[Any], None], root: str, held: Sequence[str], umask: int) -> None:
+    def __init__(
+        self, ask: Callable[[], Any], tell: Callable[[Any], None], root: str, held: Sequence[str], umask: int
+    ) -> None:
+        self._ask = ask
         self._tell = tell
         self._umask = umask
         self._writers = {root: PieceWriter(root, held, umask)}
@@ -100,11 +103,12 @@ class Hand:
         written, copied = trees.plant(tree, self._writers[root], mode)
         return *written, copied
 
-    def _write(self, raw: bytes, root: str, start: Any, is_last: bool, keep: str | None, offset: int) -> Any:
+    def _write(self, raw: bytes, root: str, is_first: bool, is_last: bool, keep: str | None, offset: int) -> Any:
         trouble = None if keep is None else _keep(raw, keep, offset)
         if root not in self._writers:
             self._writers[root] = PieceWriter(root, (), self._umask)
-        writer, begin = self._writers[root], _start(start)
+        # Asked as late as can be: whoever writes the piece before has to find out first.
+        writer, begin = self._writers[root], Start() if is_first else _start(self._ask())
         pieces, end = writer.parse(raw, begin, is_last=is_last)
         if not is_last:
             # Whoever writes the next piece need not wait until this one is written.
@@ -128,8 +132,6 @@ def _part(place: str, offset: int, size: int) -> bytes:
 
 
 def _start(plain: Any) -> Start:
-    if plain is None:
-        return Start()
     (member, offset, extended, pax), crc = plain
     return Start(ustar.Position(ustar.Member(*member) if member else None, offset, extended, pax), crc)
 
@@ -165,7 +167,7 @@ def main() -> None:
     gc.disable()  # nothing here has cycles, and there are many rows
     with suppress(EOFError, BrokenPipeError):
         setup, _ = receive(source)
-        hand = Hand(lambda end: send(output, ("end", end)), *setup)
+        hand = Hand(lambda: receive(source)[0], lambda end: send(output, ("end", end)), *setup)
         while True:
             (name, *arguments), data = receive(source)
             try:

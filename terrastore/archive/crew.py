@@ -64,27 +64,40 @@ class Crew:
         for hand in self._hands:
             hand.close()
 
-    def write(self, name: str, *arguments: Any, data: bytes | memoryview = b"") -> Job:
-        """Have a piece written; see :mod:`terrastore.archive._piece` for what there is to say."""
+    def write(
+        self, name: str, *arguments: Any, data: bytes | memoryview = b"", start: Future[Any] | None = None
+    ) -> Job:
+        """Have a piece written that begins at ``start``, None for a layer's beginning.
+
+        See :mod:`terrastore.archive._piece` for what else there is to say.
+        """
         end: Future[Any] = Future()
-        return Job(end, self._pool.submit(self._write, end, name, arguments, data))
+        return Job(end, self._pool.submit(self._write, start, end, name, arguments, data))
 
     def do(self, name: str, *arguments: Any) -> Future[Any]:
         """Have something else done."""
-        return self._pool.submit(self._do, name, arguments, b"", None)
+        return self._pool.submit(self._do, (name, *arguments))
 
-    def _write(self, end: Future[Any], name: str, arguments: Any, data: bytes | memoryview) -> Any:
+    def _write(
+        self, start: Future[Any] | None, end: Future[Any], name: str, arguments: Any, data: bytes | memoryview
+    ) -> Any:
         try:
-            return self._do(name, arguments, data, end.set_result)
+            return self._do((name, *arguments), data, start, end.set_result)
         except BaseException as error:
             if not end.done():
                 end.set_exception(error)
             raise
 
-    def _do(self, name: str, arguments: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
+    def _do(
+        self,
+        job: Any,
+        data: bytes | memoryview = b"",
+        start: Future[Any] | None = None,
+        tell: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
         hand = self._idle.get()
         try:
-            return hand.do((name, *arguments), data, tell)
+            return hand.do(job, data, start, tell)
         finally:
             self._idle.put(hand)
 
@@ -105,19 +118,22 @@ class _Here:
     """This process."""
 
     def __init__(self, setup: Any) -> None:
-        self._setup = setup
-        self._hand = Hand(self._told, *setup)
+        self._start: Future[Any] | None = None
         self._tell: Callable[[Any], None] | None = None
+        self._hand = Hand(self._ask, self._told, *setup)
 
-    def do(self, job: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
+    def do(self, job: Any, data: bytes | memoryview, start: Future[Any] | None, tell: Callable[[Any], None]) -> Any:
         """Do a job; see :meth:`_Other.do`."""
-        self._tell = tell
+        self._start, self._tell = start, tell
         name, *arguments = job
         return getattr(self._hand, name)(data, *arguments)
 
     def _told(self, end: Any) -> None:
         if self._tell is not None:
             self._tell(end)
+
+    def _ask(self) -> Any:
+        return self._start.result() if self._start is not None else None
 
     def kill(self) -> None:
         """Do nothing: what is being done is small."""
@@ -142,8 +158,8 @@ class _Other:
         self._jobs, self._results = self._process.stdin, self._process.stdout
         self._setup = setup
 
-    def do(self, job: Any, data: bytes | memoryview, tell: Callable[[Any], None] | None) -> Any:
-        """Have a job done; return what came of it, and ``tell`` what is known before.
+    def do(self, job: Any, data: bytes | memoryview, start: Future[Any] | None, tell: Callable[[Any], None]) -> Any:
+        """Have a job done; return what came of it, and ``tell`` where its end is, which is known before.
 
         :raises MalformedError: for what is not as the format says
         :raises LostError: for what is not kept any more
@@ -155,8 +171,10 @@ class _Other:
                 send(self._jobs, self._setup)
                 self._setup = None
             send(self._jobs, job, data)
+            if start is not None:
+                send(self._jobs, self._known(start))
             kind, value = receive(self._results)[0]
-            while kind == "end" and tell is not None:
+            while kind == "end":
                 tell(value)
                 kind, value = receive(self._results)[0]
         except (EOFError, BrokenPipeError):
@@ -174,6 +192,13 @@ class _Other:
         if kind == "defect":
             raise RuntimeError(value)
         return value
+
+    def _known(self, start: Future[Any]) -> Any:
+        try:
+            return start.result()
+        except BaseException:
+            self.kill()  # it waits for what will never be
+            raise
 
     def kill(self) -> None:
         """End it, whatever it does."""

@@ -101,8 +101,9 @@ class _Examiner:
         for entry in made:
             if entry.path not in changes and self._differs(entry):
                 changes[entry.path] = EDITED
-        if not changes:
-            changes = dict.fromkeys(self._untrue(made), EDITED)
+        unsure = [entry for entry in made if entry.path not in changes and entry.crc is None]
+        for path in self._untrue(made, {entry.path for entry in (unsure if changes else made)}):
+            changes.setdefault(path, EDITED)
         # Python writes the bytecode of an edited module anew.
         changes = {path: what for path, what in changes.items() if source_of(path) not in changes}
         return changes or None
@@ -176,10 +177,11 @@ class _Examiner:
             found = zlib.crc32(piece, found)
         return found != entry.crc
 
-    def _untrue(self, made: Iterable[Entry]) -> Iterator[str]:
-        """Yield the files of a layer that its RECORD says something else of."""
-        files = {entry.path for entry in made}
-        for path in (path for path in files if path.endswith(".dist-info/RECORD")):
+    def _untrue(self, made: Iterable[Entry], files: Collection[str]) -> Iterator[str]:
+        """Yield those of the ``files`` of a layer that its RECORD says something else of."""
+        if not files:
+            return
+        for path in (entry.path for entry in made if entry.path.endswith(".dist-info/RECORD")):
             with open(os.path.join(self._root, path), "rb") as file:
                 data = file.read()
             try:

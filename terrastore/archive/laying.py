@@ -159,10 +159,9 @@ class Laying:
         start, offset = None, 0
         for size, arguments, data in jobs:
             is_last = offset + size == layer.size
-            job = self._crew.write(*arguments, root, start, is_last, keep, offset, data=data)
-            offset += size
+            job = self._crew.write(*arguments, root, start is None, is_last, keep, offset, data=data, start=start)
+            offset, start = offset + size, job.end
             self._do(job.written, layer, partial(self._written, layer, size, rows, found, new, is_last))
-            start = None if is_last else self._result(job.end, layer)
 
     def _written(
         self,

@@ -29,8 +29,9 @@ FILES: Final = "files"
 """Where in the tree of a layer its files are."""
 _KIND_OF: Final = {member: kind for kind, member in MEMBER_OF.items()}
 
+_LARGE: Final = 256 * 1024
 Row = tuple[str, str, int, int | None, str]
-"""A member as inventories have it: path, kind, size, CRC-32, target."""
+"""A member as inventories have it: path, kind, size, CRC-32 unless its RECORD has a better digest, target."""
 
 
 class LostError(Exception):
@@ -77,7 +78,7 @@ class PieceWriter:
             reader.finish()
         if reader.position.offset and reader.position.member is not None:
             member, offset, content, _ = pieces[-1]
-            crc = zlib.crc32(content, start.crc if offset else 0)
+            crc = zlib.crc32(content, start.crc if offset else 0) if _has_crc(member) else 0
             if not offset:
                 self.check(member)
                 if member.path not in self.held:
@@ -97,16 +98,17 @@ class PieceWriter:
             if not offset:
                 self.check(member)
                 crc = 0
+            has_crc = _has_crc(member)
+            if has_crc:
+                crc = zlib.crc32(content, crc)
             if path in self.held:
                 held.append((path, mode, bytes(content)))
-                crc = zlib.crc32(content, crc)
             elif kind == ustar.REGULAR:
                 self.write_file(path, mode, content, offset, is_there=offset > 0 or not last)
-                crc = zlib.crc32(content, crc)
             elif kind == ustar.DIRECTORY:
                 self.make_folder(path)
             if last:
-                rows.append((path, _KIND_OF[kind, mode], size, crc if kind == ustar.REGULAR else None, target))
+                rows.append((path, _KIND_OF[kind, mode], size, crc if has_crc else None, target))
         return Written(rows, held)
 
     def make_folder(self, folder: str) -> None:
@@ -162,6 +164,14 @@ class PieceWriter:
                 content, offset = memoryview(content)[written:], offset + written
         finally:
             os.close(fd)
+
+
+def _has_crc(member: ustar.Member) -> bool:
+    """Whether an inventory has a member's CRC-32.
+
+    A large one's RECORD has its SHA-256, and it is most of the bytes; of bytecode no RECORD says anything.
+    """
+    return member.type == ustar.REGULAR and (member.size < _LARGE or member.path.endswith(".pyc"))
 
 
 def umask() -> int:

@@ -35,7 +35,7 @@ def raw(*names: str) -> bytes:
 def write(crew: Crew, root: Path, data: bytes, *, is_last: bool = True, keep: str | None = None) -> Job:
     packed = compress(data)
     sha256 = hashlib.sha256(packed).hexdigest()
-    return crew.write("frame", len(data), sha256, str(root), None, is_last, keep, 0, data=packed)
+    return crew.write("frame", len(data), sha256, str(root), True, is_last, keep, 0, data=packed)
 
 
 @SIZES
@@ -54,10 +54,9 @@ def test_the_end_is_told_before_the_rest(tmp_path: Path, size: int) -> None:
     data = raw("a", "b")
     with Crew(str(tmp_path), (), size=size, most=2) as crew:
         first = write(crew, tmp_path, data[:1536], is_last=False)
-        end = first.end.result(10)
         packed = compress(data[1536:])
         digest = hashlib.sha256(packed).hexdigest()
-        second = crew.write("frame", 512, digest, str(tmp_path), end, True, None, 0, data=packed)
+        second = crew.write("frame", 512, digest, str(tmp_path), False, True, None, 0, data=packed, start=first.end)
         assert [["a"], ["b"]] == [[row[0] for row in job.written.result(10)[0]] for job in (first, second)]
     assert b"abc" == (tmp_path / "b").read_bytes()
 
@@ -77,7 +76,7 @@ def test_raw_bytes_are_kept_too(tmp_path: Path, size: int) -> None:
 
 
 def broken_frame(crew: Crew, root: Path) -> Job:
-    return crew.write("frame", 10, "0" * 64, str(root), None, True, None, 0, data=b"x")
+    return crew.write("frame", 10, "0" * 64, str(root), True, True, None, 0, data=b"x")
 
 
 def no_tar(crew: Crew, root: Path) -> Job:
@@ -89,7 +88,7 @@ def no_folder(crew: Crew, root: Path) -> Job:
 
 
 def nothing_kept(crew: Crew, root: Path) -> Job:
-    return crew.write("kept", str(root / "gone"), 0, 512, str(root), None, True, None, 0)
+    return crew.write("kept", str(root / "gone"), 0, 512, str(root), True, True, None, 0)
 
 
 TROUBLE: dict[str, tuple[Callable[[Crew, Path], Job], type[Exception], str]] = {
