@@ -62,23 +62,27 @@ class LayerCache:
 
     def new(self, layer: Layer) -> NewLayer | None:
         """Begin to keep a layer; None when nothing more can be kept."""
-        if not self._is_usable or not self._has_room(layer):
+        if not self._is_usable:
             return None
-        temporary = os.path.join(self._root, _NEW + secrets.token_hex(8))
+        new = NewLayer(self, layer, os.path.join(self._root, _NEW + secrets.token_hex(8)))
         try:
+            if not self._has_room(layer):
+                return None
             os.makedirs(os.path.dirname(self._root), exist_ok=True)
             with suppress(FileExistsError):
                 os.mkdir(self._root, 0o700)
-            if self.sharing:
-                os.makedirs(os.path.join(temporary, FILES), 0o700)
+            os.close(os.open(new.raw, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            if new.tree is not None:
+                os.makedirs(os.path.join(new.tree, FILES), 0o700)
         except OSError as error:
-            self.fail(error)
+            new.fail(error)
             return None
-        return NewLayer(self, layer, temporary)
+        return new
 
     def drop(self, layer: Layer) -> None:
         """Forget a layer, because it is not as it was."""
-        self._there.pop(layer.digest, None)
+        # Even where it cannot be removed.
+        self._there[layer.digest] = False
         _remove(self.place(layer))
 
     def fail(self, error: OSError) -> None:
@@ -100,7 +104,8 @@ class LayerCache:
     def trim(self) -> None:
         """Keep to the limit, when something was added."""
         if self._grew:
-            prune(self._root, self._limit)
+            with suppress(OSError):
+                prune(self._root, self._limit)
 
     def _has_room(self, layer: Layer) -> bool:
         """Whether enough is left on the disk; what is kept must not take the place of environments."""
@@ -176,9 +181,10 @@ class NewLayer:
 
 
 def prune(root: str, limit: int) -> int:
-    """Remove layers, those first that were not used for the longest time, until at most ``limit`` bytes are left.
+    """Keep the layers that were used last, as many as ``limit`` bytes have room for, and remove the others.
 
-    What killed runs left goes too, once it is a day old. Return how many bytes were removed.
+    One that alone is larger than what is left goes, and smaller ones that were not used for longer may stay. What
+    killed runs left goes too, once it is a day old. Return how many bytes were removed.
     """
     left = removed = 0
     for used, size, place in sorted(_kept(root), reverse=True):
@@ -196,7 +202,9 @@ def size_of(path: str) -> int:
     """Return how many bytes the files at or below ``path`` have."""
     if os.path.isdir(path) and not os.path.islink(path):
         return sum(size for _, size, _ in _kept(path))
-    return os.lstat(path).st_size
+    with suppress(FileNotFoundError):
+        return os.lstat(path).st_size
+    return 0  # others may be at work
 
 
 def _kept(root: str) -> Iterator[tuple[float, int, str]]:
@@ -209,15 +217,18 @@ def _kept(root: str) -> Iterator[tuple[float, int, str]]:
 
 
 def _size(entry: os.DirEntry[str]) -> int:
-    if not entry.is_dir(follow_symlinks=False):
-        return entry.stat(follow_symlinks=False).st_size
-    with os.scandir(entry.path) as entries:
-        return sum(map(_size, entries))
+    """Return how many bytes are there, as far as that can be seen."""
+    with suppress(OSError):
+        if not entry.is_dir(follow_symlinks=False):
+            return entry.stat(follow_symlinks=False).st_size
+        with os.scandir(entry.path) as entries:
+            return sum(map(_size, entries))
+    return 0
 
 
 def _remove(place: str) -> bool:
     """Remove what is at ``place``, of which nobody ever sees a part; return whether it is gone."""
-    if os.path.isdir(place):
+    if os.path.isdir(place) and not os.path.islink(place):
         aside = os.path.join(os.path.dirname(place), _NEW + secrets.token_hex(8))
         with suppress(OSError):
             os.rename(place, aside)

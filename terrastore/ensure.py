@@ -344,6 +344,7 @@ class Run:
             required=self._policy.require_publish,
             wheelhouse=self._wheelhouse,
             anew=self._policy.rebuild,
+            keeps=self._policy.cache,
             cache=self._cache,
             report=self._report,
         )

@@ -36,7 +36,7 @@ class Production:
 
     It is published under ``key`` to the stores of ``supply``, None for none; ``required`` whether that must be done;
     ``wheelhouse`` is where wheels come from and stay, None for nowhere; ``anew`` whether nothing that was packed here
-    before is used.
+    before is used, ``keeps`` whether what is packed now may be kept here.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Production:
         required: bool,
         wheelhouse: Wheelhouse | None,
         anew: bool,
+        keeps: bool,
         cache: Path,
         report: Report,
     ) -> None:
@@ -61,6 +62,7 @@ class Production:
         self._required = required
         self._wheelhouse = wheelhouse
         self._anew = anew
+        self._keeps = keeps
         self._cache = cache
         self._report = report
 
@@ -92,7 +94,7 @@ class Production:
                 workers=cores(),
                 report=self._report,
                 is_secret=made.redactor.is_in,
-                kept=PackedLayers(str(self._cache / "packed"), takes=not self._anew),
+                kept=PackedLayers(str(self._cache / "packed"), takes=not self._anew) if self._keeps else None,
             )
             archive.flush()
             if house and made.kept and publications:

@@ -17,8 +17,9 @@ def parse_size(text: str) -> int:
 
     :raises ValueError: when it is none
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
-    if not match or match[2].lower() not in _UNITS:
+    match = re.fullmatch(r"\s*(\d{1,20})(?:\.(\d{1,20}))?\s*([A-Za-z]*)\s*", text, re.ASCII)
+    if not match or match[3].lower() not in _UNITS:
         msg = f"{text!r} is no size"
         raise ValueError(msg)
-    return round(float(match[1]) * _UNITS[match[2].lower()])
+    unit, fraction = _UNITS[match[3].lower()], match[2] or "0"
+    return int(match[1]) * unit + int(fraction) * unit // 10 ** len(fraction)

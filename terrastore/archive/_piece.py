@@ -145,7 +145,8 @@ def _plain(start: Start) -> Any:
 def _keep(raw: bytes, place: str, offset: int) -> tuple[int | None, str | None] | None:
     """Write raw bytes to where they are kept; return what went wrong, for that is no trouble of the environment."""
     try:
-        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # The file is there, unless what was begun is given up: then it must not come again.
+        fd = os.open(place, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             view = memoryview(raw)
             while view:

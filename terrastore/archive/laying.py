@@ -101,8 +101,9 @@ class Laying:
         self.seen: set[str] = set()
         self.copied = 0
         self._held_size = 0
-        # What is being done, the oldest first, for which layer, and what is to be done with what comes of it.
-        self._pending: deque[tuple[Future[Any], Layer, Callable[[Any], None]]] = deque()
+        # What is being done, the oldest first, for which layer, and what is to be done with what comes of it; which
+        # layer cannot be kept when the disk fails, None where the environment cannot be made then.
+        self._pending: deque[tuple[Future[Any], Layer, Callable[[Any], None], NewLayer | None]] = deque()
         self._new: list[NewLayer] = []
 
     def run(self) -> None:
@@ -157,11 +158,12 @@ class Laying:
         """Write a layer piece by piece below ``root``."""
         found: list[Row] = rows if root == self._staged else []
         start, offset = None, 0
+        kept = new if new is not None and new.tree else None
         for size, arguments, data in jobs:
             is_last = offset + size == layer.size
             job = self._crew.write(*arguments, root, start is None, is_last, keep, offset, data=data, start=start)
             offset, start = offset + size, job.end
-            self._do(job.written, layer, partial(self._written, layer, size, rows, found, new, is_last))
+            self._do(job.written, layer, partial(self._written, layer, size, rows, found, new, is_last), kept)
 
     def _written(
         self,
@@ -186,7 +188,7 @@ class Laying:
             if new.tree is not None:
                 raise LostError(layer.name)
         elif is_last and new.is_open:
-            self._do(self._crew.do("digest", new.raw), layer, partial(self._keep, layer, rows, found, new))
+            self._do(self._crew.do("digest", new.raw), layer, partial(self._keep, layer, rows, found, new), new)
 
     def _keep(self, layer: Layer, rows: list[Row], found: list[Row], new: NewLayer, digest: str) -> None:
         """Keep a layer whose raw bytes are written; a tree is shared from then on."""
@@ -198,7 +200,7 @@ class Laying:
         if new.tree is None:
             new.end(digest)
         else:
-            self._do(self._crew.do("index", new.tree, found), layer, share)
+            self._do(self._crew.do("index", new.tree, found), layer, share, new)
 
     def _plant(self, layer: Layer, rows: list[Row]) -> None:
         """Share the files of a tree that is kept."""
@@ -230,20 +232,25 @@ class Laying:
             msg = f"the files to relocate have more than {_HELD_LIMIT} bytes"
             raise MalformedError(msg)
 
-    def _do(self, future: Future[Any], layer: Layer, then: Callable[[Any], None]) -> None:
+    def _do(self, future: Future[Any], layer: Layer, then: Callable[[Any], None], kept: NewLayer | None = None) -> None:
         """Have ``then`` take what comes of something; waits while too much is being done."""
-        self._pending.append((future, layer, then))
+        self._pending.append((future, layer, then, kept))
         self._settle(self._crew.count * _AHEAD)
 
     def _settle(self, most: int) -> None:
         """Wait until at most so many things are being done."""
         while len(self._pending) > most:
-            future, layer, then = self._pending.popleft()
-            then(self._result(future, layer))
+            future, layer, then, kept = self._pending.popleft()
+            then(self._result(future, layer, kept))
 
-    def _result(self, future: Future[Any], layer: Layer) -> Any:
+    def _result(self, future: Future[Any], layer: Layer, kept: NewLayer | None) -> Any:
         try:
             return future.result()
+        except OSError as error:
+            if kept is None:
+                raise
+            kept.fail(error)
+            raise LostError(layer.name) from error
         except (LostError, MalformedError) as error:
             # What is kept was sound when it was fetched.
             if self._layers is None or not self._layers.has(layer):

@@ -1,7 +1,7 @@
 """A layer as a directory of its files, which environments share by hard links or clones.
 
 Below the directory of a tree stand ``files`` and an index: what an inventory says of each member, and when each file
-was written. A file that somebody edited, through whichever environment, has another time or size.
+was written. A file that somebody edited, through whichever environment, has another time, size or mode.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def write_index(tree: str, rows: Iterable[Row]) -> None:
     table: list[Any] = []
     for row in rows:
         is_file = row[1] in {"-", "x"}
-        written = os.stat(f"{tree}/{FILES}/{row[0]}", follow_symlinks=False).st_mtime_ns if is_file else None
-        table.append([*row, written])
+        table.append([*row, _facts(f"{tree}/{FILES}/{row[0]}") if is_file else None])
     with open(f"{tree}/{_INDEX}", "x") as file:
         json.dump({"schema": _SCHEMA, "members": table}, file, separators=(",", ":"), ensure_ascii=False)
 
@@ -47,45 +46,47 @@ def plant(tree: str, writer: PieceWriter, mode: str) -> tuple[Written, int]:
     :raises LostError: when the tree is not as it was made
     :raises MalformedError: when a member must not be there, or its name is taken
     """
-    rows: list[Row] = []
     held: list[tuple[str, int, bytes]] = []
     copied = 0
-    for *fields, written in _index(tree):
-        path, kind, size, _, target = row = tuple(fields)
+    index = _index(tree)
+    for (path, kind, size, _, target), facts in index:
         member = ustar.Member(path, *MEMBER_OF[kind], size, target)
         writer.check(member)
         source = f"{tree}/{FILES}/{path}"
         if kind in {"-", "x"}:
-            if not _is_as_it_was(source, written, size):
-                raise LostError(tree)
-            if path in writer.held:
-                with open(source, "rb") as file:
-                    held.append((path, member.mode, file.read()))
-            else:
-                copied += _put(source, writer.place(path), path, mode)
+            try:
+                if _facts(source) != facts:
+                    raise LostError(tree)
+                if path in writer.held:
+                    with open(source, "rb") as file:
+                        held.append((path, member.mode, file.read()))
+                else:
+                    copied += _put(source, writer.place(path), path, mode)
+            except (FileNotFoundError, NotADirectoryError):
+                # Others may remove the tree at any moment.
+                raise LostError(tree) from None
         elif kind == "d":
             writer.make_folder(path)
-        rows.append(row)
-    return Written(rows, held), copied
+    return Written([row for row, _ in index], held), copied
 
 
-def _index(tree: str) -> list[Any]:
+def _index(tree: str) -> list[tuple[Row, Any]]:
     try:
         with open(f"{tree}/{_INDEX}", "rb") as file:
             document = json.load(file)
         if document["schema"] == _SCHEMA:
-            return list(document["members"])
+            return [
+                ((path, kind, size, crc, target), facts) for path, kind, size, crc, target, facts in document["members"]
+            ]
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise LostError(tree)
 
 
-def _is_as_it_was(place: str, written: int, size: int) -> bool:
-    try:
-        facts = os.stat(place, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return facts.st_mtime_ns == written and facts.st_size == size
+def _facts(place: str) -> list[int]:
+    """Return what editing a file changes: time in nanoseconds, size, type and mode."""
+    facts = os.stat(place, follow_symlinks=False)
+    return [facts.st_mtime_ns, facts.st_size, facts.st_mode]
 
 
 def _put(source: str, place: str, path: str, mode: str) -> bool:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def cache(**values: Any) -> None:
     """Say where and how much this machine keeps, or remove some of it.
 
-    prune removes what was not used for the longest time until --cache-limit is kept to, also while other runs are at
-    work. Installers' own downloads stay.
+    prune removes layers that were not used for the longest time, of those that were unpacked here and of those that
+    were packed here, until each keep to --cache-limit; other runs may be at work. Installers' own downloads stay.
     """
     folder = str(options.cache_path(values["cache_dir"]))
     if values["what"] == "dir":
@@ -31,10 +31,18 @@ def cache(**values: Any) -> None:
     elif values["what"] == "size":
         _tell_sizes(values, folder)
     else:
-        from terrastore.cache import prune  # noqa: PLC0415 -- see options.opened_store
-
-        removed = prune(os.path.join(folder, "layers"), values["cache_limit"])
+        removed = _prune(folder, values["cache_limit"])
         _tell(values, {"removed": removed}, f"removed {size(removed)} of layers from {messages.near(folder)}")
+
+
+def _prune(folder: str, limit: int) -> int:
+    """Keep both to the limit, what was unpacked here and what was packed here; return how many bytes were removed."""
+    from terrastore.archive.packed_layers import PackedLayers  # noqa: PLC0415 -- see options.opened_store
+    from terrastore.cache import prune  # noqa: PLC0415
+
+    packed = os.path.join(folder, "packed")
+    removed = PackedLayers(packed).prune(limit) if os.path.isdir(packed) else 0
+    return removed + prune(os.path.join(folder, "layers"), limit)
 
 
 def _tell_sizes(values: dict[str, Any], folder: str) -> None:

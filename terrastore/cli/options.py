@@ -101,7 +101,7 @@ class _Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
-        if isinstance(value, int):
+        if type(value) is int and value >= 0:
             return value
         from terrastore.sizes import parse_size  # noqa: PLC0415 -- few give one
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _MODE: Final = 0o644
 _TRIES: Final = 5
-_SHARES: Final = frozenset({"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"})
+_SHARES: Final = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"}
+)
 """Kinds of filesystems that other machines have."""
 _ABSENT: Final = (errno.ENOENT, errno.ESTALE)
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)

@@ -119,7 +119,6 @@ HIT = KEPT | {
         "install",
         "mounts",
         "pointer",
-        "processor",
         "relocation",
         "room",
         "store.layout",
