@@ -66,6 +66,7 @@ def test_raw_bytes_are_kept_too(tmp_path: Path, size: int) -> None:
     """A cache gets what was unpacked; where it cannot be written that is told, and the environment is there."""
     root, kept = tmp_path / "root", tmp_path / "kept"
     root.mkdir()
+    kept.touch()
     with Crew(str(root), (), size=size, most=2) as crew:
         assert write(crew, root, raw("a"), keep=str(kept)).written.result()[2] is None
         trouble = write(crew, root, raw("b"), keep=str(tmp_path / "no/such")).written.result()[2]
