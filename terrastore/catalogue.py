@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from terrastore.archive.reading import HEAL, read_manifest
-from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
+from terrastore.errors import HEAL, ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
@@ -91,6 +90,9 @@ class Published:
 
         :raises ArchiveRefusedError: when it is not the one that the pointer names, or is for another key
         """
+        # The pointer is asked for before what reads archives is loaded.
+        from terrastore.archive.reading import read_manifest  # noqa: PLC0415
+
         location = self.pointer.manifest
         size = self.pointer.archive.size - location.offset
         if not location.packed <= size <= location.packed + _END_LIMIT:

@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as a shell reports SIGINT."""
@@ -84,6 +84,10 @@ class StoreRefusedError(TerrastoreError):
 
     exit_code = 7
     kind = "store-refused"
+
+
+HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
+"""What to do about something in a store that is refused."""
 
 
 class ArchiveRefusedError(TerrastoreError):

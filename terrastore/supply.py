@@ -16,7 +16,6 @@ from terrastore.errors import (
     StoreUnreachableError,
     TerrastoreError,
 )
-from terrastore.filling import filling
 from terrastore.host import REMEDY
 
 if TYPE_CHECKING:
@@ -137,6 +136,8 @@ class Supply:
     @contextmanager
     def filling(self, layer: Layer, found: Published, *, publish: bool) -> Iterator[Published]:
         """Give ``found`` to be read in the body, which with ``publish`` fills the nearer stores too."""
+        from terrastore.filling import filling  # noqa: PLC0415 -- not before the pointer is there
+
         nearer = filter(lambda each: each.is_filled, takewhile(lambda each: each is not layer, self.layers))
         name = found.pointer.archive.name
         publications = self._publications(nearer, found.key, name, deed="copied nearer") if publish else []

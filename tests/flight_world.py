@@ -22,13 +22,13 @@ import pytest
 
 from terrastore import catalogue, ensure
 from terrastore.archive.frames import verified
-from terrastore.archive.reading import HEAL
 from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.unpack import Taken
 from terrastore.archive.ustar import MalformedError
 from terrastore.build import Built
 from terrastore.ensure import Outcome, Policy
 from terrastore.errors import (
+    HEAL,
     ArchiveRefusedError,
     BuildError,
     RequirementsError,

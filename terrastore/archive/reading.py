@@ -16,12 +16,11 @@ from terrastore.archive.manifest import (
     UnknownSchemaError,
 )
 from terrastore.archive.originals import MANIFEST_PATH
-from terrastore.errors import ArchiveRefusedError, NotInStoreError
+from terrastore.errors import HEAL, ArchiveRefusedError, NotInStoreError
 
 if TYPE_CHECKING:
     from terrastore.pointer import ManifestLocation
 
-HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
 _UPGRADE: Final = "upgrade terrastore on this machine"
 
 

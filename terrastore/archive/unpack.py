@@ -14,9 +14,8 @@ from terrastore.archive import inventory, originals, pieces, relocate, slots, us
 from terrastore.archive.crew import Crew
 from terrastore.archive.laying import Laying
 from terrastore.archive.originals import MANIFEST_PATH
-from terrastore.archive.reading import HEAL
 from terrastore.archive.stream import packed_frames
-from terrastore.errors import ArchiveRefusedError
+from terrastore.errors import HEAL, ArchiveRefusedError
 from terrastore.report import number
 
 if TYPE_CHECKING:
