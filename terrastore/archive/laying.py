@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from terrastore.archive.inventory import LINK
 from terrastore.archive.limits import FRAME_LIMIT
@@ -101,9 +102,8 @@ class Laying:
         self.seen: set[str] = set()
         self.copied = 0
         self._held_size = 0
-        # What is being done, the oldest first, for which layer, and what is to be done with what comes of it; which
-        # layer cannot be kept when the disk fails, None where the environment cannot be made then.
-        self._pending: deque[tuple[Future[Any], Layer, Callable[[Any], None], NewLayer | None]] = deque()
+        # What :meth:`_do` was given, the oldest first.
+        self._pending: deque[tuple[Future[Any], _Work, Callable[[Any], None], NewLayer | None]] = deque()
         self._new: list[NewLayer] = []
 
     def run(self) -> None:
@@ -122,98 +122,84 @@ class Laying:
                 new.abandon()
 
     def _lay(self, layer: Layer, rows: list[Row]) -> None:
-        if self._layers is None:
-            self._fetch(layer, rows, None)
-        elif not self._layers.has(layer):
-            self._fetch(layer, rows, self._layers.new(layer))
-        elif self._layers.sharing:
-            self._plant(layer, rows)
+        layers = self._layers
+        if layers is None or not layers.has(layer):
+            work = _Work(layer, rows, layers.new(layer) if layers is not None else None)
+            self._fetch(work)
+        elif layers.sharing:
+            self._plant(_Work(layer, rows), layers)
         else:
-            self._copy(layer, rows, self._layers.place(layer))
+            self._copy(_Work(layer, rows), layers.place(layer))
 
-    def _fetch(self, layer: Layer, rows: list[Row], new: NewLayer | None) -> None:
+    def _fetch(self, work: _Work) -> None:
         """Write what is fetched, and keep it too; or keep it, and share what is kept."""
-        root, keep = self._staged, None
-        if new is not None:
-            self._new.append(new)
-            root, keep = f"{new.tree}/{FILES}" if new.tree else root, new.raw
-        jobs = (_unpacking(packed) for packed in islice(self._packed, len(layer.frames)))
-        self._write(layer, rows, root, jobs, keep, new)
+        if work.new is not None:
+            self._new.append(work.new)
+        self._write(work, (_unpacking(packed) for packed in islice(self._packed, len(work.layer.frames))))
 
-    def _copy(self, layer: Layer, rows: list[Row], place: str) -> None:
+    def _copy(self, work: _Work, place: str) -> None:
         """Write what is kept as a file of raw bytes."""
-        sizes = ((offset, min(FRAME_LIMIT, layer.size - offset)) for offset in range(0, layer.size, FRAME_LIMIT))
-        jobs = ((size, ("kept", place, offset, size), b"") for offset, size in sizes)
-        self._write(layer, rows, self._staged, jobs, None, None)
+        end = work.layer.size
+        sizes = ((offset, min(FRAME_LIMIT, end - offset)) for offset in range(0, end, FRAME_LIMIT))
+        self._write(work, (_Piece(size, ("kept", place, offset, size)) for offset, size in sizes))
 
-    def _write(
-        self,
-        layer: Layer,
-        rows: list[Row],
-        root: str,
-        jobs: Iterable[tuple[int, tuple[Any, ...], bytes | memoryview]],
-        keep: str | None,
-        new: NewLayer | None,
-    ) -> None:
-        """Write a layer piece by piece below ``root``."""
-        found: list[Row] = rows if root == self._staged else []
+    def _write(self, work: _Work, pieces: Iterable[_Piece]) -> None:
+        """Write a layer piece by piece: into its tree if it is to have one, else into the environment."""
+        root = f"{work.new.tree}/{FILES}" if work.new is not None and work.new.tree else self._staged
+        keep = work.new.raw if work.new is not None else None
         start, offset = None, 0
-        kept = new if new is not None and new.tree else None
-        for size, arguments, data in jobs:
-            is_last = offset + size == layer.size
-            job = self._crew.write(*arguments, root, start is None, is_last, keep, offset, data=data, start=start)
+        for size, how, data in pieces:
+            is_last = offset + size == work.layer.size
+            job = self._crew.write(*how, root, start is None, is_last, keep, offset, data=data, start=start)
             offset, start = offset + size, job.end
-            self._do(job.written, layer, partial(self._written, layer, size, rows, found, new, is_last), kept)
+            disk = work.new if work.is_shared else None
+            self._do(job.written, work, partial(self._written, work, size, is_last), disk)
 
     def _written(
         self,
-        layer: Layer,
+        work: _Work,
         size: int,
-        rows: list[Row],
-        found: list[Row],
-        new: NewLayer | None,
         is_last: bool,
         result: tuple[list[Row], list[tuple[str, int, bytes]], tuple[int, str] | None],
     ) -> None:
-        written, held, trouble = result
+        rows, held, trouble = result
         self._progress.advance(size)
-        if found is rows:
-            self._collect(rows, written, held)
+        if work.is_shared:
+            work.tree.extend(rows)
         else:
-            found.extend(written)
-        if new is None:
+            self._collect(work.rows, rows, held)
+        if work.new is None:
             return
         if trouble is not None:
-            new.fail(OSError(*trouble))
-            if new.tree is not None:
-                raise LostError(layer.name)
-        elif is_last and new.is_open:
-            self._do(self._crew.do("digest", new.raw), layer, partial(self._keep, layer, rows, found, new), new)
+            work.new.fail(OSError(*trouble))
+            if work.is_shared:
+                raise LostError(work.layer.name)
+        elif is_last and work.new.is_open:
+            self._do(self._crew.do("digest", work.new.raw), work, partial(self._keep, work, work.new), work.new)
 
-    def _keep(self, layer: Layer, rows: list[Row], found: list[Row], new: NewLayer, digest: str) -> None:
+    def _keep(self, work: _Work, new: NewLayer, digest: str) -> None:
         """Keep a layer whose raw bytes are written; a tree is shared from then on."""
 
         def share(_: None) -> None:
             new.end(digest)
-            self._plant(layer, rows)
+            if self._layers is not None:
+                self._plant(_Work(work.layer, work.rows), self._layers)
 
         if new.tree is None:
             new.end(digest)
         else:
-            self._do(self._crew.do("index", new.tree, found), layer, share, new)
+            self._do(self._crew.do("index", new.tree, work.tree), work, share, new)
 
-    def _plant(self, layer: Layer, rows: list[Row]) -> None:
+    def _plant(self, work: _Work, layers: Layers) -> None:
         """Share the files of a tree that is kept."""
 
         def planted(result: tuple[list[Row], list[tuple[str, int, bytes]], int]) -> None:
-            written, held, copied = result
-            self._collect(rows, written, held)
+            rows, held, copied = result
+            self._collect(work.rows, rows, held)
             self.copied += copied
-            self._progress.advance(layer.size)
+            self._progress.advance(work.layer.size)
 
-        if self._layers is not None:
-            tree, mode = self._layers.place(layer), self._layers.sharing
-            self._do(self._crew.do("plant", tree, self._staged, mode), layer, planted)
+        self._do(self._crew.do("plant", layers.place(work.layer), self._staged, layers.sharing), work, planted)
 
     def _collect(self, rows: list[Row], written: list[Row], held: list[tuple[str, int, bytes]]) -> None:
         """Take note of members of the environment."""
@@ -232,36 +218,65 @@ class Laying:
             msg = f"the files to relocate have more than {_HELD_LIMIT} bytes"
             raise MalformedError(msg)
 
-    def _do(self, future: Future[Any], layer: Layer, then: Callable[[Any], None], kept: NewLayer | None = None) -> None:
-        """Have ``then`` take what comes of something; waits while too much is being done."""
-        self._pending.append((future, layer, then, kept))
+    def _do(self, future: Future[Any], work: _Work, then: Callable[[Any], None], disk: NewLayer | None = None) -> None:
+        """Have ``then`` take what comes of something; waits while too much is being done.
+
+        When the disk fails meanwhile, that is ``disk``'s trouble, which cannot be kept; None where it is the
+        environment's.
+        """
+        self._pending.append((future, work, then, disk))
         self._settle(self._crew.count * _AHEAD)
 
     def _settle(self, most: int) -> None:
         """Wait until at most so many things are being done."""
         while len(self._pending) > most:
-            future, layer, then, kept = self._pending.popleft()
-            then(self._result(future, layer, kept))
+            future, work, then, disk = self._pending.popleft()
+            then(self._result(future, work, disk))
 
-    def _result(self, future: Future[Any], layer: Layer, kept: NewLayer | None) -> Any:
+    def _result(self, future: Future[Any], work: _Work, disk: NewLayer | None) -> Any:
         try:
             return future.result()
         except OSError as error:
-            if kept is None:
+            if disk is None:
                 raise
-            kept.fail(error)
-            raise LostError(layer.name) from error
+            disk.fail(error)
+            raise LostError(work.layer.name) from error
         except (LostError, MalformedError) as error:
             # What is kept was sound when it was fetched.
-            if self._layers is None or not self._layers.has(layer):
+            if self._layers is None or not self._layers.has(work.layer):
                 raise
-            self._layers.drop(layer)
-            raise LostError(layer.name) from error
+            self._layers.drop(work.layer)
+            raise LostError(work.layer.name) from error
 
 
-def _unpacking(packed: PackedFrame) -> tuple[int, tuple[Any, ...], bytes | memoryview]:
-    """Return the size of a frame's piece, how the crew is told to write it, and the bytes that go with that."""
+class _Piece(NamedTuple):
+    """A piece of a layer: its size, how the crew is told to write it, and the bytes that go with that."""
+
+    size: int
+    how: tuple[Any, ...]
+    data: bytes | memoryview = b""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A layer that is being laid: its members in the environment, and where it is kept on the way, if anywhere.
+
+    Of one that is to be shared ``tree`` are the members that were written so far.
+    """
+
+    layer: Layer
+    rows: list[Row]
+    new: NewLayer | None = None
+    tree: list[Row] = field(default_factory=list)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the environment gets its files from the tree that is being made."""
+        return self.new is not None and self.new.tree is not None
+
+
+def _unpacking(packed: PackedFrame) -> _Piece:
     frame, data = packed.frame, packed.data
     if data is None:
-        return frame.size, ("frame_of", packed.file, packed.offset, frame.packed, frame.size, frame.sha256), b""
-    return frame.size, ("frame", frame.size, frame.sha256), data
+        return _Piece(frame.size, ("frame_of", packed.file, packed.offset, frame.packed, frame.size, frame.sha256))
+    return _Piece(frame.size, ("frame", frame.size, frame.sha256), data)
