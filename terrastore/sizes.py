@@ -22,4 +22,5 @@ def parse_size(text: str) -> int:
         msg = f"{text!r} is no size"
         raise ValueError(msg)
     unit, fraction = _UNITS[match[3].lower()], match[2] or "0"
-    return int(match[1]) * unit + int(fraction) * unit // int("1" + "0" * len(fraction))
+    scale: int = 10 ** len(fraction)
+    return int(match[1]) * unit + int(fraction) * unit // scale

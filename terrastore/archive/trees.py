@@ -75,9 +75,9 @@ def _index(tree: str) -> list[tuple[Row, Any]]:
         with open(f"{tree}/{_INDEX}", "rb") as file:
             document = json.load(file)
         if document["schema"] == _SCHEMA:
-            return [
-                ((path, kind, size, crc, target), facts) for path, kind, size, crc, target, facts in document["members"]
-            ]
+            index: list[tuple[Row, Any]] = [(tuple(row), facts) for *row, facts in document["members"]]
+            if all(kind in MEMBER_OF for (_, kind, _, _, _), _ in index):
+                return index
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise LostError(tree)

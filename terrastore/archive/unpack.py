@@ -98,7 +98,8 @@ def _finish(
     _check_members(manifest, laid, kinds)
     kept, writer = {}, pieces.PieceWriter(staged, (), pieces.umask())
     writer.make_folder(_DIRECTORY)
-    for path, (mode, data) in laid.held.items():
+    # In an order that does not depend on what was written first.
+    for path, (mode, data) in sorted(laid.held.items()):
         if kinds[path] == relocate.RECORD_KIND:
             writer.write_file(path, mode, data)
         else:
