@@ -281,6 +281,8 @@ class Run:
         supply, policy = self._supply, self._policy
         if supply is None or policy.rebuild:
             return None
+        if not supply.is_near:
+            _load_ahead()
         for layer in supply.layers:
             last = layer is supply.layers[-1]
             with supply.passing_over(layer, last=last, build=policy.build, build_blindly=policy.build_blindly):
@@ -465,3 +467,11 @@ class Run:
             layers_total=len(manifest.layers),
             retired=installed.retired if installed else None,
         )
+
+
+def _load_ahead() -> None:
+    """Load what installs while a store that is far away is asked: its answers take longer than that."""
+    import threading  # noqa: PLC0415 -- see _supply
+    from importlib import import_module  # noqa: PLC0415
+
+    threading.Thread(target=import_module, args=("terrastore.install",), daemon=True).start()

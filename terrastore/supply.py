@@ -95,6 +95,11 @@ class Supply:
         return next(layer for layer in self.layers if layer.store is origin)
 
     @property
+    def is_near(self) -> bool:
+        """Whether all stores are on disks of this machine."""
+        return all(layer.store.is_near for layer in self.layers)
+
+    @property
     def published_to(self) -> WritableStore | None:
         """The store where new environments are published, None when none can be written, or it is out of reach."""
         origin = self.origin
