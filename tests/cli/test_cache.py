@@ -61,7 +61,7 @@ def test_nothing_is_there(cli: CommandLine) -> None:
     """A cache that was never used has no size, nothing to remove, and is not made."""
     cli.env["TERRASTORE_CACHE_DIR"] = str(cli.home / "none")
     assert {"schema": 1, "sizes": {}} == cli.ok("cache", "size", "--json").json
-    assert ["together", "0 bytes"] == cli.ok("cache", "size").out.split(maxsplit=1)[:1] + ["0 bytes"]
+    assert ["together", "0", "bytes"] == cli.ok("cache", "size").out.split()
     assert {"schema": 1, "removed": 0} == cli.ok("cache", "prune", "--cache-limit", "0", "--json").json
     assert not (cli.home / "none").exists()
 
@@ -106,12 +106,12 @@ def test_a_bad_size(cli: CommandLine, layers: Path, size: str) -> None:
     assert NAMES == sorted(path.name for path in layers.iterdir())
 
 
-@pytest.mark.parametrize("value", ["-1", "true", "1.5", '"much"'])
+@pytest.mark.parametrize("value", ["-1", "true", '"much"'])
 def test_a_bad_size_in_a_file(cli: CommandLine, layers: Path, value: str) -> None:
     """The same for settings, of which some are no text."""
     cli.write("terrastore.toml", f"cache-limit = {value}\n")
     result = cli("cache", "prune")
-    assert (2, True) == (result.code, "is no size" in result.err) if value != "1.5" else result.code == 0
+    assert (2, True) == (result.code, "is no size" in result.err)
 
 
 @pytest.mark.parametrize("arguments", [(), ("empty",), ("dir", "size")], ids=repr)
