@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ _MS_BIND: Final = 4096
 _MS_REC: Final = 16384
 _MS_PRIVATE: Final = 1 << 18
 _MNT_DETACH: Final = 2
+_IMAGE_SIZE: Final = 4_000_000_000
+"""Most of an image takes no room."""
 _PLENTY: Final = "size=1g,nr_inodes=100k"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,6 +63,28 @@ def own_mounts_or_skip() -> Iterator[None]:
                 raise
             pytest.skip(f"this user cannot mount: {error.strerror}")
         yield
+
+
+@contextmanager
+def cloning_or_skip(place: Path) -> Iterator[None]:
+    """Let ``place`` be on an XFS, whose files can share blocks, while the body runs; else the same."""
+    place.mkdir(parents=True, exist_ok=True)
+    with own_mounts_or_skip(), tempfile.NamedTemporaryFile(suffix=".xfs") as image:
+        os.truncate(image.name, _IMAGE_SIZE)
+        try:
+            for command in (
+                ("mkfs.xfs", "-q", "-f", "-m", "reflink=1", image.name),
+                ("mount", "-o", "loop", image.name, str(place)),
+            ):
+                subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            if "CI" in os.environ:
+                raise
+            pytest.skip(f"this user cannot mount an XFS: {error}")
+        try:
+            yield
+        finally:
+            unmount(place)
 
 
 class Disk:
