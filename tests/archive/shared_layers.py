@@ -141,6 +141,18 @@ class Machine:
         return {f"{layer.digest}{end}" for layer in self.archive.manifest.layers if layer.frames}
 
 
+class Expected:
+    """An archive, and the environment that it is without any cache."""
+
+    def __init__(self, folder: Path, *, large: bool) -> None:
+        self.archive = make_archive(large=large)
+        staged, taken = Machine(folder / "plain", self.archive, None).unpack(None)
+        self.contents: dict[str, Found] = contents(staged)
+        self.layers = {layer.name: layer for layer in self.archive.manifest.layers if layer.frames}
+        assert sum(layer.packed for layer in self.layers.values()) == taken.size
+        shutil.rmtree(staged)
+
+
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
     """Let the body's files be made under another mask."""

@@ -197,6 +197,7 @@ def test_an_edit_in_place_is_noticed(machine: CommandLine, site: Site) -> None:
     assert text == (machine.cwd / "two" / module.relative_to(machine.cwd / "one")).read_text()
     assert module.read_text().endswith("EDITED = True\n")
     assert 0 == fetch(machine, "three")["layers_fetched"]
+    assert [True, False, False] == ["click" in machine("verify", name).out for name in ("one", "two", "three")]
 
 
 def test_no_cache(machine: CommandLine) -> None:
