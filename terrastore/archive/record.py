@@ -92,10 +92,10 @@ def amended(data: bytes, record: str, contents: Mapping[str, bytes | Content]) -
     :raises ValueError: when it is not UTF-8 CSV of three columns
     """
     names = {posixpath.basename(path) for path in contents}
-    # Most rows of most files are of nothing that changed; taking all apart would cost more than the rest of a move.
-    if b'"' in data or b"\r" in data:
-        return write(updated(parse(data), record, contents))
     lines = data.decode().split("\n")
+    # Most rows of most files are of nothing that changed; taking all apart would cost more than the rest of a move.
+    if b'"' in data or b"\r" in data or any(line and line.count(",") != 2 for line in lines):  # noqa: PLR2004
+        return write(updated(parse(data), record, contents))
     for number, line in enumerate(lines):
         if line.partition(",")[0].rpartition("/")[2] in names:
             lines[number] = write(updated(parse(line.encode()), record, contents)).decode().removesuffix("\n")

@@ -62,8 +62,8 @@ def _has(file: str, frames: list[tuple[int, Frame]]) -> bool:
 
 def _in_file(file: str, frames: list[tuple[int, Frame]], phase: Phase) -> Iterator[PackedFrame]:
     for offset, frame in frames:
-        yield PackedFrame(frame, None, file, offset)
         phase.advance(frame.packed)
+        yield PackedFrame(frame, None, file, offset)
 
 
 def _read_ahead(

@@ -77,6 +77,7 @@ def unpack(
     except pieces.LostError as error:
         if layers is not None:
             raise
+        archive.read(0, 1)  # its store says best what is wrong
         raise ArchiveRefusedError("the archive is gone, or cut off, since it was opened", hint=HEAL) from error
     return Taken(fetch.done, len(fetched))
 

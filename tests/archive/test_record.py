@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terrastore.archive.record import Row, digest_of, location, parse, updated, write
+from terrastore.archive.record import Row, amended, digest_of, location, parse, updated, write
 
 SITE = "lib/python3.11/site-packages"
 RECORD = f"{SITE}/x-1.0.dist-info/RECORD"
@@ -123,3 +123,30 @@ def test_rows_of_changed_files_are_made_anew() -> None:
     contents = {"bin/x": b"#!/srv/env/bin/python\n", f"{SITE}/x/b.py": b"new", RECORD: b"new", "x/a.py": b"elsewhere"}
     script = Row("../../../bin/x", "sha256=wJVeE9l1-AZpQU4TwdXeii8oJJVRtxCF4IYNrLt5xys", "22")
     assert updated(rows, RECORD, contents) == [script, *rows[1:]]
+
+
+AMENDED = {
+    "nothing to do": b"a.py,sha256=x,3\nb/RECORD,,\n",
+    "one row": b"a.py,sha256=x,3\n../../../bin/tool,sha256=y,9\nb/RECORD,,\n",
+    "the same name elsewhere": b"bin/tool,sha256=z,1\n../../../bin/tool,sha256=y,9\n",
+    "quotes": b'"a,b.py",sha256=x,3\n../../../bin/tool,sha256=y,9\n',
+    "carriage returns": b"a.py,sha256=x,3\r\n../../../bin/tool,sha256=y,9\r\n",
+    "no digest": b"../../../bin/tool,,\n",
+    "fewer columns": b"a.py\n../../../bin/tool,sha256=y\n",
+    "no end": b"../../../bin/tool,sha256=y,9",
+}
+
+
+@pytest.mark.parametrize("data", AMENDED.values(), ids=AMENDED.keys())
+def test_amending_is_taking_apart_and_putting_together(data: bytes) -> None:
+    """The rows of files that changed are new, whatever way is taken, and no others."""
+    path, contents = "lib/python3.11/site-packages/b/RECORD", {"bin/tool": b"changed"}
+    slow = write(updated(parse(data), path, contents))
+    assert slow.rstrip(b"\n") == amended(data, path, contents).rstrip(b"\n")
+
+
+@pytest.mark.parametrize("data", [b"a.py,sha256=x,3,4\n", b"\xff,,\n"], ids=["four columns", "no UTF-8"])
+def test_what_is_no_record_is_not_amended(data: bytes) -> None:
+    """It is refused, whether or not it names what changed."""
+    with pytest.raises(ValueError, match="columns|codec"):
+        amended(data, "b/RECORD", {"bin/tool": b""})

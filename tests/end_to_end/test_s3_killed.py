@@ -130,6 +130,7 @@ def test_killed_at_random_while_uploading(site: Site, kind: str) -> None:
             site.forget()
         left = max(left, len(site.uploads()))
     print(f"{left} uploads were left of {kills} that were killed")
+    time.sleep(1)  # what was on its way when they were killed still arrives
     site.forget()
     told = site.start(*arguments, "--json")
     out, errors = told.communicate(timeout=PATIENCE)
