@@ -148,5 +148,5 @@ def test_amending_is_taking_apart_and_putting_together(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"a.py,sha256=x,3,4\n", b"\xff,,\n"], ids=["four columns", "no UTF-8"])
 def test_what_is_no_record_is_not_amended(data: bytes) -> None:
     """It is refused, whether or not it names what changed."""
-    with pytest.raises(ValueError, match="columns|codec"):
+    with pytest.raises(ValueError, match=r"columns|codec"):
         amended(data, "b/RECORD", {"bin/tool": b""})
