@@ -6,7 +6,7 @@ import os
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from terrastore import environment, times
+from terrastore import environment
 from terrastore.environment import State
 from terrastore.errors import (
     StoreRefusedError,
@@ -230,8 +230,11 @@ class Run:
 
     def _outdated(self, created: str, packages: Iterable[Package]) -> str:
         """Say why an environment of these packages, made when ``created`` says, will not do; "" when it will."""
-        if (most := self._policy.max_age) is not None and times.seconds_since(created) > most:
-            return f"is older than {times.duration(most)}"
+        if (most := self._policy.max_age) is not None:
+            from terrastore import times  # noqa: PLC0415 -- see _supply
+
+            if times.seconds_since(created) > most:
+                return f"is older than {times.duration(most)}"
         # Where hashes fix everything there is nothing to look up.
         if self._policy.refresh and not self._said.demands_hashes and (moved := self._resolution.moved(packages)):
             return f"has other versions than are found now: {moved}"
@@ -332,7 +335,8 @@ class Run:
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
-        from terrastore.install import ArchiveFile  # noqa: PLC0415 -- see _supply
+        from terrastore import times  # noqa: PLC0415 -- see _supply
+        from terrastore.install import ArchiveFile  # noqa: PLC0415
         from terrastore.production import Production  # noqa: PLC0415
 
         supply = self._supply

@@ -82,8 +82,7 @@ KEPT = {
             "store",
             "store.directory",
             "store.locations",
-            "times",
-        )
+            )
     ),
 }
 HIT = KEPT | {
