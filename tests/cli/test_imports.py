@@ -82,7 +82,7 @@ KEPT = {
             "store",
             "store.directory",
             "store.locations",
-            )
+        )
     ),
 }
 HIT = KEPT | {
