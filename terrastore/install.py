@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from terrastore import environment
 from terrastore.archive import projects
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from terrastore.interpreter import Interpreter
     from terrastore.place import Target
     from terrastore.report import Report
+
+
+_TRIES: Final = 2
 
 
 class Installed(NamedTuple):
@@ -61,40 +64,30 @@ def install(
     """
     if target.foreign and not backup:
         report.warn(f"{target.path} was not made by terrastore, and is replaced; --backup keeps such an environment")
-    # What is kept may be removed, or found to be damaged, while it is used; without it nothing can be lost.
-    for kept in (layers, layers):
-        with suppress(LostError):
-            return _install(manifest, archive, target, python, state, backup, report, finish, kept)
-    return _install(manifest, archive, target, python, state, backup, report, finish, None)
-
-
-def _install(
-    manifest: Manifest,
-    archive: Archive,
-    target: Target,
-    python: Interpreter,
-    state: State,
-    backup: bool,
-    report: Report,
-    finish: Callable[[str], None] | None,
-    layers: Layers | None,
-) -> Installed:
     totals = manifest.totals
-    with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
-        taken = unpack(archive, manifest, staged, prefix=target.path, workers=cores(), report=report, layers=layers)
-        libraries = environment.bind(staged, python, manifest.needs)
-        with report.phase("check", unit="steps"):
-            environment.check(staged, python, libraries)
-        compile_rewritten(staged, manifest, report)
-        if finish is not None:
-            finish(staged)
-            if stuck := projects.move(staged, staged, target.path):
-                raise UsageError(
-                    f"{listed(stuck)} of a project that is to be edited cannot be made to work at {target.path}",
-                    hint="choose a shorter target without special characters",
-                )
-        state.write(staged)
-        return Installed(target.swap(staged, backup=backup), taken)
+
+    def once(kept: Layers | None) -> Installed:
+        with target.writing(Files(size=totals.size, count=totals.members)), target.stage() as staged:
+            taken = unpack(archive, manifest, staged, prefix=target.path, workers=cores(), report=report, layers=kept)
+            libraries = environment.bind(staged, python, manifest.needs)
+            with report.phase("check", unit="steps"):
+                environment.check(staged, python, libraries)
+            compile_rewritten(staged, manifest, report)
+            if finish is not None:
+                finish(staged)
+                if stuck := projects.move(staged, staged, target.path):
+                    raise UsageError(
+                        f"{listed(stuck)} of a project that is to be edited cannot be made to work at {target.path}",
+                        hint="choose a shorter target without special characters",
+                    )
+            state.write(staged)
+            return Installed(target.swap(staged, backup=backup), taken)
+
+    # What is kept may be removed, or found to be damaged, while it is used; without it nothing can be lost.
+    for _ in range(_TRIES):
+        with suppress(LostError):
+            return once(layers)
+    return once(None)
 
 
 def install_file(

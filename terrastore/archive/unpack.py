@@ -84,12 +84,9 @@ def unpack(
 
 def _frames(manifest: Manifest, layers: list[Layer]) -> Iterator[tuple[int, Frame]]:
     """Yield (offset, frame) of the frames of some layers."""
-    wanted, offset = {layer.digest for layer in layers}, 0
-    for layer in manifest.layers:
-        for frame in layer.frames:
-            if layer.digest in wanted:
-                yield offset, frame
-            offset += frame.packed
+    wanted = {layer.digest for layer in layers}
+    owners = (layer.digest for layer in manifest.layers for _ in layer.frames)
+    return (located for located, owner in zip(manifest.frames(), owners, strict=True) if owner in wanted)
 
 
 def _finish(
