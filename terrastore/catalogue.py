@@ -12,32 +12,39 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore.errors import HEAL, ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
-from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
+from terrastore.pointer import PointerError, UnknownSchemaError
 from terrastore.store import layout
 from terrastore.store.protocol import Layered, ListableStore, LocalStore, WritableStore
+from terrastore.trust import UntrustedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from terrastore.archive.manifest import Manifest
+    from terrastore.pointer import Pointer
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.trust import Trust
 
 _END_LIMIT: Final = 4096
 """Most bytes that follow the manifest's frame: the end of the tar and the trailer, FORMAT.md section 4."""
+
+_SIGN: Final = "publish it with --signer where that key is, or vouch for it with terrastore sign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """An environment in a store, its pointer read and verified; ``envelope`` is the pointer as it is stored.
 
-    ``end`` is what was read of the archive's end, and is not read again.
+    ``signers`` are the names of those who are trusted and signed it. ``end`` is what was read of the archive's end,
+    and is not read again.
     """
 
     store: Store
     key: EnvKey
     pointer: Pointer
     envelope: bytes
+    signers: tuple[str, ...] = ()
     end: bytes = field(default=b"", repr=False, compare=False)
 
     @property
@@ -119,31 +126,45 @@ def naming(found: Published) -> Iterator[None]:
         ) from error
 
 
-def find(store: Store, key: EnvKey, report: Report) -> Published | None:
+def find(store: Store, key: EnvKey, trust: Trust, report: Report) -> Published | None:
     """Return the environment that ``key`` names; None when the store has none that this version can read.
 
     Of several stores it is the nearest one's.
 
-    :raises ArchiveRefusedError: when its pointer is malformed
+    :raises ArchiveRefusedError: when its pointer is malformed, or not from whom ``trust`` names
     """
-    return next(filter(None, (_find(layer, key, report) for layer in layers(store))), None)
+    return next(filter(None, (_find(layer, key, trust, report) for layer in layers(store))), None)
 
 
-def _find(store: Store, key: EnvKey, report: Report) -> Published | None:
+def _find(store: Store, key: EnvKey, trust: Trust, report: Report) -> Published | None:
     found = store.read(layout.pointer(key.text))
     if found is None:
         return None
     try:
-        pointer = Pointer.from_envelope(found.data, key=key.text)
+        published = judged(store, key, found.data, trust)
     except UnknownSchemaError as error:
         report.warn(f"{store} has {key.short}, but {error}")
         return None
-    except PointerError as error:
-        raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=HEAL) from error
-    if pointer.expired(datetime.now(UTC)):
-        report.warn(f"{store} has {key.short}, but it expired at {pointer.expires}")
+    if published.pointer.expired(datetime.now(UTC)):
+        report.warn(f"{store} has {key.short}, but it expired at {published.pointer.expires}")
         return None
-    return Published(store=store, key=key, pointer=pointer, envelope=found.data)
+    return published
+
+
+def judged(store: Store, key: EnvKey, envelope: bytes, trust: Trust) -> Published:
+    """Return what the pointer that ``store`` has for ``key`` stands for, also when it has expired.
+
+    :raises UnknownSchemaError: when it is of a later version
+    :raises ArchiveRefusedError: when it is malformed, or not from whom ``trust`` names
+    """
+    try:
+        pointer, signers = trust.judge(envelope, key=key.text)
+    except UnknownSchemaError:
+        raise
+    except PointerError as error:
+        hint = _SIGN if isinstance(error, UntrustedError) else HEAL
+        raise ArchiveRefusedError(f"the pointer of {key.short} in {store} is refused: {error}", hint=hint) from error
+    return Published(store=store, key=key, pointer=pointer, envelope=envelope, signers=signers)
 
 
 def keys(store: Store) -> list[EnvKey]:

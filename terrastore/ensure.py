@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from terrastore.nearest import Nearest
     from terrastore.place import Target
     from terrastore.report import Report
+    from terrastore.signing import Signing
     from terrastore.store.protocol import Store
     from terrastore.supply import Supply
+    from terrastore.trust import Trust
     from terrastore.wheelhouse import Wheelhouse
 
 KEPT: Final = "kept"
@@ -51,7 +53,9 @@ class Policy(NamedTuple):
     other runs, all together; ``build_blindly`` whether to build when the store does not answer; ``wheelhouse`` whether
     builds take wheels from the store, and leave theirs there. ``cache`` is whether layers may be kept on this machine,
     at most ``cache_limit`` bytes of them, and ``link_mode`` how environments come by their files, ``copy``, ``clone``
-    or ``hardlink``: None for copies, and nothing is kept of what comes from a disk of this machine.
+    or ``hardlink``: None for copies, and nothing is kept of what comes from a disk of this machine. ``trust`` is the
+    file that says who may publish, None for anybody; ``realm`` what pointers must be for; ``signers`` are the keys that
+    sign what is published, which then counts for ``lasts`` seconds, None for ever.
     """
 
     build: bool = True
@@ -70,6 +74,10 @@ class Policy(NamedTuple):
     cache: bool = True
     link_mode: str | None = None
     cache_limit: int = 10_000_000_000
+    trust: str | None = None
+    realm: str = ""
+    signers: tuple[str, ...] = ()
+    lasts: float | None = None
 
 
 class Outcome(NamedTuple):
@@ -161,6 +169,11 @@ class Run:
         self.key = EnvKey.of(self._request)
         if policy.expect is not None:
             self._require_key(policy.expect)
+        if policy.require_publish and policy.trust is not None and not self._signing.may_publish:
+            raise UsageError(
+                f"{policy.trust} demands signatures, and there is no key here to sign with",
+                hint="name one with --signer; who has none only fetches",
+            )
         self.patience = Patience(policy.wait)
 
     def _require_key(self, expected: str) -> None:
@@ -186,8 +199,34 @@ class Run:
             self._request.host,
             replace=self._policy.rebuild,
             outdated=lambda found, manifest: self._outdated(found.pointer.created, manifest.packages),
+            trust=self._trust,
             report=self._report,
         )
+
+    @cached_property
+    def _trust(self) -> Trust:
+        """Return who may publish."""
+        from terrastore.trust import Trust  # noqa: PLC0415 -- see _supply
+
+        realm, file = self._policy.realm, self._policy.trust
+        return Trust(realm) if file is None else Trust.read(file, realm=realm)
+
+    @property
+    def _revokes(self) -> bool:
+        """Whether anything is revoked."""
+        return self._policy.trust is not None and bool(self._trust.revoked)
+
+    @cached_property
+    def _signing(self) -> Signing:
+        """Return how what is published here is signed."""
+        from terrastore.signing import Signing  # noqa: PLC0415 -- see _supply
+
+        return Signing(self._policy.signers, trust=self._trust, lasts=self._policy.lasts, report=self._report)
+
+    @property
+    def _publishes(self) -> bool:
+        """Whether what is built here is published."""
+        return self._policy.publish and self._signing.may_publish
 
     @cached_property
     def _cache(self) -> Path:
@@ -221,12 +260,22 @@ class Run:
         )
         if state is None or (self._policy.verify and self._has_drifted(target, state)):
             return None
-        if self._policy.refresh or self._policy.max_age is not None:
+        if self._policy.refresh or self._policy.max_age is not None or self._revokes:
             from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415 -- see _supply
 
-            if self._outdated(state.created, read_environment_manifest(target.path).packages):
+            packages = read_environment_manifest(target.path).packages
+            if self._is_revoked(target, packages, state) or self._outdated(state.created, packages):
                 return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
+
+    def _is_revoked(self, target: Target, packages: Iterable[Package], state: State) -> bool:
+        """Whether the environment at ``target`` must not be kept; that is told."""
+        if not (revoked := self._trust.revokes(packages, archive=state.archive) if self._revokes else ""):
+            return False
+        from terrastore.messages import near  # noqa: PLC0415 -- see _supply
+
+        self._report.warn(f"{near(target.path)} {revoked}")
+        return True
 
     def _outdated(self, created: str, packages: Iterable[Package]) -> str:
         """Say why an environment of these packages, made when ``created`` says, will not do; "" when it will."""
@@ -309,7 +358,7 @@ class Run:
     def built_by_one(self, target: Target | None) -> Outcome:
         """Build, unless somebody else does: then take what comes of that, but not when it is to be built anew."""
         policy, supply = self._policy, self._supply
-        store = supply.published_to if supply and policy.publish else None
+        store = supply.published_to if supply and self._publishes else None
         if store is None:
             return self.built(target)
         from terrastore.flight import Flight  # noqa: PLC0415 -- see _supply
@@ -346,7 +395,9 @@ class Run:
             self._request,
             self._said,
             key=self._publish_as,
-            supply=supply if self._policy.publish else None,
+            supply=supply if self._publishes else None,
+            trust=self._trust,
+            signing=self._signing,
             required=self._policy.require_publish,
             wheelhouse=self._wheelhouse,
             anew=self._policy.rebuild,
@@ -443,13 +494,19 @@ class Run:
             return None
         from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- see _supply
 
-        return Wheelhouse(self._store, self._cache, self._report)
+        return Wheelhouse(self._store, self._cache, self._trust, self._report)
 
     def _nearest(self, *, published_first: bool = False) -> Nearest | None:
         """Return what the request is to be compared with, the environment before or one that the store has."""
         from terrastore.nearest import find  # noqa: PLC0415 -- see _supply
 
-        return find(self._request, place=self._before, store=self._store, published_first=published_first)
+        return find(
+            self._request,
+            place=self._before,
+            store=self._store,
+            trust=self._trust,
+            published_first=published_first,
+        )
 
     def _outcome(
         self,

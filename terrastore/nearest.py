@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from terrastore.difference import Difference
     from terrastore.key import Request
     from terrastore.store.protocol import Store
+    from terrastore.trust import Trust
 
 _MOST: Final = 20
 _READERS: Final = 10
@@ -106,13 +107,15 @@ class Neighbours:
     earlier: int = 0
 
 
-def find(request: Request, *, place: str | None, store: Store | None, published_first: bool = False) -> Nearest | None:
+def find(
+    request: Request, *, place: str | None, store: Store | None, trust: Trust, published_first: bool = False
+) -> Nearest | None:
     """Return what is to be compared with a request that is a miss: the environment at ``place``, else the store's.
 
     For who must not build it is the other way round: somebody else published what may have been meant.
     """
     disk = partial(on_disk, place, request) if place is not None else lambda: None
-    published = partial(_published, store, request) if store is not None else lambda: None
+    published = partial(_published, store, request, trust) if store is not None else lambda: None
     first, second = (published, disk) if published_first else (disk, published)
     return first() or second()
 
@@ -134,7 +137,7 @@ def on_disk(path: str, request: Request) -> Nearest | None:
     return nearest if nearest.differences else None
 
 
-def in_store(store: Store, request: Request, *, seconds: float = SECONDS) -> Neighbours:
+def in_store(store: Store, request: Request, trust: Trust, *, seconds: float = SECONDS) -> Neighbours:
     """Return what is nearest of the newest twenty environments for the request's interpreter and platform.
 
     Of several stores the farthest that can be listed is looked through, for ``seconds`` at most.
@@ -144,7 +147,8 @@ def in_store(store: Store, request: Request, *, seconds: float = SECONDS) -> Nei
         return Neighbours()
     canonical, earlier = request.canonical(), 0
     nearest: Nearest | None = None
-    for manifest in _Search(listable[-1], f"{request.interpreter.tag}-{request.host.tag}-", seconds).newest_first():
+    begins = f"{request.interpreter.tag}-{request.host.tag}-"
+    for manifest in _Search(listable[-1], begins, trust, seconds).newest_first():
         schema = manifest.request.get("schema")
         earlier += isinstance(schema, int) and schema < SCHEMA
         found = Nearest.of(manifest, canonical, key=manifest.key, store=str(listable[-1]))
@@ -153,8 +157,8 @@ def in_store(store: Store, request: Request, *, seconds: float = SECONDS) -> Nei
     return Neighbours(nearest=nearest, earlier=earlier)
 
 
-def _published(store: Store, request: Request) -> Nearest | None:
-    return in_store(store, request).nearest
+def _published(store: Store, request: Request, trust: Trust) -> Nearest | None:
+    return in_store(store, request, trust).nearest
 
 
 def _file_differences(state: State, request: Request) -> tuple[Difference, ...]:
@@ -170,8 +174,9 @@ class _Search:
     The threads are daemons: a store that does not answer holds up neither the run nor its end.
     """
 
-    def __init__(self, store: ListableStore, prefix: str, seconds: float) -> None:
+    def __init__(self, store: ListableStore, prefix: str, trust: Trust, seconds: float) -> None:
         self._store = store
+        self._trust = trust
         self._prefix = layout.POINTERS + prefix
         self._deadline = time.monotonic() + seconds
         self._listing = seconds / 2
@@ -221,6 +226,6 @@ class _Search:
                 number, key = self._wanted.get_nowait()
                 manifest = None
                 with suppress(Exception):  # an unsound one is not compared with
-                    found = catalogue.find(self._store, key, Report())
+                    found = catalogue.find(self._store, key, self._trust, Report())
                     manifest = found.manifest() if found is not None else None
                 self._read.put((number, manifest))

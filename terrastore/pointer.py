@@ -1,13 +1,12 @@
-"""The small object that leads from a key to an archive: a DSSE envelope (secure-systems-lab/dsse, version 1).
+"""The small object that leads from a key to an archive, as the payload of an :mod:`~terrastore.envelope`.
 
-``archive/FORMAT.md`` section 6 is the specification. The payload's raw bytes are kept, for a signature is over them.
+``archive/FORMAT.md`` section 6 is the specification. Who reads one from a store asks :mod:`terrastore.trust`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA: Final = 1
-PAYLOAD_TYPE: Final = "application/vnd.terrastore.pointer+json"
 PAYLOAD_LIMIT: Final = 3072
 """Most bytes a payload may have, so that one call of a key service can sign it."""
-ENVELOPE_LIMIT: Final = 64 * 1024
 _MANIFEST_LIMIT: Final = 5 * 1024 * 1024
 _SIZE_LIMIT: Final = 2**53
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -70,40 +67,37 @@ class Pointer:
     expires: str | None = None
     schema: int = SCHEMA
 
-    def to_envelope(self) -> bytes:
-        """Return the unsigned envelope.
+    def to_payload(self) -> bytes:
+        """Return the payload of its envelope.
 
         :raises PointerError: when the payload would be longer than 3,072 bytes
         """
         payload = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         if len(payload) > PAYLOAD_LIMIT:
-            msg = f"a pointer of {len(payload)} bytes is longer than {PAYLOAD_LIMIT}"
-            raise PointerError(msg)
-        envelope = {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": []}
-        return json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
+            raise PointerError(f"a pointer of {len(payload)} bytes is longer than {PAYLOAD_LIMIT}")
+        return payload
 
     def expired(self, now: datetime) -> bool:
         """Whether ``now``, an aware time, is past ``expires``."""
         return self.expires is not None and datetime.fromisoformat(self.expires) <= now
 
     @classmethod
-    def from_envelope(cls, data: bytes, *, key: str) -> Self:
-        """Return the pointer in ``data`` once it is one for ``key``.
+    def from_payload(cls, payload: bytes, *, key: str) -> Self:
+        """Return the pointer that a payload is, once it is one for ``key``.
 
         :raises UnknownSchemaError: when its schema number is not 1
         :raises PointerError: when it is malformed or for another key
         """
-        document = _payload(data)
+        document = _document(payload)
         schema = document.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool):
-            msg = "the pointer has no schema number"
-            raise PointerError(msg)
+            raise PointerError("the pointer has no schema number")
         if schema != SCHEMA:
-            msg = f"the pointer has schema {schema}; this version of terrastore reads schema {SCHEMA}"
-            raise UnknownSchemaError(msg)
+            raise UnknownSchemaError(
+                f"the pointer has schema {schema}; this version of terrastore reads schema {SCHEMA}"
+            )
         if document.get("key") != key:
-            msg = "the pointer is for another key"
-            raise PointerError(msg)
+            raise PointerError("the pointer is for another key")
         archive, manifest = _object(document, "archive"), _object(document, "manifest")
         expires = None if document.get("expires") is None else _time(document, "expires")
         pointer = cls(
@@ -128,47 +122,32 @@ class Pointer:
             expires=expires,
         )
         if pointer.manifest.offset + pointer.manifest.packed > pointer.archive.size:
-            msg = "the pointer's manifest lies outside its archive"
-            raise PointerError(msg)
+            raise PointerError("the pointer's manifest lies outside its archive")
         return pointer
 
 
-def _payload(data: bytes) -> dict[str, Any]:
-    if len(data) > ENVELOPE_LIMIT:
-        msg = f"the pointer has {len(data)} bytes"
-        raise PointerError(msg)
+def _document(payload: bytes) -> dict[str, Any]:
     try:
-        envelope = json.loads(data)
-        if envelope["payloadType"] != PAYLOAD_TYPE or not isinstance(envelope["signatures"], list):
-            msg = "the envelope does not hold a pointer"
-            raise PointerError(msg)
-        payload = b64decode(envelope["payload"], validate=True)
         document = json.loads(payload) if len(payload) <= PAYLOAD_LIMIT else None
         json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate is no text
-    except PointerError:
-        raise
-    except (LookupError, TypeError, RecursionError, ValueError):
-        msg = "the pointer is not a DSSE envelope of JSON"
-        raise PointerError(msg) from None
+    except (RecursionError, ValueError):
+        raise PointerError("the pointer's payload is not JSON") from None
     if not isinstance(document, dict):
-        msg = "the pointer's payload is no JSON object of at most 3,072 bytes"
-        raise PointerError(msg)
+        raise PointerError("the pointer's payload is no JSON object of at most 3,072 bytes")
     return document
 
 
 def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = document.get(name)
     if not isinstance(value, dict):
-        msg = f"the pointer's {name} is no object"
-        raise PointerError(msg)
+        raise PointerError(f"the pointer's {name} is no object")
     return value
 
 
 def _text(document: Mapping[str, Any], name: str, form: re.Pattern[str] | None = None) -> str:
     value = document.get(name)
     if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
-        msg = f"the pointer's {name} is not as it should be"
-        raise PointerError(msg)
+        raise PointerError(f"the pointer's {name} is not as it should be")
     return value
 
 
@@ -177,14 +156,12 @@ def _time(document: Mapping[str, Any], name: str) -> str:
     try:
         datetime.fromisoformat(value)
     except ValueError:
-        msg = f"the pointer's {name} is no time"
-        raise PointerError(msg) from None
+        raise PointerError(f"the pointer's {name} is no time") from None
     return value
 
 
 def _number(document: Mapping[str, Any], name: str, most: int) -> int:
     value = document.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        msg = f"the pointer's {name} is no number from 0 to {most}"
-        raise PointerError(msg)
+        raise PointerError(f"the pointer's {name} is no number from 0 to {most}")
     return value

@@ -11,9 +11,10 @@ from terrastore.archive import pack
 from terrastore.archive.origin import Origin
 from terrastore.archive.packed_layers import PackedLayers
 from terrastore.build.provenance import unpinned
-from terrastore.errors import RequirementsError
+from terrastore.errors import BuildError, RequirementsError, StoreRefusedError, StoreUnreachableError
 from terrastore.install import cores
 from terrastore.report import listed
+from terrastore.trust import ASK_FOR_ANOTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +25,24 @@ if TYPE_CHECKING:
     from terrastore.catalogue import Published
     from terrastore.inputs import Inputs
     from terrastore.key import EnvKey, Request
+    from terrastore.pointer import Pointer
+    from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.requirements.pip_lines import ForPip
     from terrastore.requirements.uv_lines import ForUv
+    from terrastore.signing import Signing
     from terrastore.supply import Supply
+    from terrastore.trust import Trust
     from terrastore.wheelhouse import Wheelhouse
 
 
 class Production:
     """What one build needs: the request with ``said``, what the installer is told, and where the result goes.
 
-    It is published under ``key`` to the stores of ``supply``, None for none; ``required`` whether that must be done;
-    ``wheelhouse`` is where wheels come from and stay, None for nowhere; ``anew`` whether nothing that was packed here
-    before is used, ``keeps`` whether what is packed now may be kept here.
+    It is published under ``key`` to the stores of ``supply``, None for none, as ``signing`` vouches for it;
+    ``required`` whether that must be done; ``trust`` says what must not be in it; ``wheelhouse`` is where wheels come
+    from and stay, None for nowhere; ``anew`` whether nothing that was packed here before is used, ``keeps`` whether
+    what is packed now may be kept here.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class Production:
         *,
         key: EnvKey,
         supply: Supply | None,
+        trust: Trust,
+        signing: Signing,
         required: bool,
         wheelhouse: Wheelhouse | None,
         anew: bool,
@@ -59,6 +67,8 @@ class Production:
         self._said = said
         self._key = key
         self._supply = supply
+        self._trust = trust
+        self._signing = signing
         self._required = required
         self._wheelhouse = wheelhouse
         self._anew = anew
@@ -76,7 +86,7 @@ class Production:
         for ignored in self._request.requirements.ignored:
             self._report.warn(ignored)
         name, house = publish.archive_name(), self._wheelhouse
-        destinations = self._supply.destinations(name, required=self._required) if self._supply else []
+        destinations = self._destinations(name)
         recipe = self._inputs.recipe(self._request, self._said)
         recipe = replace(recipe, shelf=house.shelf(self._request) if house else None)
         with build.built(recipe, cache=self._cache, report=self._report) as made, ExitStack() as stack:
@@ -97,10 +107,41 @@ class Production:
                 kept=PackedLayers(str(self._cache / "packed"), takes=not self._anew) if self._keeps else None,
             )
             archive.flush()
+            if revoked := self._trust.revokes(packed.manifest.packages):
+                raise BuildError(f"what was built {revoked}", hint=ASK_FOR_ANOTHER)
             if house and made.kept and publications:
                 house.publish(made.kept, required=self._required)
-            envelope = publish.envelope(packed, self._key, name)
-            yield packed, archive, publish.end(publications, envelope)
+            yield packed, archive, self._published(publish.pointer(packed, self._key, name), publications)
+
+    def _destinations(self, name: str) -> list[Publication]:
+        """Return where the archive goes; nowhere when it could not be signed, unless it must go somewhere."""
+        if self._supply is None:
+            return []
+        with self._unsigned([]):
+            self._signing.prepare()
+            return self._supply.destinations(name, required=self._required)
+        return []
+
+    def _published(self, pointer: Pointer, publications: list[Publication]) -> Published | None:
+        """Sign the pointer, and end what was begun with it; return what the store then has."""
+        if not publications:
+            return None
+        with self._unsigned(publications):
+            return publish.end(publications, self._signing.sealed(self._signing.issued(pointer)))
+        return None
+
+    @contextmanager
+    def _unsigned(self, publications: list[Publication]) -> Iterator[None]:
+        """Go on without publishing when a service that has a key cannot be used, unless it must be done."""
+        try:
+            yield
+        except (StoreRefusedError, StoreUnreachableError) as error:
+            if self._required:
+                raise
+            for publication in publications:
+                publication.abandon(error)
+            if not publications:
+                self._report.warn(f"not published: {error.message}")
 
     def _examine(self, made: Built) -> None:
         """Refuse what is not what the key says, and tell what nobody chose."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from terrastore.key import EnvKey
     from terrastore.report import Report
     from terrastore.store.protocol import Object, Store, Unfinished, Upload
+    from terrastore.trust import Trust
 
 _TRIES: Final = 5
 
@@ -33,11 +34,11 @@ _TRIES: Final = 5
 class Publication:
     """One archive on its way to one store: enter it, write the archive, end it with the pointer.
 
-    A pointer that is malformed, has expired or names the archive ``refused`` is replaced; with ``replace`` any other
-    is too. Otherwise what the store has already stays, and nothing is uploaded. ``own``: nobody else publishes an
-    archive of this name, so that it goes again when the store refuses its pointer. Unless ``required``, trouble of
-    the store is a warning, which says that the environment is not ``deed``, and what is written from then on goes
-    nowhere.
+    A pointer that is malformed or not trusted, has expired or names the archive ``refused`` is replaced; with
+    ``replace`` any other is too. Otherwise what the store has already stays, and nothing is uploaded. ``own``: nobody
+    else publishes an archive of this name, so that it goes again when the store refuses its pointer. Unless
+    ``required``, trouble of the store is a warning, which says that the environment is not ``deed``, and what is
+    written from then on goes nowhere.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Publication:
         own: bool = False,
         required: bool = False,
         deed: str = "published",
+        trust: Trust,
         report: Report,
     ) -> None:
         self._store = store
@@ -61,6 +63,7 @@ class Publication:
         self._own = own
         self._required = required
         self._deed = deed
+        self._trust = trust
         self._report = report
         self._stack = ExitStack()
         self._begun = False
@@ -186,7 +189,7 @@ class Publication:
 
     def _sound(self, current: Object) -> Published | None:
         try:
-            pointer = Pointer.from_envelope(current.data, key=self._key.text)
+            pointer, signers = self._trust.judge(current.data, key=self._key.text)
         except UnknownSchemaError as error:
             raise StoreRefusedError(
                 f"{self._store} has {self._key.short}, but {error}", hint="upgrade terrastore here"
@@ -195,13 +198,12 @@ class Publication:
             return None
         if pointer.archive.name == self._refused or pointer.expired(datetime.now(UTC)):
             return None
-        return Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data)
+        return Published(store=self._store, key=self._key, pointer=pointer, envelope=current.data, signers=signers)
 
     def _point(self, envelope: bytes) -> Published:
         store, place = catalogue.writable(self._store), layout.pointer(self._key.text)
-        ours = Published(
-            store=store, key=self._key, pointer=Pointer.from_envelope(envelope, key=self._key.text), envelope=envelope
-        )
+        pointer, signers = self._trust.judge(envelope, key=self._key.text)
+        ours = Published(store=store, key=self._key, pointer=pointer, envelope=envelope, signers=signers)
         for _ in range(_TRIES):
             if store.create(place, envelope):
                 return ours
@@ -220,8 +222,8 @@ def archive_name() -> str:
     return layout.archive_name(secrets.token_hex(16))
 
 
-def envelope(packed: Packed, key: EnvKey, name: str) -> bytes:
-    """Return the pointer from ``key`` to the archive ``name``, as it is stored."""
+def pointer(packed: Packed, key: EnvKey, name: str) -> Pointer:
+    """Return the pointer from ``key`` to the archive ``name``."""
     return Pointer(
         key=key.text,
         created=times.now(),
@@ -231,7 +233,7 @@ def envelope(packed: Packed, key: EnvKey, name: str) -> bytes:
         packages=len(packed.manifest.packages),
         builder=f"terrastore {__version__} on {socket.gethostname()}",
         needs={"libc": packed.manifest.needs.get("libc")},  # what else is needed has no room here
-    ).to_envelope()
+    )
 
 
 def end(publications: Iterable[Publication], envelope: bytes) -> Published | None:

@@ -5,6 +5,7 @@ Flags and ``TERRASTORE_*`` variables beat all of them, and are the command line'
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from terrastore import folders
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 FILE: Final = "terrastore.toml"
+_OF_THE_MACHINE: Final = {"trust", "realm", "signer"}
 
 
 class SettingsFile(NamedTuple):
-    """A file of settings; ``table`` is where in it they stand."""
+    """A file of settings; ``table`` is where in it they stand, ``is_project`` whether a project brings it along."""
 
     path: str
     table: tuple[str, ...] = ()
+    is_project: bool = False
 
 
 def files(directory: str) -> tuple[SettingsFile, ...]:
@@ -28,8 +31,8 @@ def files(directory: str) -> tuple[SettingsFile, ...]:
     return (
         SettingsFile(f"{folders.site_config()}/{FILE}"),
         SettingsFile(f"{folders.user_config()}/{FILE}"),
-        SettingsFile(f"{directory}/pyproject.toml", ("tool", folders.NAME)),
-        SettingsFile(f"{directory}/{FILE}"),
+        SettingsFile(f"{directory}/pyproject.toml", ("tool", folders.NAME), is_project=True),
+        SettingsFile(f"{directory}/{FILE}", is_project=True),
     )
 
 
@@ -51,8 +54,27 @@ def read(sources: Collection[SettingsFile], names: Callable[[], Collection[str]]
                 raise UsageError(f"{source.path}: there is no setting {name!r}", hint=meant)
             if isinstance(value, dict):
                 raise UsageError(f"{source.path}: {name} is a table", hint="write a text, a number, true or a list")
-            settings[option] = value
+            settings[option] = _of_the_machine(source, name, value) if option in _OF_THE_MACHINE else value
     return settings
+
+
+def _of_the_machine(source: SettingsFile, name: str, value: Any) -> Any:
+    """Return a setting that says whom to trust; what a project brings along has no say in that, and no file either."""
+    if source.is_project:
+        raise UsageError(
+            f"{source.path}: a project cannot set {name}",
+            hint=f"set it in {folders.user_config()}/{FILE}, with --{name} or in TERRASTORE_{name.upper()}",
+        )
+    if name == "realm":
+        return value
+    if isinstance(value, list):
+        return [_of_the_machine(source, name, each) for each in value]
+    if not isinstance(value, str) or value.startswith("awskms:"):
+        return value
+    path = os.path.expanduser(value)
+    if not os.path.isabs(path):
+        raise UsageError(f"{source.path}: {name} = {value!r} is a relative path", hint="write it from the root on")
+    return path
 
 
 def _table(source: SettingsFile) -> Mapping[str, Any]:

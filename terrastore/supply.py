@@ -17,6 +17,7 @@ from terrastore.errors import (
     TerrastoreError,
 )
 from terrastore.host import REMEDY
+from terrastore.trust import ASK_FOR_ANOTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from terrastore.publish import Publication
     from terrastore.report import Report
     from terrastore.store.protocol import Store, WritableStore
+    from terrastore.trust import Trust
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Layer:
 
 
 class Supply:
-    """What the stores offer one request on this host.
+    """What the stores offer one request on this host, as far as ``trust`` goes.
 
     ``publish_as`` is the key that a build for this host is published under: the request's own, or that of its
     distribution where the own one's archive does not fit. ``misfit`` says in words what does not. ``outdated`` says why
@@ -76,6 +78,7 @@ class Supply:
         *,
         replace: bool,
         outdated: Callable[[Published, Manifest], str] = lambda _found, _manifest: "",
+        trust: Trust,
         report: Report,
     ) -> None:
         self.layers = tuple(map(Layer, catalogue.layers(store)))
@@ -85,6 +88,7 @@ class Supply:
         self._host = host
         self._replace = replace
         self._outdated = outdated
+        self._trust = trust
         self._report = report
         self.misfit = ""
 
@@ -132,6 +136,8 @@ class Supply:
             return None, lack
         with catalogue.naming(found):
             found, manifest = found.with_manifest()
+            if revoked := self._trust.revokes(manifest.packages, archive=found.pointer.archive.sha256):
+                raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
         if not (lack := self._host.lacks(manifest.needs, python.base_prefix)):
             layer.outdated = self._outdated(found, manifest)
             if layer.outdated:
@@ -222,7 +228,7 @@ class Supply:
 
     def _look_up(self, layer: Layer, key: EnvKey) -> Published | None:
         layer.outdated = ""
-        found = catalogue.find(layer.store, key, self._report)
+        found = catalogue.find(layer.store, key, self._trust, self._report)
         if found is not None:
             layer.archive = found.pointer.archive.name
         return found
@@ -251,6 +257,7 @@ class Supply:
                 own=own,
                 required=layer is required,
                 deed=deed,
+                trust=self._trust,
                 report=self._report,
             )
             for layer in wanted

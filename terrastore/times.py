@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -14,6 +14,11 @@ _PART: Final = r"(\d+(?:\.\d+)?)([smhdw])"
 def now() -> str:
     """Return this moment in UTC as RFC 3339 writes it: ``2026-01-31T12:00:00Z``."""
     return datetime.now(UTC).strftime(_FORM)
+
+
+def after(seconds: float) -> str:
+    """Return the moment that is so many seconds from now, as :func:`now` writes it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(_FORM)
 
 
 def seconds_since(text: str) -> float:

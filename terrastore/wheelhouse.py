@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from terrastore.key import Request
     from terrastore.report import Report
     from terrastore.store.protocol import Store, WritableStore
+    from terrastore.trust import Trust
 
 RECENT: Final = 20
 """How many environments are looked at, those that were published last."""
@@ -42,11 +43,12 @@ _PIECE: Final = 8 * 1024 * 1024
 class Wheelhouse:
     """The wheels of a store, and those of them that were fetched to this machine, below ``cache``."""
 
-    def __init__(self, store: Store, cache: Path, report: Report) -> None:
+    def __init__(self, store: Store, cache: Path, trust: Trust, report: Report) -> None:
         self._layers = catalogue.layers(store)
         self._origin = catalogue.origin(store)
         self._name = str(self._origin)
         self._cache = cache / "wheels"
+        self._trust = trust
         self._report = report
         self._there: set[str] = set()
         self._refused: set[str] = set()
@@ -124,7 +126,7 @@ class Wheelhouse:
                 names = filter(None, (layout.key_of(listed.name) for listed in newest))
                 for name in islice(names, RECENT):
                     with suppress(ArchiveRefusedError, UsageError):
-                        found = catalogue.find(store, EnvKey.parse(name), self._report)
+                        found = catalogue.find(store, EnvKey.parse(name), self._trust, self._report)
                         if found is not None:
                             yield found.manifest()
 

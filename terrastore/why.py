@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terrastore import environment, nearest
+from terrastore.archive.originals import read_environment_manifest
 from terrastore.environment import State
 from terrastore.key import EnvKey
 from terrastore.supply import Supply
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from terrastore.nearest import Nearest
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.trust import Trust
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -41,18 +43,20 @@ class Answer:
     earlier: int = 0
 
 
-def why(request: Request, *, place: str | None, store: Store, report: Report) -> Answer:
+def why(request: Request, *, place: str | None, store: Store, trust: Trust, report: Report) -> Answer:
     """Look at the environment at ``place``, then at the stores.
 
     :raises TerrastoreError: when the last store cannot be asked
     """
     key = EnvKey.of(request)
-    if place is not None and environment.holds(place, key, request.requirements.projects):
-        return Answer(key=key, outcome=KEPT)
+    if place is not None and (state := environment.holds(place, key, request.requirements.projects)) is not None:
+        packages = read_environment_manifest(place).packages if trust.revoked else ()
+        if not trust.revokes(packages, archive=state.archive):
+            return Answer(key=key, outcome=KEPT)
     before = nearest.on_disk(place, request) if place is not None else None
     state = State.read(place) if place is not None else None
     moved = state is not None and state.key == key.text
-    supply = Supply(store, key, request.host, replace=False, report=report)
+    supply = Supply(store, key, request.host, replace=False, trust=trust, report=report)
     for layer in supply.layers:
         with supply.passing_over(layer, last=layer is supply.layers[-1], build=True):
             if supply.find(layer, request.interpreter) is not None:
@@ -63,7 +67,7 @@ def why(request: Request, *, place: str | None, store: Store, report: Report) ->
                     nearest=before,
                     moved=moved,
                 )
-    there = nearest.in_store(store, request)
+    there = nearest.in_store(store, request, trust)
     return Answer(
         key=key,
         outcome=BUILT,

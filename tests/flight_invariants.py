@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore.ensure import FETCHED
 from terrastore.errors import ArchiveRefusedError, BuildError, NotInStoreError, StoreUnreachableError, WaitError
-from terrastore.pointer import Pointer
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, OVER, TTL
+from terrastore.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Violation(AssertionError):  # noqa: N818 -- a finding, and no trouble of a
 
 def check_pointer_has_its_archive(world: World, key: EnvKey, envelope: bytes) -> None:
     """Check that a pointer that is put up names an archive that is there, whole, where nobody removes or spoils any."""
-    pointer = Pointer.from_envelope(envelope, key=key.text)
+    pointer = Trust().judge(envelope, key=key.text).pointer
     data = world.store.peek(layout.archive(key.text, pointer.archive.name))
     is_sound = data is not None and pointer.archive.sha256 == hashlib.sha256(data).hexdigest()
     if not is_sound and not world.drawn.loses_archives:
@@ -55,7 +55,7 @@ def check_next_ensure_heals(world: World, key: EnvKey, visits: Sequence[Visit]) 
     if second.outcome is None or second.outcome.outcome != FETCHED:
         raise Violation("next ensure heals", "the one after it did not fetch what it left")
     envelope = world.store.peek(layout.pointer(key.text))
-    if envelope is None or Pointer.from_envelope(envelope, key=key.text).archive.sha256 != second.got:
+    if envelope is None or Trust().judge(envelope, key=key.text).pointer.archive.sha256 != second.got:
         raise Violation("next ensure heals", "what was fetched is not what the pointer names")
 
 

@@ -41,10 +41,11 @@ from terrastore.install import Installed
 from terrastore.key import EnvKey, Request
 from terrastore.patience import Patience
 from terrastore.place import Target
-from terrastore.pointer import Pointer, PointerError
+from terrastore.pointer import PointerError
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, FAILED, Lease, Note
+from terrastore.trust import Trust
 from tests.flight_invariants import (
     LOCK_POLL,
     Violation,
@@ -618,7 +619,7 @@ class World:
         if name == layout.pointer(key.text):
             if (data := self.store.peek(name)) is not None:
                 with suppress(PointerError):
-                    self.pointed[key].add(Pointer.from_envelope(data, key=key.text).archive.sha256)
+                    self.pointed[key].add(Trust().judge(data, key=key.text).pointer.archive.sha256)
                     self.judge(check_pointer_has_its_archive, key, data)
         elif not name.startswith(layout.archives(key.text)):
             self._note_changed(key)

@@ -17,18 +17,19 @@ from terrastore.archive.origin import Origin
 from terrastore.archive.pack import Packed, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
+from terrastore.envelope import PAYLOAD_TYPE, Envelope
 from terrastore.errors import StoreRefusedError
 from terrastore.filling import filling
 from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
-from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
-from terrastore.publish import Publication, archive_name
-from terrastore.publish import envelope as pointer_to
+from terrastore.pointer import ArchiveSummary, ManifestLocation, Pointer
+from terrastore.publish import Publication, archive_name, pointer
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.memory import MemoryStore
+from terrastore.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,7 +94,7 @@ def publish(
     packed, data = archive
     name = archive_name()
     publication = Publication(
-        store, key, name, replace=overwrite, refused=refused, required=True, report=report or Report()
+        store, key, name, replace=overwrite, refused=refused, required=True, trust=Trust(), report=report or Report()
     )
     with publication:
         publication.write(data)
@@ -123,10 +124,10 @@ def leave_lease(store: Path, locks: Path, key: EnvKey) -> None:
 def fill_once(near: Path, far: Path, key: EnvKey) -> None:
     """Fill a nearer store with what a farther one has, as a fetch does."""
     report = Report()
-    published = find(DirectoryStore(str(far)), key, report)
+    published = find(DirectoryStore(str(far)), key, Trust(), report)
     assert published is not None
     name = published.pointer.archive.name
-    publication = Publication(DirectoryStore(str(near)), key, name, required=True, report=report)
+    publication = Publication(DirectoryStore(str(near)), key, name, required=True, trust=Trust(), report=report)
     with filling(published, [publication]) as read:
         read.manifest()
 
@@ -145,11 +146,21 @@ def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = N
     )
 
 
+def sealed(pointer: Pointer) -> bytes:
+    """Return a pointer as it is stored, unsigned."""
+    return Envelope(pointer.to_payload()).to_bytes()
+
+
+def pointer_to(packed: Packed, key: EnvKey, name: str) -> bytes:
+    """Return the pointer to what was packed, as it is stored."""
+    return sealed(pointer(packed, key, name))
+
+
 def put(store: MemoryStore, data: bytes, pointer: Pointer | None = None) -> Published:
     """Put bytes in an archive's place, and a pointer to them, which need not fit."""
     pointer = pointer or pointer_for(data)
     # With spaces, as another version might write it.
-    envelope = pointer.to_envelope().replace(b",", b", ")
+    envelope = sealed(pointer).replace(b",", b", ")
     published = Published(store=store, key=KEY, pointer=pointer, envelope=envelope)
     store.create(place(published), data)
     store.create(layout.pointer(KEY.text), envelope)
@@ -159,7 +170,7 @@ def put(store: MemoryStore, data: bytes, pointer: Pointer | None = None) -> Publ
 def found(store: MemoryStore, key: EnvKey = KEY) -> Published:
     """Return what the store has for ``key``, without a warning."""
     report = Report()
-    published = find(store, key, report)
+    published = find(store, key, Trust(), report)
     assert published is not None
     assert [] == report.warnings
     return published

@@ -6,14 +6,15 @@ import pytest
 
 from terrastore import catalogue
 from terrastore.catalogue import Published, find, keys, resolve
+from terrastore.envelope import PAYLOAD_TYPE
 from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
-from terrastore.pointer import PAYLOAD_TYPE
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Object
+from terrastore.trust import Trust
 from tests.published import (
     KEY,
     OTHER_KEY,
@@ -27,6 +28,7 @@ from tests.published import (
     pointer_for,
     publish,
     put,
+    sealed,
 )
 
 
@@ -55,10 +57,10 @@ def test_what_was_published_is_found(store: MemoryStore, archive: Archive) -> No
 def test_a_miss_is_none(store: MemoryStore, archive: Archive) -> None:
     """A key without a pointer is not there, whatever other keys have, and that is worth no warning."""
     report = Report()
-    assert find(store, KEY, report) is None
+    assert find(store, KEY, Trust(), report) is None
     publish(store, archive)
-    assert find(store, OTHER_KEY, report) is None
-    assert find(store, SPECIAL_KEY, report) is None
+    assert find(store, OTHER_KEY, Trust(), report) is None
+    assert find(store, SPECIAL_KEY, Trust(), report) is None
     assert [] == report.warnings
 
 
@@ -66,7 +68,7 @@ def test_an_archive_without_a_pointer_is_a_miss(store: MemoryStore, archive: Arc
     """What was uploaded and never pointed to is not found."""
     publish(store, archive)
     store.remove(layout.pointer(KEY.text))
-    assert find(store, KEY, Report()) is None
+    assert find(store, KEY, Trust(), Report()) is None
 
 
 MALFORMED = {
@@ -90,7 +92,7 @@ def test_a_malformed_pointer_is_refused(data: bytes, store: MemoryStore) -> None
     """It is no miss: the error names key and store, and says what to do."""
     store.create(layout.pointer(KEY.text), data)
     with pytest.raises(ArchiveRefusedError, match=f"the pointer of {KEY.short} in memory: is refused") as caught:
-        find(store, KEY, Report())
+        find(store, KEY, Trust(), Report())
     assert "--rebuild" in caught.value.hint
     assert 8 == caught.value.exit_code
 
@@ -98,9 +100,9 @@ def test_a_malformed_pointer_is_refused(data: bytes, store: MemoryStore) -> None
 def test_another_keys_pointer_is_refused(store: MemoryStore, archive: Archive) -> None:
     """A pointer that was copied to another key's place leads nowhere."""
     pointer = publish(store, archive).pointer
-    store.create(layout.pointer(OTHER_KEY.text), pointer.to_envelope())
+    store.create(layout.pointer(OTHER_KEY.text), sealed(pointer))
     with pytest.raises(ArchiveRefusedError, match="the pointer is for another key"):
-        find(store, OTHER_KEY, Report())
+        find(store, OTHER_KEY, Trust(), Report())
 
 
 def test_another_keys_archive_is_refused(store: MemoryStore, archive: Archive) -> None:
@@ -116,7 +118,7 @@ def test_a_pointer_of_a_later_schema_is_a_miss(store: MemoryStore, archive: Arch
     document = {"schema": 2, "key": KEY.text, "something": "else"}
     store.create(layout.pointer(KEY.text), envelope(document))
     report = Report()
-    assert find(store, KEY, report) is None
+    assert find(store, KEY, Trust(), report) is None
     assert [
         f"memory: has {KEY.short}, but the pointer has schema 2; this version of terrastore reads schema 1"
     ] == report.warnings
@@ -186,7 +188,7 @@ def test_the_nearest_of_several_is_found(store: MemoryStore, archive: Archive) -
     put(old, b"old", pointer_for(b"old", expires="2026-01-02T00:00:00Z"))
     published, report = publish(store, archive), Report()
     publish(farther := MemoryStore(), archive)
-    assert published == find(LayeredStore([empty, old, store, farther]), KEY, report)
+    assert published == find(LayeredStore([empty, old, store, farther]), KEY, Trust(), report)
     assert [f"memory: has {KEY.short}, but it expired at 2026-01-02T00:00:00Z"] == report.warnings
     store.remove(place(published))
     with pytest.raises(ArchiveRefusedError, match="is missing"):
@@ -329,7 +331,7 @@ def test_removing_takes_the_pointer_and_all_archives(store: MemoryStore, archive
     publish(store, archive, overwrite=True)
     kept = publish(store, archive, SPECIAL_KEY)
     assert 2 * len(archive[1]) == catalogue.remove(store, KEY)
-    assert find(store, KEY, Report()) is None
+    assert find(store, KEY, Trust(), Report()) is None
     assert [place(kept), layout.pointer(SPECIAL_KEY.text)] == objects(store)
 
 

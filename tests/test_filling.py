@@ -20,6 +20,7 @@ from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Upload
+from terrastore.trust import Trust
 from tests.published import (
     KEY,
     STEPS,
@@ -33,6 +34,7 @@ from tests.published import (
     pointer_for,
     publish,
     put,
+    sealed,
 )
 
 MEBIBYTE = 1024 * 1024
@@ -62,7 +64,10 @@ class CountingStore(MemoryStore):
 
 def nearer(published: Published, *stores: MemoryStore, report: Report) -> list[Publication]:
     """Return what fills ``stores`` with what was found farther away."""
-    return [Publication(store, published.key, published.pointer.archive.name, report=report) for store in stores]
+    return [
+        Publication(store, published.key, published.pointer.archive.name, trust=Trust(), report=report)
+        for store in stores
+    ]
 
 
 def cut(size: int, chance: random.Random) -> list[tuple[int, int]]:
@@ -109,7 +114,7 @@ def test_a_pointer_is_passed_on_as_it_is(store: MemoryStore) -> None:
     """A pointer that another version wrote in its own way keeps its bytes, which may be signed."""
     near = MemoryStore()
     published = put(store, b"data")
-    assert published.pointer.to_envelope() != published.envelope
+    assert sealed(published.pointer) != published.envelope
     with filling(published, nearer(published, near, report=Report())) as read:
         read.read(0, 4)
     assert_filled(near, store)
@@ -336,7 +341,7 @@ def test_no_more_is_kept_than_is_on_its_way() -> None:
     near, far = Discarding(), EndlessStore()
     pointer = pointer_for(b"")
     pointer = replace(pointer, archive=replace(pointer.archive, size=size, sha256=digest.hexdigest()))
-    published = Published(store=far, key=KEY, pointer=pointer, envelope=pointer.to_envelope())
+    published = Published(store=far, key=KEY, pointer=pointer, envelope=sealed(pointer))
     tracemalloc.start()
     try:
         with filling(published, nearer(published, near, report=Report())) as read:

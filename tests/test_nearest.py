@@ -22,6 +22,7 @@ from terrastore.requirements.files import Source
 from terrastore.store import layout
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
+from terrastore.trust import Trust
 from tests.published import Archive, make_tree, pack_tree, publish
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Shelf:
         return key
 
     def nearest(self, wanted: Request = WANTED) -> Nearest:
-        found = in_store(self.store, wanted).nearest
+        found = in_store(self.store, wanted, Trust()).nearest
         assert found is not None
         return found
 
@@ -109,14 +110,14 @@ def test_for_another_machine_no_packages_are_counted(shelf: Shelf) -> None:
 def test_the_same_request_is_not_compared_with(shelf: Shelf) -> None:
     """What differs in nothing, such as what this host cannot use, explains nothing."""
     shelf.put("one==2", "two==1")
-    assert Neighbours() == in_store(shelf.store, WANTED)
+    assert Neighbours() == in_store(shelf.store, WANTED, Trust())
 
 
 def test_other_interpreters_and_platforms_are_not_looked_at(shelf: Shelf) -> None:
     """Only what has the tag of interpreter and platform in its key is read."""
     shelf.put("one==1", prefix="cp312-linux_x86_64-")
     shelf.put("one==1", prefix="cp311-linux_aarch64-")
-    assert Neighbours() == in_store(shelf.store, WANTED)
+    assert Neighbours() == in_store(shelf.store, WANTED, Trust())
     special = shelf.put("one==1").for_distribution("debian-12")
     publish(shelf.store, shelf.archive(special, request("one==2").canonical()), special)
     assert special == shelf.nearest().key
@@ -126,7 +127,7 @@ def test_what_an_earlier_version_made_is_counted(shelf: Shelf) -> None:
     """Environments whose keys are by other rules are misses; it is said how many there are."""
     shelf.put("one==1", schema=SCHEMA - 1)
     shelf.put("one==2", "two==1", schema=SCHEMA - 1)
-    found = in_store(shelf.store, WANTED)
+    found = in_store(shelf.store, WANTED, Trust())
     assert 2 == found.earlier
     assert found.nearest is not None
     assert found.nearest.line.startswith(f"the key's schema {SCHEMA - 1} → {SCHEMA}; 3 of 3 packages as in ")
@@ -155,7 +156,7 @@ def test_twenty_are_looked_at_the_newest() -> None:
     for name in reversed(names):
         store.create(name, b"no pointer")
     store.create(f"{layout.POINTERS}cp311-linux_x86_64-stranger00000.json", b"")
-    assert Neighbours() == in_store(store, WANTED)
+    assert Neighbours() == in_store(store, WANTED, Trust())
     assert sorted(names[:20]) == sorted(store.reads)
 
 
@@ -191,8 +192,8 @@ def test_a_store_that_cannot_be_listed_has_none(tmp_path: Path) -> None:
     """Neither a refusal nor a web server is trouble."""
     shelf = Shelf(tmp_path, Refusing())
     shelf.put("one==1")
-    assert Neighbours() == in_store(shelf.store, WANTED)
-    assert Neighbours() == in_store(Reading(shelf.store), WANTED)
+    assert Neighbours() == in_store(shelf.store, WANTED, Trust())
+    assert Neighbours() == in_store(Reading(shelf.store), WANTED, Trust())
 
 
 def test_of_several_stores_the_farthest_that_can_be_listed_counts(shelf: Shelf, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_of_several_stores_the_farthest_that_can_be_listed_counts(shelf: Shelf, 
     nearer = Shelf(tmp_path / "nearer")
     nearer.put("one==2")
     key = shelf.put("one==1", "two==1")
-    found = in_store(LayeredStore([nearer.store, shelf.store, Reading(MemoryStore())]), WANTED)
+    found = in_store(LayeredStore([nearer.store, shelf.store, Reading(MemoryStore())]), WANTED, Trust())
     assert found.nearest is not None
     assert key == found.nearest.key
 
@@ -231,11 +232,11 @@ def test_a_store_that_does_not_answer_holds_nothing_up(tmp_path: Path, *, lists:
     shelf.put("one==1")
     before = {thread for thread in threading.enumerate() if not thread.daemon}
     try:
-        assert Neighbours() == in_store(silent, WANTED, seconds=0.05)
+        assert Neighbours() == in_store(silent, WANTED, Trust(), seconds=0.05)
         assert before == {thread for thread in threading.enumerate() if not thread.daemon}
     finally:
         silent.answers.set()
-    assert in_store(silent, WANTED).nearest is not None
+    assert in_store(silent, WANTED, Trust()).nearest is not None
 
 
 def make_environment(root: Path, shelf: Shelf, *requirements: str, inputs: tuple[dict[str, Any], ...] = ()) -> EnvKey:
@@ -289,10 +290,10 @@ def test_the_environment_on_disk_comes_first_but_for_who_must_not_build(shelf: S
     there = shelf.put("one==1", "two==1")
     place = str(tmp_path / "env")
     found = [
-        nearest.find(WANTED, place=place, store=shelf.store),
-        nearest.find(WANTED, place=place, store=shelf.store, published_first=True),
-        nearest.find(WANTED, place=place, store=MemoryStore(), published_first=True),
-        nearest.find(WANTED, place=str(tmp_path / "none"), store=shelf.store),
-        nearest.find(WANTED, place=None, store=None),
+        nearest.find(WANTED, place=place, store=shelf.store, trust=Trust()),
+        nearest.find(WANTED, place=place, store=shelf.store, trust=Trust(), published_first=True),
+        nearest.find(WANTED, place=place, store=MemoryStore(), trust=Trust(), published_first=True),
+        nearest.find(WANTED, place=str(tmp_path / "none"), store=shelf.store, trust=Trust()),
+        nearest.find(WANTED, place=None, store=None, trust=Trust()),
     ]
     assert [here, there, here, there, None] == [each and each.key for each in found]

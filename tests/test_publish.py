@@ -21,11 +21,11 @@ from terrastore.errors import (
     TerrastoreError,
 )
 from terrastore.publish import Publication, archive_name, end
-from terrastore.publish import envelope as pointer_to
 from terrastore.report import Phase, Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Object, Unfinished, Upload
+from terrastore.trust import Trust
 from tests.published import (
     KEY,
     OTHER_KEY,
@@ -42,8 +42,10 @@ from tests.published import (
     pack_tree,
     place,
     pointer_for,
+    pointer_to,
     publish,
     put,
+    sealed,
 )
 
 MEBIBYTE = 1024 * 1024
@@ -163,7 +165,10 @@ def test_an_upload_that_fails_publishes_nothing(store: MemoryStore, archive: Arc
         publication.write(archive[1][:100])
         raise OSError(5, "broken")
 
-    with pytest.raises(OSError, match="broken"), Publication(store, KEY, "name", report=Report()) as publication:
+    with (
+        pytest.raises(OSError, match="broken"),
+        Publication(store, KEY, "name", trust=Trust(), report=Report()) as publication,
+    ):
         pack_half(publication)
     assert [] == objects(store)
 
@@ -174,9 +179,9 @@ def test_nothing_is_uploaded_that_is_there(archive: Archive) -> None:
     first = put(store, b"there")
     before = contents(store)
     report = Report()
-    with Publication(store, KEY, archive_name(), required=True, report=report) as publication:
+    with Publication(store, KEY, archive_name(), required=True, trust=Trust(), report=report) as publication:
         publication.write(archive[1])
-        assert first == publication.end(pointer_for(archive[1]).to_envelope())
+        assert first == publication.end(sealed(pointer_for(archive[1])))
     assert (before, []) == (contents(store), report.warnings)
 
 
@@ -190,7 +195,7 @@ def test_a_refused_archive_of_the_same_name_is_replaced(store: MemoryStore) -> N
     """A nearer store is filled under the farther one's names: bytes that were refused there do not stay."""
     name = archive_name()
     published = put(store, b"damaged", pointer_for(b"sound", name=name))
-    with Publication(store, KEY, name, refused=name, report=Report()) as publication:
+    with Publication(store, KEY, name, refused=name, trust=Trust(), report=Report()) as publication:
         publication.write(b"sound")
         publication.end(published.envelope)
     assert {place(published): b"sound", layout.pointer(KEY.text): published.envelope} == contents(store)
@@ -199,10 +204,10 @@ def test_a_refused_archive_of_the_same_name_is_replaced(store: MemoryStore) -> N
 def test_a_winner_meanwhile_is_given(archive: Archive) -> None:
     """Who is overtaken while uploading is given what is there then, and the store keeps that."""
     store = MemoryStore()
-    with Publication(store, KEY, archive_name(), report=Report()) as publication:
+    with Publication(store, KEY, archive_name(), trust=Trust(), report=Report()) as publication:
         publication.write(archive[1])
         winner = put(store, b"winner")
-        assert winner == publication.end(pointer_for(archive[1]).to_envelope())
+        assert winner == publication.end(sealed(pointer_for(archive[1])))
     assert winner == found(store)
 
 
@@ -310,12 +315,12 @@ def test_who_is_slower_takes_what_was_published(archive: Archive, overwrite: boo
     store, report = PartStore(), Report()
     if overwrite:
         publish(store, archive)
-    slow = Publication(store, KEY, archive_name(), replace=overwrite, required=required, report=report)
+    slow = Publication(store, KEY, archive_name(), replace=overwrite, required=required, trust=Trust(), report=report)
     with slow:
         slow.write(archive[1][:100])
         quicker = publish(store, archive, overwrite=overwrite)
         slow.write(archive[1][100:])
-        assert quicker == slow.end(pointer_for(archive[1]).to_envelope())
+        assert quicker == slow.end(sealed(pointer_for(archive[1])))
     assert (quicker, [], []) == (found(store), store.uploads, report.warnings)
     assert place(quicker) in contents(store)
 
@@ -323,11 +328,11 @@ def test_who_is_slower_takes_what_was_published(archive: Archive, overwrite: boo
 def test_who_began_later_is_left_alone(archive: Archive) -> None:
     """What is uploaded to replace the pointer that comes up meanwhile is not discarded with the dead ones."""
     store = PartStore()
-    with Publication(store, KEY, "first", required=True, report=Report()) as first:
+    with Publication(store, KEY, "first", required=True, trust=Trust(), report=Report()) as first:
         first.write(archive[1])
         packed, data = archive
         name = archive_name()
-        with Publication(store, KEY, name, replace=True, required=True, report=Report()) as later:
+        with Publication(store, KEY, name, replace=True, required=True, trust=Trust(), report=Report()) as later:
             later.write(data)
             first.end(pointer_to(packed, KEY, "f" * 32 + ".tar.zst"))
             assert later.end(pointer_to(packed, KEY, name)) == found(store)
@@ -337,7 +342,7 @@ def test_who_began_later_is_left_alone(archive: Archive) -> None:
 def test_a_discarded_upload_that_nobody_replaced_is_trouble(archive: Archive) -> None:
     """Such as by a rule of the bucket: it is told."""
     store, report = PartStore(), Report()
-    with Publication(store, KEY, archive_name(), report=report) as publication:
+    with Publication(store, KEY, archive_name(), trust=Trust(), report=report) as publication:
         publication.write(archive[1][:100])
         store.uploads.clear()
         publication.write(archive[1][100:])
@@ -349,10 +354,12 @@ def publish_in_pieces(store: MemoryStore, report: Report, *, required: bool, own
     """Publish three pieces."""
     data = b"one, two, three"
     pointer = pointer_for(data)
-    with Publication(store, KEY, pointer.archive.name, own=own, required=required, report=report) as publication:
+    with Publication(
+        store, KEY, pointer.archive.name, own=own, required=required, trust=Trust(), report=report
+    ) as publication:
         for piece in (b"one, ", b"two, ", b"three"):
             publication.write(piece)
-        return publication.end(pointer.to_envelope())
+        return publication.end(sealed(pointer))
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -433,13 +440,13 @@ class ReadOnlyStore:
 def test_a_store_that_is_only_read_is_not_published_to() -> None:
     """That is a warning, or an error for who required it."""
     report = Report()
-    with Publication(ReadOnlyStore(), KEY, archive_name(), report=report) as publication:
+    with Publication(ReadOnlyStore(), KEY, archive_name(), trust=Trust(), report=report) as publication:
         publication.write(b"data")
         assert publication.end(b"pointer") is None
     assert ["not published: https://store.example/envs is read-only"] == report.warnings
     with (
         pytest.raises(StoreRefusedError, match="is read-only"),
-        Publication(ReadOnlyStore(), KEY, archive_name(), required=True, report=report) as publication,
+        Publication(ReadOnlyStore(), KEY, archive_name(), required=True, trust=Trust(), report=report) as publication,
     ):
         publication.write(b"data")
 
@@ -474,7 +481,7 @@ class Slow:
 def publications(*stores: MemoryStore, report: Report) -> list[Publication]:
     """Return publications of one archive to several stores."""
     name = archive_name()
-    return [Publication(store, KEY, name, report=report) for store in stores]
+    return [Publication(store, KEY, name, trust=Trust(), report=report) for store in stores]
 
 
 def publish_while_packing(tree: Path, publications: Sequence[Publication], *sinks: Sink) -> list[Published | None]:
@@ -525,7 +532,7 @@ def test_who_is_late_fills_no_nearer_store(tree: Path) -> None:
     """Where another archive was first, the nearer stores get none of ours, and nothing unfinished, without a word."""
     far, near, report = MemoryStore(), PartStore(), Report()
     name = archive_name()
-    own = [Publication(store, KEY, name, report=report) for store in (far, near)]
+    own = [Publication(store, KEY, name, trust=Trust(), report=report) for store in (far, near)]
     winner = []
     meddling = Meddling(lambda: winner.append(put(far, b"winner")))
     with ExitStack() as stack:

@@ -10,7 +10,8 @@ import pytest
 from terrastore import errors
 from terrastore.archive import frames, limits, relocate, ustar
 from terrastore.cli import terrastore
-from terrastore.pointer import PAYLOAD_LIMIT, PAYLOAD_TYPE
+from terrastore.envelope import PAYLOAD_TYPE
+from terrastore.pointer import PAYLOAD_LIMIT
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -167,6 +167,6 @@ def test_where_settings_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (
         SettingsFile(f"{tmp_path}/machine/terrastore/terrastore.toml"),
         SettingsFile(f"{tmp_path}/user/terrastore/terrastore.toml"),
-        SettingsFile(f"{tmp_path}/project/pyproject.toml", PROJECT),
-        SettingsFile(f"{tmp_path}/project/terrastore.toml"),
+        SettingsFile(f"{tmp_path}/project/pyproject.toml", PROJECT, is_project=True),
+        SettingsFile(f"{tmp_path}/project/terrastore.toml", is_project=True),
     ) == files(f"{tmp_path}/project")

@@ -12,6 +12,7 @@ from terrastore.errors import StoreRefusedError
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
+from terrastore.trust import Trust
 from terrastore.wheelhouse import Wheelhouse
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def test_a_wheel_comes_and_goes(path: Path, tmp_path: Path) -> None:
     """It is put up once, by digest and name, fetched by another machine, and found there again without the store."""
     store, report = MemoryStore(), Report()
     build, wheel = kept(path)
-    Wheelhouse(store, tmp_path, report).publish(build, required=True)
+    Wheelhouse(store, tmp_path, Trust(), report).publish(build, required=True)
     name = layout.wheel(wheel.sha256, wheel.file)
     assert [name] == [each.name for each in store.list(layout.WHEELS)]
     for number, source in enumerate((store, MemoryStore())):
         folder = tmp_path / f"folder{number}"
         folder.mkdir()
-        found = Wheelhouse(source, tmp_path / "machine", report)._fetch([wheel], str(folder))
+        found = Wheelhouse(source, tmp_path / "machine", Trust(), report)._fetch([wheel], str(folder))
         assert [wheel] == found
         assert b"a wheel" == (folder / wheel.file).read_bytes()
     assert 0o700 == (tmp_path / "machine/wheels" / wheel.sha256).stat().st_mode & 0o777
@@ -74,7 +75,7 @@ def test_bytes_that_are_not_what_they_are_called(path: Path, tmp_path: Path, whe
         (place / wheel.file).write_bytes(b"poison")
     folder = tmp_path / "folder"
     folder.mkdir()
-    house = Wheelhouse(store, tmp_path / "machine", report)
+    house = Wheelhouse(store, tmp_path / "machine", Trust(), report)
     found = house._fetch([wheel], str(folder))
     assert ([] if where == "store" else [wheel]) == found
     assert ([f"{name} in {store} is not what it is called, and is not used"] if where == "store" else []) == (
@@ -97,7 +98,7 @@ def test_wheels_that_cannot_be_kept(path: Path, tmp_path: Path) -> None:
     """One warning tells of them, and only who demands that they are published fails."""
     report = Report()
     build, _ = kept(path)
-    house = Wheelhouse(Refusing(), tmp_path, report)
+    house = Wheelhouse(Refusing(), tmp_path, Trust(), report)
     house.publish(build, required=False)
     (warning,) = report.warnings
     assert warning.startswith("wheels are not kept: v1/wheels/")

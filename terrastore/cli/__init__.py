@@ -30,6 +30,7 @@ _PLACES: Final = {
     "stores": ("list", "show", "verify", "remove"),
     "doctor": ("doctor",),
     "cache": ("cache",),
+    "trust": ("keygen", "sign"),
 }
 
 

@@ -58,6 +58,8 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 )
 @options.freshness
 @options.publishing
+@options.trusting
+@options.signing
 @options.wheelhouse
 @options.waiting
 @options.replacing
@@ -99,6 +101,7 @@ def ensure(**values: Any) -> None:
         cache=not values["no_cache"],
         link_mode=values["link_mode"],
         cache_limit=values["cache_limit"],
+        **options.vouching(values),
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
@@ -112,6 +115,8 @@ def ensure(**values: Any) -> None:
 @options.store
 @options.freshness
 @options.option("--rebuild", is_flag=True, help="Build, and replace what the store has.")
+@options.trusting
+@options.signing
 @options.wheelhouse
 @options.waiting
 @options.cache_dir
@@ -132,6 +137,7 @@ def build(**values: Any) -> None:
         wait=values["wait"],
         wheelhouse=values["wheelhouse"],
         **_freshness(values),
+        **options.vouching(values),
     )
     cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:

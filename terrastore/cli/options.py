@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from terrastore.store.protocol import Store
+    from terrastore.trust import Trust
 
     _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -142,6 +143,18 @@ publishing = _together(
     option("--require-publish", is_flag=True, help="Fail when what is built cannot be published."),
 )
 
+trusting = _together(
+    option("--trust", metavar="FILE", help="Follow pointers alone that somebody named in FILE has signed."),
+    option("--realm", default="", metavar="NAME", help="What environments are published for; default: none."),
+)
+
+signing = _together(
+    option(
+        "--signer", multiple=True, metavar="FILE|awskms:ARN", help="Key that signs what is published; several all do."
+    ),
+    option("--expires", type=_Duration(), metavar="TIME", help="What is published counts for so long, such as 90d."),
+)
+
 waiting = option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -186,6 +199,27 @@ def refuse_wheelhouse(values: dict[str, Any]) -> None:
         raise UsageError(
             "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
         )
+
+
+def trust(values: dict[str, Any]) -> Trust:
+    """Return who may publish, and for which realm.
+
+    :raises UsageError: when the trust file cannot be read
+    """
+    from terrastore.trust import Trust  # noqa: PLC0415 -- help needs none
+
+    file, realm = values["trust"], values["realm"]
+    return Trust.read(file, realm=realm) if file else Trust(realm)
+
+
+def vouching(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what a :class:`~terrastore.ensure.Policy` says of trust."""
+    return {
+        "trust": values["trust"] or None,
+        "realm": values["realm"],
+        "signers": values["signer"],
+        "lasts": values["expires"],
+    }
 
 
 def opened_store(urls: tuple[str, ...]) -> Store:

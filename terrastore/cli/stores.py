@@ -31,6 +31,7 @@ def list_(**values: Any) -> None:
 
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.key import EnvKey  # noqa: PLC0415
+    from terrastore.trust import Trust  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
     rows: list[tuple[str, Pointer | None]] = []
@@ -39,7 +40,7 @@ def list_(**values: Any) -> None:
             pointer = None
             if values["detailed"]:
                 try:
-                    found = catalogue.find(store, key, report)
+                    found = catalogue.find(store, key, Trust(), report)
                     pointer = found.pointer if found else None
                 except ArchiveRefusedError as error:
                     report.warn(error.message)
@@ -57,6 +58,7 @@ def list_(**values: Any) -> None:
 @click.command()
 @click.argument("key", metavar="KEY")
 @options.store
+@options.trusting
 @options.common
 def show(**values: Any) -> None:
     """Say what an environment consists of."""
@@ -75,6 +77,7 @@ def show(**values: Any) -> None:
 @click.command()
 @click.argument("subject", metavar="ENV|KEY")
 @options.store
+@options.trusting
 @options.common
 def verify(**values: Any) -> int:
     """Check an environment on disk or in a store.
@@ -129,7 +132,7 @@ def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
     store = options.opened_store(values["store"])
     with reporting(values["quiet"]) as report:
         key = catalogue.resolve(store, values["key"])
-        found = catalogue.find(store, key, report)
+        found = catalogue.find(store, key, options.trust(values), report)
         if found is None:
             raise UsageError(f"{store} has no {key.short} that this version can read", hint="see terrastore list")
         return found, found.manifest()
@@ -192,6 +195,7 @@ def _description(found: Published, manifest: Manifest) -> list[str]:
         pointer.key,
         f"  made       {pointer.created} by {pointer.builder}",
         f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
+        *(f"  signed     by {signer}" for signer in found.signers),
         f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
         *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @options.what
 @options.place
 @options.store
+@options.trusting
 @options.cache_dir
 @options.common
 def why(**values: Any) -> None:
@@ -39,7 +40,7 @@ def why(**values: Any) -> None:
     request = inputs.request()
     unpinned = list(request.requirements.unpinned)
     with reporting(values["quiet"]) as report:
-        answer = why(request, place=path, store=store, report=report)
+        answer = why(request, place=path, store=store, trust=options.trust(values), report=report)
     if values["as_json"]:
         messages.print_json(_as_json(answer) | {"unpinned": unpinned, "warnings": report.warnings})
         return

@@ -11,6 +11,7 @@ from terrastore.archive.reading import find_manifest, read_manifest
 from terrastore.archive.unpack import unpack
 from terrastore.pointer import Pointer
 from terrastore.report import Report
+from terrastore.trust import Trust
 from tests.archive.memory import InMemory
 
 FOLDER = Path(__file__).parents[1] / "vectors"
@@ -25,7 +26,7 @@ def read(offset: int, size: int) -> bytes:
 
 @pytest.fixture
 def pointer() -> Pointer:
-    return Pointer.from_envelope((FOLDER / "tiny.json").read_bytes(), key=KEY)
+    return Trust().judge((FOLDER / "tiny.json").read_bytes(), key=KEY).pointer
 
 
 def test_pointer_and_trailer_lead_to_one_manifest(pointer: Pointer) -> None:

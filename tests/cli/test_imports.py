@@ -114,6 +114,7 @@ HIT = KEPT | {
         "archive.unpack",
         "archive.ustar",
         "catalogue",
+        "envelope",
         "filling",
         "install",
         "mounts",
@@ -123,6 +124,7 @@ HIT = KEPT | {
         "store.layout",
         "store.protocol",
         "supply",
+        "trust",
     )
 }
 # Of the standard library what takes long to load, or starts processes and connections.

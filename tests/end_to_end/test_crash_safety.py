@@ -19,6 +19,7 @@ from terrastore.archive.verify import verify_archive
 from terrastore.environment import State
 from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
+from terrastore.trust import Trust
 from tests import documented
 from tests.conftest import COMMAND, CommandLine, command_line, make_wheel
 from tests.kill_points import Call, Killer
@@ -234,7 +235,7 @@ def test_killed_while_a_link_is_switched(begun: str, then: str, site: Site) -> N
 def sound(store: Path, key: EnvKey) -> bool:
     """Whether the store has the environment, verified; False when it says that it has not."""
     report = Report()
-    found = catalogue.find(DirectoryStore(str(store)), key, report)
+    found = catalogue.find(DirectoryStore(str(store)), key, Trust(), report)
     assert [] == report.warnings
     if found is None:
         return False

@@ -16,6 +16,7 @@ from terrastore.errors import ArchiveRefusedError
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
+from terrastore.trust import Trust
 from tests.end_to_end.test_crash_safety import Seen, chosen, finished, sound, unfinished
 from tests.kill_points import Call, Killer
 from tests.published import KEY, OTHER_KEY, fill_once, publish_once
@@ -50,7 +51,7 @@ class Place:
 
     @property
     def found(self) -> Published | None:
-        return catalogue.find(DirectoryStore(str(self.store)), KEY, Report())
+        return catalogue.find(DirectoryStore(str(self.store)), KEY, Trust(), Report())
 
     def run(self, program: str) -> int:
         """Run a program to its end; return its exit code."""

@@ -21,10 +21,12 @@ from terrastore.archive.origin import Origin
 from terrastore.archive.pack import pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.key import EnvKey
-from terrastore.publish import Publication, archive_name, envelope
+from terrastore.publish import Publication, archive_name
 from terrastore.report import Report
 from terrastore.store.directory import DirectoryStore
+from terrastore.trust import Trust
 from tests.conftest import COMMAND
+from tests.published import pointer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +45,10 @@ from terrastore.filling import filling
 from terrastore.publish import Publication
 from terrastore.report import Report
 from terrastore.store.locations import open_store
+from terrastore.trust import Trust
 near, far, staged = sys.argv[1:]
-found = find(open_store(far), EnvKey("{KEY}"), report := Report())
-nearer = Publication(open_store(near), found.key, found.pointer.archive.name, report=report)
+found = find(open_store(far), EnvKey("{KEY}"), Trust(), report := Report())
+nearer = Publication(open_store(near), found.key, found.pointer.archive.name, trust=Trust(), report=report)
 with filling(found, [nearer]) as read:
     unpack(read, read.manifest(), staged, prefix=staged, workers=2, report=report)
 assert not report.warnings, report.warnings
@@ -70,7 +73,7 @@ def store() -> Iterator[Path]:
             folder.mkdir(exist_ok=True)
             (folder / f"{number}.bin").write_bytes(os.urandom(45_000) + noise[:45_000])
         store, name = DirectoryStore(f"{root}/far"), archive_name()
-        with Publication(store, KEY, name, required=True, report=Report()) as publication:
+        with Publication(store, KEY, name, required=True, trust=Trust(), report=Report()) as publication:
             packed = pack(
                 prefix,
                 [publication],
@@ -89,7 +92,7 @@ def store() -> Iterator[Path]:
                 workers=2,
                 report=Report(),
             )
-            publication.end(envelope(packed, KEY, name))
+            publication.end(pointer_to(packed, KEY, name))
         shutil.rmtree(prefix.path)
         yield Path(store.root)
     finally:

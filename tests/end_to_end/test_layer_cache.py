@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore.archive.manifest import Manifest
-from terrastore.pointer import Pointer
+from terrastore.trust import Trust
 from tests.conftest import CommandLine, command_line
 from tests.processes import until
 from tests.wire import Wire
@@ -140,7 +140,7 @@ def test_a_bumped_pin_costs_its_distribution(machine: CommandLine, site: Site, m
     (changed,) = [layer for layer in after.layers if layer.digest not in had]
     assert "idna" == changed.name
     envelope = site.pointer("new", result["key"])
-    needed = changed.packed + Pointer.from_envelope(envelope, key=result["key"]).manifest.packed + len(envelope)
+    needed = changed.packed + Trust().judge(envelope, key=result["key"]).pointer.manifest.packed + len(envelope)
     taken = sum(request.bytes_out for request in site.wire.requests)
     print(f"{taken} bytes in {len(site.wire.requests)} requests for {needed}; the first time {first['bytes_fetched']}")
     assert needed <= taken <= 1.1 * needed
