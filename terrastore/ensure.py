@@ -274,7 +274,9 @@ class Run:
             return False
         from terrastore.messages import near  # noqa: PLC0415 -- see _supply
 
-        self._report.warn(f"{near(target.path)} {revoked}")
+        # It is looked at again once the target is locked.
+        if (told := f"{near(target.path)} {revoked}") not in self._report.warnings:
+            self._report.warn(told)
         return True
 
     def _outdated(self, created: str, packages: Iterable[Package]) -> str:
@@ -390,6 +392,9 @@ class Run:
 
         supply = self._supply
         self._report.remark(supply.why_built(self._nearest) if supply else f"build  {self.key.short}, without a store")
+        if supply and self._policy.publish and not self._publishes:
+            demanding = f"{self._policy.trust} demands signatures, and no --signer is named"
+            self._report.remark(f"unsigned  {demanding}: what is built stays here")
         production = Production(
             self._inputs,
             self._request,

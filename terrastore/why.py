@@ -30,7 +30,7 @@ class Answer:
     ``outcome`` as it would be: ``kept``, ``fetched`` or ``built``; ``store`` what it would be fetched from;
     ``nearest`` what it was compared with, None when there is nothing, or nothing differs. ``moved`` whether what
     stands there was made for the same request, and was moved since, lost its interpreter, or has other projects to be
-    edited. ``misfit`` says why this host cannot use what is published; ``earlier`` how many of the store's newest
+    edited; ``revoked`` why that must not be kept all the same. ``misfit`` says why this host cannot use what is published; ``earlier`` how many of the store's newest
     environments have keys by the rules of an earlier version, and are not found.
     """
 
@@ -39,6 +39,7 @@ class Answer:
     store: str | None = None
     nearest: Nearest | None = None
     moved: bool = False
+    revoked: str = ""
     misfit: str = ""
     earlier: int = 0
 
@@ -48,14 +49,14 @@ def why(request: Request, *, place: str | None, store: Store, trust: Trust, repo
 
     :raises TerrastoreError: when the last store cannot be asked
     """
-    key = EnvKey.of(request)
+    key, revoked = EnvKey.of(request), ""
     if place is not None and (state := environment.holds(place, key, request.requirements.projects)) is not None:
         packages = read_environment_manifest(place).packages if trust.revoked else ()
-        if not trust.revokes(packages, archive=state.archive):
+        if not (revoked := trust.revokes(packages, archive=state.archive)):
             return Answer(key=key, outcome=KEPT)
     before = nearest.on_disk(place, request) if place is not None else None
     state = State.read(place) if place is not None else None
-    moved = state is not None and state.key == key.text
+    moved = state is not None and state.key == key.text and not revoked
     supply = Supply(store, key, request.host, replace=False, trust=trust, report=report)
     for layer in supply.layers:
         with supply.passing_over(layer, last=layer is supply.layers[-1], build=True):
@@ -66,6 +67,7 @@ def why(request: Request, *, place: str | None, store: Store, trust: Trust, repo
                     store=str(layer.store),
                     nearest=before,
                     moved=moved,
+                    revoked=revoked,
                 )
     there = nearest.in_store(store, request, trust)
     return Answer(
@@ -73,6 +75,7 @@ def why(request: Request, *, place: str | None, store: Store, trust: Trust, repo
         outcome=BUILT,
         nearest=before or there.nearest,
         moved=moved,
+        revoked=revoked,
         misfit=supply.misfit,
         earlier=there.earlier,
     )

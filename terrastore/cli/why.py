@@ -63,12 +63,14 @@ def _lines(answer: Answer, store: Store, *, shown: str, asked: str) -> Iterator[
         yield f"miss     {store} does not have it: it would be built  ({short})"
     if answer.moved:
         yield f"moved    {shown} was made for it; it was moved since, its Python replaced, or other projects are edited"
+    if answer.revoked:
+        yield f"revoked  {shown} {answer.revoked}"
     if answer.earlier:
         count = number(answer.earlier, "environment")
         yield f"earlier  {count} of the newest in {store} have keys by an earlier version's rules, and count as misses"
     if nearest is not None:
         yield from _differences(nearest, shown)
-    elif answer.outcome == "built" and not answer.moved:
+    elif answer.outcome == "built" and not answer.moved and not answer.revoked:
         yield "         there is nothing to compare it with"
 
 
@@ -107,6 +109,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
             for each in (nearest.differences if nearest is not None else ())
         ],
         "moved": answer.moved,
+        "revoked": answer.revoked or None,
         "misfit": answer.misfit or None,
         "earlier": answer.earlier,
     }
