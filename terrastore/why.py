@@ -27,11 +27,12 @@ BUILT: Final = "built"
 class Answer:
     """What a run for ``key`` would come to.
 
-    ``outcome`` as it would be: ``kept``, ``fetched`` or ``built``; ``store`` what it would be fetched from;
-    ``nearest`` what it was compared with, None when there is nothing, or nothing differs. ``moved`` whether what
-    stands there was made for the same request, and was moved since, lost its interpreter, or has other projects to be
-    edited; ``revoked`` why that must not be kept all the same. ``misfit`` says why this host cannot use what is published; ``earlier`` how many of the store's newest
-    environments have keys by the rules of an earlier version, and are not found.
+    ``outcome`` as it would be: ``kept``, ``fetched`` or ``built``; ``store`` what it would be fetched from; ``nearest``
+    what it was compared with, None when there is nothing, or nothing differs. ``moved`` whether what stands there was
+    made for the same request, and was moved since, lost its interpreter, or has other projects to be edited;
+    ``revoked`` why that must not be kept all the same. ``misfit`` says why this host cannot use what is published;
+    ``earlier`` how many of the store's newest environments have keys by the rules of an earlier version, and are not
+    found.
     """
 
     key: EnvKey

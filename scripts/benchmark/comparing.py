@@ -52,6 +52,7 @@ class Comparison:
             note_sizes(prepared, measured)
             changed, tree = prepare_change(prepared, self._launcher)
             note_change(prepared, tree, measured)
+            self._launcher.run(f"rm -r {tree}")
             with ExitStack() as stack:
                 found = [*of.plain(prepared), *of.directory(prepared)]
                 if kind != "none":
@@ -102,7 +103,9 @@ class Comparison:
         stores = ("--store", bucket.url(of.PREFIX), "--store", prepared.store)
         for file in (prepared.file, changed):
             target = self._folder / f"filling-{file.stem}"
-            self._launcher.run(prepared.ensure("--no-build", *stores, "--target", target, file=file), bucket.variables)
+            filling = prepared.ensure("--no-build", *stores, "--target", target, file=file)
+            # Here and below: trees that were made only to fill something would fill the memory.
+            self._launcher.run(f"{filling} && rm -r {target}", bucket.variables)
         small = self._folder / "small"
         small.write_text("small")
         s3.put("small", small)
@@ -112,9 +115,11 @@ class Comparison:
         """Fill layer caches, one for each way to take from them."""
         modes = ("hardlink", "copy", "clone") if can_clone(self._folder) else ("hardlink", "copy")
         for mode in modes:
-            self._launcher.run(of.warming(prepared, prepared.store, mode, f"{self._folder}/warm-{mode}"))
-        warming = of.warming(prepared, bucket.url(of.PREFIX), "hardlink", f"{self._folder}/warm-s3")
-        self._launcher.run(warming, bucket.variables)
+            cache = f"{self._folder}/warm-{mode}"
+            self._launcher.run(f"{of.warming(prepared, prepared.store, mode, cache)} && rm -r {cache}-target")
+        cache = f"{self._folder}/warm-s3"
+        warming = of.warming(prepared, bucket.url(of.PREFIX), "hardlink", cache)
+        self._launcher.run(f"{warming} && rm -r {cache}-target", bucket.variables)
 
     def _count(self, scenario: Scenario, wire: Wire, measured: Measured) -> None:
         """Run a scenario once, untimed, and note what passed."""

@@ -120,7 +120,7 @@ def prepare_rivals(prepared: Prepared, launcher: Launcher) -> None:
         launcher.run(f"{tools.programs['venv-pack']} -q -p {prepared.tree} -o {folder}/venv-pack.tar.gz")
     # A machine that built other things by uv: its downloads, and no archive or layer of this.
     by_uv = prepared.ensure("--installer", "uv", "--no-index", "-f", prepared.wheels, cache=folder / "cache-uv")
-    launcher.run(f"{by_uv} --store {folder}/store-uv --target {folder}/built-by-uv")
+    launcher.run(f"{by_uv} --store {folder}/store-uv --target {folder}/built-by-uv && rm -r {folder}/built-by-uv")
 
 
 def prepare_change(prepared: Prepared, launcher: Launcher) -> tuple[Path, Path]:
