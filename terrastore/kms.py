@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.session import Session
 
 from terrastore import __version__
@@ -70,7 +71,10 @@ class KmsSigner:
 
     def _trouble(self, error: Exception) -> TerrastoreError:
         told = " ".join(without_secrets(str(error)).split()).rstrip(".")
-        if isinstance(error, HTTPClientError) or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if (
+            isinstance(error, (HTTPClientError, NoConnectionError))
+            or _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
             return StoreUnreachableError(f"AWS KMS does not answer for {self._arn}: {told}", hint=_REACH_HINT)
         return StoreRefusedError(f"AWS KMS refuses {self._arn}: {told}", hint=_ALLOW_HINT)
 

@@ -10,6 +10,7 @@ from terrastore.errors import UsageError
 from terrastore.settings import SettingsFile, files, read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NAMES = ("store", "index_url", "extra_index_url", "no_index", "pre", "wait")
@@ -170,3 +171,31 @@ def test_where_settings_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         SettingsFile(f"{tmp_path}/project/pyproject.toml", PROJECT, is_project=True),
         SettingsFile(f"{tmp_path}/project/terrastore.toml", is_project=True),
     ) == files(f"{tmp_path}/project")
+
+
+OURS = ("trust", "realm", "signer")
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("spelling", [str.lower, str.upper], ids=["lower", "upper"])
+def test_a_project_has_no_say_in_whom_to_trust(tmp_path: Path, name: str, spelling: Callable[[str], str]) -> None:
+    """Neither of its files may set such a setting: that is an error, and not passed over."""
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f'{spelling(name)} = "/etc/terrastore/{name}"\n')
+    with pytest.raises(UsageError) as raised:
+        read([SettingsFile(str(path), is_project=True)], lambda: OURS)
+    expected = f"a project cannot set {name}" if spelling is str.lower else "there is no setting"
+    assert expected in raised.value.message
+
+
+def test_files_of_trust_are_named_from_the_root_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path would lead into whatever project a run is in; ~ is the user's home."""
+    monkeypatch.setenv("HOME", "/home/me")
+    path = tmp_path / "terrastore.toml"
+    path.write_text('trust = "~/trust"\nsigner = ["/keys/ci", "awskms:arn"]\nrealm = "web"\n')
+    found = {"trust": "/home/me/trust", "signer": ["/keys/ci", "awskms:arn"], "realm": "web"}
+    assert found == read([SettingsFile(str(path))], lambda: OURS)
+    for text in ('trust = "trust"\n', 'signer = ["/keys/ci", "ci.key"]\n'):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="relative path"):
+            read([SettingsFile(str(path))], lambda: OURS)
