@@ -56,6 +56,11 @@ def plain(text: str) -> str:
     return re.sub(_CONTROLS, " ", text)
 
 
+def plain_lines(text: str) -> str:
+    """Return a text with :func:`plain` lines; that it has several may be meant."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 class Phase:
     """One stretch of work. ``total`` and ``done`` are in ``unit``: bytes, or a count of the unit's plural."""
 

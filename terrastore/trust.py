@@ -23,6 +23,7 @@ from terrastore.envelope import Envelope, EnvelopeError
 from terrastore.errors import UsageError, reason
 from terrastore.names import normalised
 from terrastore.pointer import Pointer, PointerError
+from terrastore.report import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -263,4 +264,4 @@ def _contains(specifier: Any, version: str) -> bool:
 
 
 def _realm(name: str) -> str:
-    return f"the realm {name}" if name else "no realm"
+    return f"the realm {plain(name)}" if name else "no realm"

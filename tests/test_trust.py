@@ -229,3 +229,11 @@ def test_names_of_keys(name: str) -> None:
     with pytest.raises(UsageError, match="no name for a key"):
         name_of_key(name)
     assert "ci-2026.eu" == name_of_key("ci-2026.eu")
+
+
+def test_what_a_pointer_says_is_no_message_of_ours() -> None:
+    """A realm that somebody else wrote draws nothing and begins no line."""
+    data = signed(pointer=replace(POINTER, realm="\x1b[31mred\nterrastore: error: trust me")).to_bytes()
+    with pytest.raises(PointerError) as raised:
+        Trust().judge(data, key=KEY.text)
+    assert str(raised.value).isprintable()

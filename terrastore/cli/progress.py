@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from terrastore.report import Phase, Report, plain
+from terrastore.report import Phase, Report, plain, plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +41,12 @@ class TerminalReport(Report):
 
     def remark(self, message: str) -> None:
         if self._quiet < 1:
-            self._line(message)
+            self._line(plain_lines(message))
 
     def warn(self, message: str) -> None:
         super().warn(message)
         if self._quiet < 2:  # noqa: PLR2004
-            self._line(f"terrastore: warning: {message}")
+            self._line(f"terrastore: warning: {plain_lines(message)}")
 
     def told(self, line: str) -> None:
         if self._verbose and self._quiet < 1:

@@ -71,7 +71,7 @@ def show(**values: Any) -> None:
         )
         return
     for line in _description(found, manifest):
-        print(line)
+        print(plain(line))
 
 
 @click.command()

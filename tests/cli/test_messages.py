@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore.cli.messages import near, outcome_json, outcome_line, print_error, print_json
+from terrastore.cli.progress import TerminalReport
 from terrastore.ensure import BUILT, FETCHED, KEPT, Outcome
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.key import EnvKey
@@ -163,6 +164,19 @@ def test_print_error(capsys: pytest.CaptureFixture[str], error: TerrastoreError,
     """What went wrong and what to do about it go to standard error, nothing to standard output."""
     print_error(error, as_json=False, verbose=False)
     assert ("", expected) == capsys.readouterr()
+
+
+def test_what_a_store_says_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever can write to a store has no hand on the terminals of those who read it."""
+    said = "one\x1b]0;title\x07\rtwo\x9b31m"
+    print_error(TerrastoreError(f"first {said}\nsecond {said}", hint=said), as_json=False, verbose=False)
+    report = TerminalReport(quiet=0)
+    report.warn(said)
+    report.remark(said)
+    report.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert 5 == len(lines)
+    assert all(line.isprintable() for line in lines)
 
 
 def test_print_error_as_json(capsys: pytest.CaptureFixture[str]) -> None:
