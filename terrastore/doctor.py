@@ -10,6 +10,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -26,9 +27,12 @@ from terrastore.errors import (
 )
 from terrastore.host import Host
 from terrastore.place import Target
+from terrastore.report import Report, number
 from terrastore.requirements.uv_program import found
+from terrastore.signing import Signing
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, MultipartStore, WritableStore
+from terrastore.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
@@ -60,13 +64,22 @@ class Finding:
 
 
 def examine(
-    *, store: Store, python: str | None, installer: str, target: str, cache: Path
+    *,
+    store: Store,
+    python: str | None,
+    installer: str,
+    target: str,
+    cache: Path,
+    trust: str | None = None,
+    signers: Sequence[str] = (),
 ) -> Generator[Finding, None, None]:
     """Yield what is found, as it is found. What is written to a store for this is removed when the iterator ends."""
     yield from _until_failure("python", _python(python))
     yield from _until_failure("target", _target(target))
     yield from _until_failure("builds", _installer(installer))
     yield from _until_failure("builds", _builds(cache))
+    yield from _until_failure("trust", _trust(trust))
+    yield from _until_failure("signer", _signers(trust, signers))
     *nearer, last = catalogue.layers(store)
     for layer in nearer:
         for finding in _until_failure("store", _store(layer)):
@@ -103,6 +116,36 @@ def _warning(subject: str, message: str, hint: str) -> Finding:
 
 def _failure(subject: str, error: TerrastoreError) -> Finding:
     return Finding(level=FAILURE, subject=subject, message=error.message, hint=error.hint, exit_code=error.exit_code)
+
+
+def _trust(file: str | None) -> Iterator[Finding]:
+    """Look at the trust file, if one is named."""
+    if file is None:
+        return
+    trust, now = Trust.read(file), datetime.now(UTC)
+    lapsed = [f"; {key.name} {lapse}" for key in trust.keys if (lapse := key.lapse(now))]
+    whom = number(len(trust.keys), "key") if trust.demands_signatures else "anybody"
+    revoked = f", and revokes {len(trust.revoked)}" if trust.revoked else ""
+    told = f"{file} trusts {whom}{revoked}{''.join(lapsed)}"
+    if trust.demands_signatures and len(lapsed) == len(trust.keys):
+        yield _warning("trust", f"{told}: nothing counts", "add the line of a key; terrastore keygen prints it")
+    else:
+        yield _ok("trust", told)
+
+
+def _signers(file: str | None, named: Sequence[str]) -> Iterator[Finding]:
+    """Look at the keys that sign, if any are named, and whether what they sign would count here."""
+    report = Report()
+    signing = Signing(named, trust=Trust() if file is None else Trust.read(file), report=report)
+    signing.prepare()
+    for key, signer in signing.signers:
+        signer.sign(b"terrastore doctor")
+        known = f", as {key.name}" if key.name != str(signer) else ""
+        yield _ok("signer", f"{signer} can sign{known}")
+    for warning in report.warnings:
+        yield _warning("signer", warning, "whoever can read it can sign with it")
+    if not signing.may_publish:
+        yield _ok("signer", "none is named, so nothing that is built here is published")
 
 
 def _python(spec: str | None) -> Iterator[Finding]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from terrastore import atomic, doctor
+from terrastore import atomic, doctor, signing
 from terrastore.doctor import FAILURE, OK, WARNING, Finding, examine
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Listed, Object, Store, Unfinished
+from terrastore.trust import PublicKey
 
 Look = Callable[..., list[Finding]]
 
@@ -477,3 +478,52 @@ def test_a_cache_that_cannot_be_written(look: Look, tmp_path: Path) -> None:
     found = the_one(look(cache=cache), FAILURE, "builds", 9)
     assert f"{cache} cannot be written" in found.message
     assert "--cache-dir" in found.hint
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> tuple[str, str]:
+    """Make a key; return its file and its line."""
+    path = str(tmp_path / "ci.key")
+    return path, PublicKey("ci", signing.generate(path)).line
+
+
+def trusting(tmp_path: Path, key: tuple[str, str], *lines: str, signed: bool = False) -> list[tuple[str, str]]:
+    """Return level and message of what is found of a trust file with these lines, and of a key."""
+    trust = tmp_path / "trust"
+    trust.write_text("\n".join(lines))
+    examination = examine(
+        store=MemoryStore(),
+        python=None,
+        installer="pip",
+        target=str(tmp_path / "env"),
+        cache=tmp_path,
+        trust=str(trust) if lines else None,
+        signers=[key[0]] if signed else [],
+    )
+    return [(each.level, each.message) for each in examination if each.subject in {"trust", "signer"}]
+
+
+def test_a_trust_file(tmp_path: Path, key: tuple[str, str]) -> None:
+    """How many it trusts, whom no more; and that nothing is published without a key."""
+    unsigned = ("ok", "none is named, so nothing that is built here is published")
+    file = tmp_path / "trust"
+    assert [] == trusting(tmp_path, key)
+    assert [("ok", f"{file} trusts 1 key"), unsigned] == trusting(tmp_path, key, key[1])
+    assert [("ok", f"{file} trusts anybody, and revokes 1")] == trusting(tmp_path, key, "anybody", "revoke six")
+    over = f"{key[1]} not-after=2020-01-01"
+    told = f"{file} trusts 1 key; ci counted until 2020-01-01T00:00:00Z: nothing counts"
+    assert [("warning", told), unsigned] == trusting(tmp_path, key, over)
+    (failure, *_) = trusting(tmp_path, key, "nonsense")
+    assert ("failure", f"{file}, line 1: that is no line of a trust file") == failure
+
+
+def test_a_signer(tmp_path: Path, key: tuple[str, str]) -> None:
+    """Whether it can sign, who it is, and whether that counts here."""
+    assert [("ok", f"{key[0]} can sign")] == trusting(tmp_path, key, signed=True)
+    assert ("ok", f"{key[0]} can sign, as ci") in trusting(tmp_path, key, key[1], signed=True)
+    os.chmod(key[0], 0o644)
+    assert ("warning", f"the key {key[0]} can be read by others: chmod 600 {key[0]}") in trusting(
+        tmp_path, key, signed=True
+    )
+    other = PublicKey("other", b"x" * 32).line
+    assert "failure" in dict(trusting(tmp_path, key, other, signed=True))

@@ -17,6 +17,8 @@ from terrastore.cli.environments import where
 @options.installer
 @options.place
 @options.store
+@options.trusting
+@options.signer
 @options.cache_dir
 @options.common
 def doctor(**values: Any) -> None:
@@ -39,6 +41,8 @@ def doctor(**values: Any) -> None:
         installer=values["installer"],
         target=place.path if isinstance(place, Target) else os.path.join(place.directory, "release"),
         cache=Path(options.cache_path(values["cache_dir"])),
+        trust=values["trust"] or None,
+        signers=values["signer"],
     )
     with closing(examination):  # whatever ends this, nothing stays in the store
         for finding in examination:

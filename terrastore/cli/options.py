@@ -148,10 +148,12 @@ trusting = _together(
     option("--realm", default="", metavar="NAME", help="What environments are published for; default: none."),
 )
 
+signer = option(
+    "--signer", multiple=True, metavar="FILE|awskms:ARN", help="Key that signs what is published; several all do."
+)
+
 signing = _together(
-    option(
-        "--signer", multiple=True, metavar="FILE|awskms:ARN", help="Key that signs what is published; several all do."
-    ),
+    signer,
     option("--expires", type=_Duration(), metavar="TIME", help="What is published counts for so long, such as 90d."),
 )
 
