@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.redaction import without_secrets
+from terrastore.report import plain_lines
 
 SCHEMA: Final = 1
 
@@ -31,9 +32,9 @@ def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None
 
         # What an error was raised from may quote a URL as it was said.
         print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print(f"terrastore: error: {error.message}", file=sys.stderr)
+    print(f"terrastore: error: {plain_lines(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"terrastore: hint: {error.hint}", file=sys.stderr)
+        print(f"terrastore: hint: {plain_lines(error.hint)}", file=sys.stderr)
     if as_json:
         print_json(error_json(error.kind, error.message, error.hint))
 

@@ -56,6 +56,11 @@ def plain(text: str) -> str:
     return re.sub(_CONTROLS, " ", text)
 
 
+def plain_lines(text: str) -> str:
+    """Return lines that quote what somebody else wrote as :func:`plain` does each of them."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 class Phase:
     """One stretch of work. ``total`` and ``done`` are in ``unit``: bytes, or a count of the unit's plural."""
 
