@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.files import Source
 
 STATE_PATH: Final = ".terrastore/state.json"
+_NEW_PATH: Final = ".terrastore/new"
 _SCHEMA: Final = 1
 _CHECK_TIMEOUT: Final = 30
 _MISSING: Final = "missing: "
@@ -86,7 +87,7 @@ class State(NamedTuple):
     def write(self, path: str) -> None:
         """Write it into the environment at ``path``, whole or not at all."""
         facts = self._asdict() | {"interpreter": self.interpreter._asdict(), "projects": dict(self.projects)}
-        _write(f"{path}/{STATE_PATH}", json.dumps(facts, sort_keys=True, indent=1) + "\n")
+        _write(path, STATE_PATH, json.dumps(facts, sort_keys=True, indent=1) + "\n")
 
 
 def inputs(sources: Sequence[Source]) -> tuple[dict[str, Any], ...]:
@@ -137,7 +138,7 @@ def bind(path: str, interpreter: Interpreter, needs: Mapping[str, Any] | None = 
     names = interpreter.names
     os.makedirs(path, exist_ok=True)
     # Without packages they are no members.
-    _make_folders(path, "bin", "lib", f"lib/{names[-1]}", f"lib/{names[-1]}/site-packages")
+    _make_folders(path, ".terrastore", "bin", "lib", f"lib/{names[-1]}", f"lib/{names[-1]}/site-packages")
     for name, target in zip(names, (interpreter.executable, names[0], names[0]), strict=True):
         place = os.path.join(path, "bin", name)
         if os.path.lexists(place):
@@ -154,7 +155,7 @@ def bind(path: str, interpreter: Interpreter, needs: Mapping[str, Any] | None = 
         "base-executable": interpreter.executable,
         "terrastore": __version__,
     }
-    _write(f"{path}/pyvenv.cfg", "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    _write(path, "pyvenv.cfg", "".join(f"{name} = {value}\n" for name, value in settings.items()))
     return [_linked(path, interpreter, each) for each in (needs or {}).get("libraries") or ()]
 
 
@@ -223,14 +224,16 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _write(path: str, text: str) -> None:
+def _write(root: str, name: str, text: str) -> None:
     """Write a file whole or not at all; as everything in an environment, it is for all to read, whatever the umask."""
-    temporary = f"{path}.new"
+    temporary = f"{root}/{_NEW_PATH}"
     try:
-        with open(temporary, "w") as file:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        with open(temporary, "x") as file:
             file.write(text)
         os.chmod(temporary, 0o644)
-        os.rename(temporary, path)
+        os.rename(temporary, f"{root}/{name}")
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)

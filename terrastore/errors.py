@@ -86,6 +86,7 @@ class StoreRefusedError(TerrastoreError):
     kind = "store-refused"
 
 
+_LONGEST: Final = 1000
 HEAL: Final = "where building is allowed, run without --no-build, or with --rebuild: it is built anew"
 """What to do about something in a store that is refused."""
 
@@ -100,7 +101,8 @@ class ArchiveRefusedError(TerrastoreError):
     kind = "archive-refused"
 
     def __init__(self, message: str, *, hint: str = "", later: bool = False) -> None:
-        super().__init__(message, hint=hint)
+        # What it quotes may be as long as somebody liked.
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…", hint=hint)
         self.later = later
 
 

@@ -56,14 +56,20 @@ class Loader:
 def offers(place: str, versions: Sequence[str]) -> bool:
     """Whether the library at ``place`` has symbols of all these ``versions``, such as ``GLIBCXX_3.4.30``.
 
+    It is looked through once, however many there are.
+
     Each definition of a version (LSB Core, Symbol Versioning) holds its hash, and begins with the number 1 in two
     bytes. Names would not do: ``OMP_1.0`` may be the end of ``GOMP_1.0`` in the table of strings.
     """
     with open(place, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         order: Literal["little", "big"] = "little" if content[5] == 1 else "big"
         begin = re.escape((1).to_bytes(2, order))
-        hashes = (re.escape(_hash(version).to_bytes(4, order)) for version in versions)
-        return all(re.search(begin + b".{6}" + each, content, re.DOTALL) for each in hashes)
+        missing = {_hash(version).to_bytes(4, order) for version in versions}
+        for match in re.finditer(b"(?=" + begin + b".{6}(.{4}))", content, re.DOTALL) if missing else ():
+            missing.discard(match[1])
+            if not missing:
+                break
+        return not missing
 
 
 def _hash(name: str) -> int:

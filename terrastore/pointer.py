@@ -20,6 +20,8 @@ PAYLOAD_LIMIT: Final = 3072
 _MANIFEST_LIMIT: Final = 5 * 1024 * 1024
 _SIZE_LIMIT: Final = 2**53
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LIBC: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
+_PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _ARCHIVE_NAME: Final = re.compile(r"[0-9a-f]{32}\.tar\.zst")
 
@@ -114,11 +116,11 @@ class Pointer:
                 sha256=_text(manifest, "sha256", _DIGEST),
                 offset=_number(manifest, "offset", _SIZE_LIMIT),
             ),
-            python=_text(document, "python"),
+            python=_text(document, "python", _PLAIN),
             packages=_number(document, "packages", _SIZE_LIMIT),
-            builder=_text(document, "builder"),
-            needs=_object(document, "needs"),
-            realm=_text(document, "realm"),
+            builder=_text(document, "builder", _PLAIN),
+            needs=_needs(_object(document, "needs")),
+            realm=_text(document, "realm", _PLAIN),
             expires=expires,
         )
         if pointer.manifest.offset + pointer.manifest.packed > pointer.archive.size:
@@ -149,6 +151,14 @@ def _text(document: Mapping[str, Any], name: str, form: re.Pattern[str] | None =
     if not isinstance(value, str) or (form is not None and not form.fullmatch(value)):
         raise PointerError(f"the pointer's {name} is not as it should be")
     return value
+
+
+def _needs(item: dict[str, Any]) -> dict[str, Any]:
+    """Return of what is needed that which a pointer tells; all of it is in the manifest."""
+    if item.get("libc") is None:
+        return {}
+    libc = _object(item, "libc")
+    return {"libc": {"family": _text(libc, "family", _PLAIN), "version": _text(libc, "version", _LIBC)}}
 
 
 def _time(document: Mapping[str, Any], name: str) -> str:

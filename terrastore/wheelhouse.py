@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from terrastore import atomic, catalogue
 from terrastore.build.wheels import Shelf
-from terrastore.errors import ArchiveRefusedError, StoreRefusedError, StoreUnreachableError, UsageError
+from terrastore.errors import (
+    ArchiveRefusedError,
+    NotInStoreError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    UsageError,
+)
 from terrastore.key import EnvKey
 from terrastore.report import number
 from terrastore.store import layout
@@ -125,7 +131,7 @@ class Wheelhouse:
                 newest = sorted(store.list(begins), key=lambda listed: listed.modified, reverse=True)
                 names = filter(None, (layout.key_of(listed.name) for listed in newest))
                 for name in islice(names, RECENT):
-                    with suppress(ArchiveRefusedError, UsageError):
+                    with suppress(ArchiveRefusedError, NotInStoreError, UsageError):
                         found = catalogue.find(store, EnvKey.parse(name), self._trust, self._report)
                         if found is not None:
                             yield found.manifest()

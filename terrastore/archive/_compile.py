@@ -75,7 +75,10 @@ def compile_one(name: str) -> str:
     folder, module = os.path.split(name)
     target = os.path.join(folder, "__pycache__", module[:-3] + "." + sys.implementation.cache_tag + ".pyc")
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "wb") as file:
+    # What is there may be shared with other environments.
+    if os.path.lexists(target):
+        os.unlink(target)
+    with open(target, "xb") as file:
         file.write(pyc)
     return target
 

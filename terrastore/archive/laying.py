@@ -9,9 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from terrastore.archive.inventory import LINK
-from terrastore.archive.limits import FRAME_LIMIT
-from terrastore.archive.pieces import FILES, LostError
-from terrastore.archive.ustar import MalformedError
+from terrastore.archive.limits import FRAME_LIMIT, NAMES_LIMIT
+from terrastore.archive.pieces import FILES, MEMBER_OF, LostError
+from terrastore.archive.ustar import REGULAR, MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,8 +77,8 @@ class Laying:
     """Gives the crew its work, and collects what comes of it.
 
     ``rows`` are the members of each layer; ``held`` mode and content of the files that are not written yet; ``links``
-    (path, target) of symbolic links, which are not made yet; ``seen`` every member's path; ``copied`` how many files
-    had to be copied that were to be shared.
+    (path, target) of symbolic links, which are not made yet; ``seen`` every member's path, ``others`` those of members
+    that are no files; ``copied`` how many files had to be copied that were to be shared.
     """
 
     def __init__(
@@ -100,7 +100,9 @@ class Laying:
         self.held: dict[str, tuple[int, bytearray]] = {}
         self.links: list[tuple[str, str]] = []
         self.seen: set[str] = set()
+        self.others: set[str] = set()
         self.copied = 0
+        self._names_size = 0
         self._held_size = 0
         # What :meth:`_do` was given, the oldest first.
         self._pending: deque[tuple[Future[Any], _Work, Callable[[Any], None], NewLayer | None]] = deque()
@@ -208,9 +210,15 @@ class Laying:
                 msg = f"{row[0]} is there twice"
                 raise MalformedError(msg)
             self.seen.add(row[0])
+            if MEMBER_OF[row[1]][0] != REGULAR:
+                self.others.add(row[0])
             if row[1] == LINK:
                 self.links.append((row[0], row[4]))
         rows.extend(written)
+        self._names_size += sum(len(row[0]) + len(row[4]) for row in written)
+        if len(self.seen) > self._manifest.totals.members or self._names_size > NAMES_LIMIT:
+            msg = f"it has more members than the {self._manifest.totals.members} of the manifest, or longer names"
+            raise MalformedError(msg)
         for path, mode, content in held:
             self.held.setdefault(path, (mode, bytearray()))[1].extend(content)
             self._held_size += len(content)

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from terrastore.archive.layers import BASE, REST
-from terrastore.archive.limits import FRAME_LIMIT, SIZE_LIMIT
+from terrastore.archive.limits import FRAME_LIMIT, MEMBERS_LIMIT, SIZE_LIMIT, is_swollen
 from terrastore.archive.relocate import BINARY_KIND, PLACEHOLDER
-from terrastore.archive.ustar import REGULAR, MalformedError, Member, check_member
+from terrastore.archive.ustar import BLOCK, REGULAR, MalformedError, Member, check_member
+from terrastore.report import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ _OFFSET_LIMIT: Final = 8 * 1024**3
 _PACKED_LIMIT: Final = FRAME_LIMIT + FRAME_LIMIT // 128
 _LIBRARY: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_LIBC: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
+_RELEASE: Final = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?\+?")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WHEEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}\.whl")
 
 
@@ -190,52 +194,94 @@ class Manifest:
             packages=tuple(_package(item) for item in _items(document, "packages")),
             totals=_totals(_object(document, "totals")),
             prefix=_text(document, "prefix"),
-            interpreter=_object(document, "interpreter"),
+            interpreter=_interpreter(_object(document, "interpreter")),
             host=_object(document, "host"),
-            installer=_object(document, "installer"),
+            installer=_installer(_object(document, "installer")),
             request=_object(document, "request"),
             needs=_needs(_object(document, "needs")),
             features=tuple(_strings(document, "features")),
             tools=tuple(map(_wheel, _items(document, "tools"))) if "tools" in document else (),
             raw=data,
         )
-        names = [(layer.name, layer.version) for layer in manifest.layers]
-        if len(names) < len((BASE, REST)) or names[0] != (BASE, None) or names[-1] != (REST, None):
-            msg = "the layers do not begin with base and end with rest"
-            raise ManifestError(msg)
-        if manifest.prefix != PLACEHOLDER.decode():
-            msg = "the placeholder is another one"
-            raise ManifestError(msg)
-        if manifest.features:
-            msg = f"the archive needs features this version does not have: {', '.join(manifest.features)}"
-            raise UnknownFeatureError(msg)
-        if manifest.totals.packed != sum(layer.packed for layer in manifest.layers) or manifest.totals.size != sum(
-            layer.size for layer in manifest.layers
-        ):
-            msg = "the totals differ from the sums of the frames"
-            raise ManifestError(msg)
+        _check(manifest)
         return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse a manifest whose fields contradict each other, or need what this version does not have."""
+    names = [(layer.name, layer.version) for layer in manifest.layers]
+    if len(names) < len((BASE, REST)) or names[0] != (BASE, None) or names[-1] != (REST, None):
+        msg = "the layers do not begin with base and end with rest"
+        raise ManifestError(msg)
+    if manifest.prefix != PLACEHOLDER.decode():
+        msg = "the placeholder is another one"
+        raise ManifestError(msg)
+    if manifest.features:
+        msg = f"the archive needs features this version does not have: {listed(manifest.features)}"
+        raise UnknownFeatureError(msg)
+    if manifest.totals.packed != sum(layer.packed for layer in manifest.layers) or manifest.totals.size != sum(
+        layer.size for layer in manifest.layers
+    ):
+        msg = "the totals differ from the sums of the frames"
+        raise ManifestError(msg)
+    if is_swollen(manifest.totals.size, manifest.totals.packed):
+        msg = f"{manifest.totals.packed} bytes cannot become {manifest.totals.size}"
+        raise ManifestError(msg)
+    if manifest.totals.members > manifest.totals.size // BLOCK:
+        msg = f"{manifest.totals.size} bytes have no room for {manifest.totals.members} members"
+        raise ManifestError(msg)
+    if len({entry.path for entry in manifest.relocations}) < len(manifest.relocations):
+        msg = "a path is to be relocated twice"
+        raise ManifestError(msg)
 
 
 def _needs(item: dict[str, Any]) -> dict[str, Any]:
     """Return what is needed once everything that this version judges by is of the right form."""
-    for library in _items(item, "libraries") if item.get("libraries") is not None else ():
+    if item.get("libc") is not None:
+        libc = _object(item, "libc")
+        _text(libc, "family")
+        if not _LIBC.fullmatch(_text(libc, "version")):
+            msg = "the manifest's version of libc is none"
+            raise ManifestError(msg)
+    libraries = _items(item, "libraries") if item.get("libraries") is not None else []
+    for library in libraries:
         if not _LIBRARY.fullmatch(_text(library, "name")):
             msg = "the manifest's name of a library is none"
             raise ManifestError(msg)
-        if not isinstance(library.get("directory", ""), str):
-            msg = "the manifest's directory of a library is no text"
+        if "directory" in library and not _text(library, "directory").startswith("/"):
+            msg = "the manifest's directory of a library is not absolute"
+            raise ManifestError(msg)
+        if not isinstance(library.get("base", False), bool):
+            msg = "a library's base is neither true nor false"
             raise ManifestError(msg)
         _strings(library, "versions"), _strings(library, "for")
+    if len({library["name"] for library in libraries}) < len(libraries):
+        msg = "a library is needed twice"
+        raise ManifestError(msg)
     if item.get("processor") is not None:
         processor = _object(item, "processor")
         _strings(processor, "features"), _strings(processor, "for")
     return item
 
 
+def _interpreter(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what describes the interpreter; its version, by which one is looked for, names no command and no path."""
+    if not _RELEASE.fullmatch(_text(item, "version")):
+        msg = "the manifest's version of the interpreter is none"
+        raise ManifestError(msg)
+    if item.get("soabi") is not None:
+        _text(item, "soabi")
+    return item
+
+
+def _installer(item: dict[str, Any]) -> dict[str, Any]:
+    _text(item, "name"), _text(item, "version")
+    return item
+
+
 def _layer(item: dict[str, Any]) -> Layer:
     version = item.get("version")
-    if version is not None and not isinstance(version, str):
+    if version is not None and (not isinstance(version, str) or _CONTROL.search(version)):
         msg = "a layer's version is no text"
         raise ManifestError(msg)
     frames = tuple(_frame(frame) for frame in _items(item, "frames"))
@@ -307,7 +353,10 @@ def _flag(item: dict[str, Any], name: str) -> bool:
 
 
 def _totals(item: dict[str, Any]) -> Totals:
-    return Totals(**{name.name: _number(item, name.name, least=0, most=2**62) for name in fields(Totals)})
+    most = {"members": MEMBERS_LIMIT}
+    return Totals(
+        **{each.name: _number(item, each.name, least=0, most=most.get(each.name, 2**62)) for each in fields(Totals)}
+    )
 
 
 def _items(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -320,7 +369,7 @@ def _items(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _strings(document: dict[str, Any], name: str) -> list[str]:
     value = document.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) and not _CONTROL.search(item) for item in value):
         msg = f"the manifest's {name} are no list of texts"
         raise ManifestError(msg)
     return value
@@ -336,7 +385,7 @@ def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _text(document: dict[str, Any], name: str) -> str:
     value = document.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
         msg = f"the manifest's {name} is no text"
         raise ManifestError(msg)
     return value

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MANIFEST_PATH: Final = ".terrastore/manifest.json"
 ORIGINALS_PATH: Final = ".terrastore/originals.tar"
 INVENTORY_PATH: Final = ".terrastore/inventory.json"
+NEW_PATH: Final = ".terrastore/new"
+"""What is being written: no member, nor anybody else's file, has this name."""
 EDITED: Final = ".edited"
 _MOST_EDITS: Final = 1000
 """How the name of what somebody edited ends, when it was set aside."""
@@ -104,12 +106,22 @@ def write_relocated(
     """
     modes = {member.path: member.mode for member in originals}
     for path, content in contents.items():
-        write(_inside(root, path), content, modes[path])
-        if path.endswith(".py"):
-            _drop_bytecode(*os.path.split(os.path.join(root, path)))
+        write(root, _inside(root, path), content, modes[path])
+        drop_bytecode(root, path)
+    write_derived(root, manifest, contents, prefix, report)
+
+
+def write_derived(root: str, manifest: Manifest, contents: Mapping[str, bytes], prefix: str, report: Report) -> None:
+    """Write compiled files for ``prefix``, then what every RECORD says of them and of the files in ``contents``.
+
+    :raises UsageError: when a file lies behind a link
+    :raises ArchiveRefusedError: when a RECORD cannot be read
+    """
     changed: dict[str, bytes | record.Content] = {
         **contents,
-        **slots.refill_all(lambda path: _inside(root, path), manifest, prefix, report),
+        **slots.refill_all(
+            lambda path: _inside(root, path), manifest, prefix, report, temporary=os.path.join(root, NEW_PATH)
+        ),
     }
     for path in (path for path, kind in _kinds(manifest).items() if kind == relocate.RECORD_KIND):
         place = _inside(root, path)
@@ -120,7 +132,7 @@ def write_relocated(
             continue  # uninstalled since
         except ValueError as error:
             raise ArchiveRefusedError(f"{path} is no RECORD: {error}", hint="make the environment anew") from None
-        write(place, amended, 0o644)
+        write(root, place, amended, 0o644)
 
 
 def keep_edited(
@@ -150,7 +162,7 @@ def keep_edited(
         if found not in made:
             numbers = ("", *(f".{number}" for number in range(2, _MOST_EDITS)))
             aside = next(name for each in numbers if not os.path.lexists(name := f"{place}{each}{EDITED}"))
-            write(aside, found, member.mode)
+            write(root, aside, found, member.mode)
             shown = aside.removeprefix(f"{root}/")
             report.warn(f"{member.path} is not as it was made; what was there is now {shown}")
 
@@ -207,13 +219,18 @@ def kept_originals(root: str, manifest: Manifest) -> dict[ustar.Member, bytes] |
 def write_originals(root: str, originals: dict[ustar.Member, bytes]) -> None:
     """Keep the canonical form of the files that hold paths, so that the environment can move again."""
     parts = [ustar.header(member) + data + bytes(ustar.padding(member.size)) for member, data in originals.items()]
-    write(os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
+    write(root, os.path.join(root, ORIGINALS_PATH), b"".join([*parts, ustar.END]), 0o644)
 
 
-def write(path: str, data: bytes, mode: int) -> None:
-    """Write a file of an environment whole or not at all."""
-    temporary = f"{path}.terrastore-new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+def write(root: str, path: str, data: bytes, mode: int) -> None:
+    """Write a file of the environment at ``root`` whole or not at all.
+
+    It is a new one: who shares the old one keeps it.
+    """
+    temporary = os.path.join(root, NEW_PATH)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)
@@ -241,8 +258,11 @@ def _inside(root: str, path: str) -> str:
     return place
 
 
-def _drop_bytecode(folder: str, module: str) -> None:
-    """Remove the bytecode of a module (PEP 3147)."""
+def drop_bytecode(root: str, path: str) -> None:
+    """Remove the bytecode (PEP 3147) of the file at ``path``, if it is a module."""
+    if not path.endswith(".py"):
+        return
+    folder, module = os.path.split(os.path.join(root, path))
     cache = os.path.join(folder, "__pycache__")
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(cache):

@@ -12,7 +12,7 @@ import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.archive import ustar
-from terrastore.archive.reserved import is_reserved
+from terrastore.archive.reserved import is_bin, is_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -123,17 +123,8 @@ class PieceWriter:
         self._folders.add(folder)
 
     def check(self, member: ustar.Member) -> None:
-        """Refuse a member that must not be there.
-
-        :raises MalformedError: when it is made elsewhere, or to be relocated and no file
-        """
-        path = member.path
-        if is_reserved(path) or (path == "bin" and member.type != ustar.DIRECTORY):
-            msg = f"{path} must not be a member"
-            raise ustar.MalformedError(msg)
-        if path in self.held and member.type != ustar.REGULAR:
-            msg = f"{path} is to be relocated and is no file"
-            raise ustar.MalformedError(msg)
+        """Refuse a member that must not be there; see :func:`check`."""
+        check(member, self.held)
 
     def place(self, path: str) -> str:
         """Return where a file belongs, in a directory that is there."""
@@ -164,6 +155,20 @@ class PieceWriter:
                 content, offset = memoryview(content)[written:], offset + written
         finally:
             os.close(fd)
+
+
+def check(member: ustar.Member, relocated: Collection[str]) -> None:
+    """Refuse a member that must not be there, whatever else is.
+
+    :raises MalformedError: when it is made elsewhere, or among those to be ``relocated`` and no file
+    """
+    path, kind = member.path, member.type
+    if is_reserved(path) or (kind != ustar.DIRECTORY and is_bin(path)):
+        msg = f"{path} must not be a member"
+        raise ustar.MalformedError(msg)
+    if kind != ustar.REGULAR and path in relocated:
+        msg = f"{path} is to be relocated and is no file"
+        raise ustar.MalformedError(msg)
 
 
 def _has_crc(member: ustar.Member) -> bool:

@@ -40,9 +40,10 @@ def projects(root: str) -> Iterator[Project]:
                 origin = json.load(file)
             place = unquote(urlsplit(str(origin["url"])).path)
             is_edited = origin["dir_info"]["editable"] is True
+            is_inside = os.path.realpath(place).startswith(inside)
         except (OSError, ValueError, LookupError, TypeError):
             continue  # of an index, of a repository, or broken
-        if is_edited and not os.path.realpath(place).startswith(inside):
+        if is_edited and not is_inside:
             name = os.path.basename(info).removesuffix(".dist-info").rpartition("-")[0]
             yield Project(name, place, f"{info}/RECORD")
 
@@ -76,10 +77,10 @@ def move(root: str, before: str, after: str) -> list[str]:
                 stuck.append(path)
                 continue
             if scripts[path] != content:
-                originals.write(place, scripts[path], os.stat(place).st_mode & 0o777)
+                originals.write(root, place, scripts[path], os.stat(place).st_mode & 0o777)
         if scripts:
             rows = record.updated(_rows(root, project), project.record, scripts)
-            originals.write(os.path.join(root, project.record), record.write(rows), 0o644)
+            originals.write(root, os.path.join(root, project.record), record.write(rows), 0o644)
     return stuck
 
 

@@ -62,15 +62,21 @@ def find_manifest(read: ReadRange, size: int) -> Manifest:
 
     :raises ArchiveRefusedError: when there is none
     """
+    places: list[int] = []
 
     def raw() -> bytes:
         offset, packed = parse_trailer(read(max(0, size - TRAILER_SIZE), min(size, TRAILER_SIZE)))
         if offset + packed > size or packed > FRAME_LIMIT:
             msg = "its trailer points outside the file"
             raise ustar.MalformedError(msg)
+        places.append(offset)
         return decompress(read(offset, packed))
 
-    return _parse_manifest(raw, "name a .tar.zst that terrastore made, whole")
+    hint = "name a .tar.zst that terrastore made, whole"
+    manifest = _parse_manifest(raw, hint)
+    if places != [manifest.totals.packed]:
+        raise ArchiveRefusedError("the archive has gaps: its manifest does not follow its layers", hint=hint)
+    return manifest
 
 
 def _parse_manifest(raw: Callable[[], bytes], hint: str) -> Manifest:

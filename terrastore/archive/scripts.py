@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 SHEBANG_LIMIT: Final = 127
 """Longest ``#!`` line that every supported kernel runs (execve(2): 127 bytes before Linux 5.1)."""
 
-PLAIN_SHEBANG: Final = re.compile(rb"#!(?P<interpreter>" + PLACEHOLDER + rb"/[^\s]+)(?P<arguments>[^\r\n]*)\r?\n")
+PLAIN_SHEBANG: Final = re.compile(rb"#!(?P<interpreter>" + PLACEHOLDER + rb"/[^\s]++)(?P<arguments>[^\r\n]*+)\r?\n")
 SH_SHEBANG: Final = re.compile(
-    rb"#!/bin/sh\n'''exec' (?P<quote>[\"']?)(?P<interpreter>" + PLACEHOLDER + rb"/[^\"'\s]+)(?P=quote)"
+    rb"#!/bin/sh\n'''exec' (?P<quote>[\"']?)(?P<interpreter>" + PLACEHOLDER + rb"/[^\"'\s]++)(?P=quote)"
     rb"(?P<arguments>[^\n]*?) \"\$0\" \"\$@\"\n' '''\n",
 )
 _SHELL: Final = re.compile(rb"(ba|da|z|k|mk)?sh")
@@ -144,7 +144,7 @@ def _decoded(line: bytes, encoding: str) -> str:
     """
     try:
         text = line.decode(encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         text = ""
     if "".join(filter(str.isascii, text)).encode() != bytes(byte for byte in line if byte < 0x80):  # noqa: PLR2004
         reason = f"it is in {encoding}, in which its first line cannot name this path"

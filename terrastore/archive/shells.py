@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from bisect import bisect, bisect_left
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive.placeholder import (
@@ -23,12 +24,10 @@ from terrastore.archive.placeholder import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Bash's $'…' has escapes of its own.
-_SUBSTITUTION: Final = re.compile(rb"(`[^\n]*|\"[^\n]*\$\{[^}\n]*|\$'[^'\n]*)" + MARKER)
-_HERE_DOCUMENT: Final = re.compile(
-    rb"<<-?[ \t]*(?P<quote>[\"'\\]?)(?P<end>\w+)[\"']?[^\n]*\n(?P<text>.*?)^\t*(?P=end)$", re.DOTALL | re.MULTILINE
-)
+_SUBSTITUTION_PARTS: Final = re.compile(rb"[`\"}'\n]|\$[{']|" + MARKER)
+_HERE_DOCUMENT: Final = re.compile(rb"<<-?[ \t]*[\"'\\]?(?P<end>\w+)")
 _CSH_PROMPT: Final = re.compile(rb"prompt_(?P<shell>tcsh|plain) ?= ?'$")
+_LOOKED_BACK_AT: Final = 64
 
 
 def sh(canonical: bytes, prefix: str) -> bytes:
@@ -43,13 +42,54 @@ def sh(canonical: bytes, prefix: str) -> bytes:
         return re.sub(r'(["\\$`])', r"\\\1", text) if state == '"' else shlex.quote(text)
 
     if needs_quoting(prefix):
-        if _SUBSTITUTION.search(canonical):
+        if _is_in_substitution(canonical):
             reason = "it names the environment in a substitution, whose quotes are not followed"
             raise NotRelocatableError(reason)
-        if any(MARKER in match["text"] for match in _HERE_DOCUMENT.finditer(canonical)):
+        if _is_in_here_document(canonical):
             reason = "it names the environment in a here-document, which may be in any language"
             raise NotRelocatableError(reason)
     return _replace_in_shell(canonical, prefix, escape, lambda: _Quotes(nests=True))
+
+
+def _is_in_substitution(text: bytes) -> bool:
+    """Whether the environment is named behind a backquote, in ``"…${…``, or in bash's ``$'…'``, which has escapes."""
+    behind_backquote = behind_quote = in_braces = in_dollar_quote = False
+    for match in _SUBSTITUTION_PARTS.finditer(text):
+        part = match.group()
+        if part == MARKER:
+            if behind_backquote or in_braces or in_dollar_quote:
+                return True
+        elif part == b"\n":
+            behind_backquote = behind_quote = in_braces = in_dollar_quote = False
+        elif part == b"${":
+            in_braces |= behind_quote
+        else:
+            behind_backquote |= part == b"`"
+            behind_quote |= part == b'"'
+            in_braces &= part != b"}"
+            in_dollar_quote = part == b"$'" or (in_dollar_quote and part != b"'")
+    return False
+
+
+def _is_in_here_document(text: bytes) -> bool:
+    """Whether the environment is named between ``<<WORD`` and the line that is ``WORD``."""
+    lines = text.split(b"\n")
+    places: dict[bytes, list[int]] = {}
+    for number, line in enumerate(lines):
+        places.setdefault(line.lstrip(b"\t"), []).append(number)
+    named = [number for number, line in enumerate(lines) if MARKER in line]
+    number = 0
+    while number < len(lines):
+        match = _HERE_DOCUMENT.search(lines[number])
+        ends = places.get(match["end"], []) if match else []
+        following = bisect(ends, number)
+        if following < len(ends):
+            end = ends[following]
+            if bisect(named, number) < bisect_left(named, end):
+                return True
+            number = end
+        number += 1
+    return False
 
 
 def fish(canonical: bytes, prefix: str) -> bytes:
@@ -98,13 +138,15 @@ def nu(canonical: bytes, prefix: str) -> bytes:
     """
 
     def widened(match: re.Match[bytes]) -> bytes:
+        if MARKER not in match["content"]:
+            return match.group()
         content = _plain(match["content"], prefix)
         fence = match["fence"]
         while b"'" + fence in content:
             fence += b"#"
         return b"r" + fence + b"'" + content + b"'" + fence
 
-    raw_string = rb"r(?P<fence>#+)'(?P<content>[^'\n]*" + MARKER + rb"[^'\n]*)'(?P=fence)"
+    raw_string = rb"r(?P<fence>#++)'(?P<content>[^'\n]*+)'(?P=fence)"
     widest = re.sub(raw_string, widened, canonical)
     if needs_quoting(prefix) and re.search(SPELLINGS, re.sub(raw_string, b"", canonical)):
         reason = "it names the environment outside of a raw string"
@@ -148,7 +190,7 @@ def _replace_in_shell(
     """
     if not needs_quoting(prefix):
         return _plain(data, prefix)
-    result, from_file = b"", quotes()
+    result, from_file = bytearray(), quotes()
     for line in data.splitlines(keepends=True):
         from_line, before = quotes(), b""
         for piece in SPELLINGS.split(line):
@@ -161,8 +203,8 @@ def _replace_in_shell(
                 result += piece
             from_file.read(piece)
             from_line.read(piece)
-            before += piece
-    return result
+            before = (before + piece)[-_LOOKED_BACK_AT:]
+    return bytes(result)
 
 
 class _Quotes:

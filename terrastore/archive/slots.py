@@ -67,17 +67,20 @@ def refuse_too_long(manifest: Manifest, prefix: str) -> None:
             ) from None
 
 
-def refill_all(place_of: Callable[[str], str], manifest: Manifest, prefix: str, report: Report) -> dict[str, Content]:
+def refill_all(
+    place_of: Callable[[str], str], manifest: Manifest, prefix: str, report: Report, *, temporary: str
+) -> dict[str, Content]:
     """Write ``prefix`` into the compiled files of an environment; return by path what a RECORD says of them then.
 
-    ``place_of`` returns where a file of the environment is, and refuses one that lies elsewhere. A file that was
+    ``place_of`` returns where a file of the environment is, and refuses one that lies elsewhere; ``temporary`` is where
+    each is made. A file that was
     changed since stays as it is, with a warning, and one that is gone stays away.
     """
     contents = {}
     for entry in manifest.relocations:
         if entry.kind == BINARY_KIND and os.path.lexists(place := place_of(entry.path)):
             try:
-                contents[entry.path] = refill(place, entry, prefix)
+                contents[entry.path] = refill(place, entry, prefix, temporary=temporary)
             except ChangedError as error:
                 report.warn(f"{place} is left as it is: {error}")
     return contents
@@ -91,16 +94,15 @@ def is_canonical(place: str, entry: Relocation) -> bool:
         return all(os.pread(file.fileno(), SIZE, offset) == PLACEHOLDER for offset in entry.offsets)
 
 
-def refill(place: str, entry: Relocation, prefix: str) -> Content:
+def refill(place: str, entry: Relocation, prefix: str, *, temporary: str) -> Content:
     """Write ``prefix`` into the compiled file at ``place``, whatever prefix it held before; return what it is then.
 
-    The file is replaced by a new one: whoever runs from the old one keeps it.
+    The file is replaced by a new one, which is made at ``temporary``: whoever runs from the old one keeps it.
 
     :raises NotRelocatableError: when the prefix is too long
     :raises ChangedError: when the file differs elsewhere from the one in the archive
     """
     bytes_there = filled(prefix)
-    temporary = f"{place}.terrastore-new"
     try:
         with suppress(FileNotFoundError):
             os.unlink(temporary)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from terrastore.archive import inventory, originals, pieces, relocate, slots, ustar
+from terrastore.archive import folding, inventory, originals, pieces, relocate, slots, ustar
 from terrastore.archive.crew import Crew
 from terrastore.archive.laying import Laying
 from terrastore.archive.originals import MANIFEST_PATH
@@ -95,18 +95,24 @@ def _finish(
     """Write what was held back, relocated, the symbolic links, and what the environment keeps of the archive."""
     _check_members(manifest, laid, kinds)
     kept, writer = {}, pieces.PieceWriter(staged, (), pieces.umask())
+    if os.path.lexists(f"{staged}/{_DIRECTORY}"):
+        raise pieces.collision(_DIRECTORY)
     writer.make_folder(_DIRECTORY)
     # In an order that does not depend on what was written first.
     for path, (mode, data) in sorted(laid.held.items()):
         if kinds[path] == relocate.RECORD_KIND:
             writer.write_file(path, mode, data)
         else:
-            writer.place(path)
             kept[ustar.Member(path, ustar.REGULAR, mode, len(data))] = bytes(data)
     contents = originals.relocated(manifest, kept, prefix, report)
     originals.write_originals(staged, kept)
+    for member in kept:
+        writer.write_file(member.path, member.mode, contents[member.path])
+        originals.drop_bytecode(staged, member.path)
     _verify_slots(staged, manifest)
-    originals.write_relocated(staged, manifest, kept, contents, prefix, report)
+    originals.write_derived(staged, manifest, contents, prefix, report)
+    if collision := folding.collision(staged, _DIRECTORY, laid.seen):
+        raise pieces.collision(collision)
     # Last, so that nothing was written through a link.
     for path, target in laid.links:
         try:
@@ -124,6 +130,9 @@ def _check_members(manifest: Manifest, laid: Laying, kinds: Mapping[str, str]) -
     """Compare what was there with what the manifest says."""
     if missing := kinds.keys() - laid.seen:
         msg = f"{min(missing)} is to be relocated and is not there"
+        raise ustar.MalformedError(msg)
+    if others := kinds.keys() & laid.others:
+        msg = f"{min(others)} is to be relocated and is no file"
         raise ustar.MalformedError(msg)
     if len(laid.seen) != manifest.totals.members:
         msg = f"it has {len(laid.seen)} members; the manifest says {manifest.totals.members}"

@@ -29,6 +29,9 @@ _SIZE_LIMIT: Final = 8**11
 _PAX_LIMIT: Final = 64 * 1024
 _PAX_NAME: Final = b"././@PaxHeader"
 _PAX_MODE: Final = 0o644
+_PATH_LIMIT: Final = 4000
+_TARGET_LIMIT: Final = 4095  # PATH_MAX without its NUL
+_DEPTH_LIMIT: Final = 128
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_NORMAL: Final = re.compile(r"(^|/)(\.{0,2})(/|$)")
 _DOUBTFUL: Final = frozenset({"", ".", "/"})
@@ -98,12 +101,14 @@ def header(member: Member) -> bytes:
 def check_member(member: Member) -> None:
     """Refuse what would not be safe, or not be the same on every machine.
 
-    :raises MalformedError: for a name that is absolute, not normal or holds control characters, another mode
-        than 0644 or 0755, a symbolic link that leaves the environment
+    :raises MalformedError: for a name that is absolute, not normal, too long, too deep or holds control characters,
+        another mode than 0644 or 0755, a symbolic link that leaves the environment
     """
     path, kind, mode, size, target = member
     if target or not _is_plainly_normal(path):
         _check_name(path, target)
+    if len(path) + len(target) > _NAME_SIZE:
+        _check_length(path, target)
     if mode not in _MODES.get(kind, ()):
         msg = f"{path} has mode {mode:o}"
         raise MalformedError(msg)
@@ -135,6 +140,15 @@ def _check_name(path: str, target: str) -> None:
         raise MalformedError(msg) from None
     if _NOT_NORMAL.search(path) or _CONTROL.search(path):
         msg = f"the name {path!r} is not a plain relative path"
+        raise MalformedError(msg)
+
+
+def _check_length(path: str, target: str) -> None:
+    if len(path.encode()) > _PATH_LIMIT or len(target.encode()) > _TARGET_LIMIT:
+        msg = f"the name or the target of {path[:_NAME_SIZE]}… is too long"
+        raise MalformedError(msg)
+    if path.count("/") >= _DEPTH_LIMIT:
+        msg = f"{path[:_NAME_SIZE]}… is too deep"
         raise MalformedError(msg)
 
 

@@ -71,9 +71,9 @@ class TerminalReport(Report):
 
     def _line(self, text: str) -> None:
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(plain_lines(text), file=sys.stderr, flush=True)
 
     def _draw(self) -> None:
         if self._stop.wait(_PATIENCE):

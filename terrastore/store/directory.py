@@ -63,12 +63,12 @@ class DirectoryStore:
         return kind not in _SHARES and not kind.startswith("fuse")
 
     def read(self, name: str) -> Object | None:
-        from terrastore.store.protocol import Object  # noqa: PLC0415 -- what is kept reads no store
+        from terrastore.store.protocol import WHOLE_LIMIT, Object  # noqa: PLC0415 -- what is kept reads no store
 
         with self._errors("read"), self._open(name) as file:
             if file is None:
                 return None
-            data = file.read()
+            data = file.read(WHOLE_LIMIT + 1)
             return Object(data, sha256(data).hexdigest())
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
@@ -146,7 +146,8 @@ class DirectoryStore:
     def _open(self, name: str) -> Iterator[BinaryIO | None]:
         """Open an object; None when it is not there. A missing store is an error: a share may not be mounted."""
         try:
-            file = open(self._place(name), "rb", buffering=0)  # noqa: SIM115 -- closed below
+            # A pipe would be waited for, and a device may never end.
+            file = open(self._place(name), "rb", buffering=0, opener=_open_at_once)  # noqa: SIM115 -- closed below
         except OSError as error:
             if error.errno not in {*_ABSENT, errno.ENOTDIR}:
                 raise
@@ -154,6 +155,8 @@ class DirectoryStore:
             yield None
             return
         with file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreUnreachableError(f"{self._place(name)} is no file", hint="remove what is there")
             yield file
 
     def _check_root(self) -> None:
@@ -242,6 +245,10 @@ class _Upload:
     def write(self, data: bytes, /) -> None:
         with self._store._errors("written"):  # noqa: SLF001 -- one class in two parts
             self._file.write(data)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _make_folder(path: str, permissions: int, made: deque[str]) -> None:

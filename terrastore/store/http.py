@@ -14,7 +14,7 @@ from terrastore import __version__
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, UsageError, reason, root_cause
 from terrastore.redaction import without_secrets
 from terrastore.store import ranges
-from terrastore.store.protocol import Object
+from terrastore.store.protocol import WHOLE_LIMIT, Object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,11 @@ class HttpStore:
         return self._base
 
     def read(self, name: str) -> Object | None:
-        answer = self._get(name, {})
-        return None if answer is None else Object(answer.data, answer.headers.get("ETag", ""))
+        answer = self._get(name, {"Range": ranges.wanted(0, WHOLE_LIMIT + 1)})
+        if answer is None:
+            return None
+        is_empty = answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        return Object(b"" if is_empty else answer.data, answer.headers.get("ETag", ""))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         if size == 0:
@@ -96,7 +99,9 @@ class HttpStore:
             pool = self._pool
             # urllib3 would send these instead of the pool's own.
             sent = {**pool.headers, **headers}
-            answer = pool.request(method, f"{self._base}/{quote(name)}{self._query}", headers=sent)
+            # Who may write to a bucket may say of an object that it is compressed, and then it grows when it is read.
+            url = f"{self._base}/{quote(name)}{self._query}"
+            answer = pool.request(method, url, headers=sent, decode_content=False)
         hops = [urlsplit(past.redirect_location or "") for past in answer.retries.history] if answer.retries else []
         if any(hop.scheme == "http" and hop.hostname not in _AT_HOME for hop in hops):
             raise StoreRefusedError(f"{self} redirects to a server without encryption", hint="name one with https://")

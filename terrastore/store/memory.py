@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from terrastore.store.protocol import Listed, Object
+from terrastore.store.protocol import WHOLE_LIMIT, Listed, Object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class MemoryStore:
 
     def read(self, name: str) -> Object | None:
         data = self._objects.get(name)
-        return None if data is None else Object(data, _version(data))
+        return None if data is None else Object(data[: WHOLE_LIMIT + 1], _version(data))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         data = self._objects.get(name)

@@ -9,11 +9,15 @@ URL without credentials.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
+
+
+WHOLE_LIMIT: Final = 1024 * 1024
+"""Most bytes of an object that is read whole."""
 
 
 class Object(NamedTuple):
@@ -60,7 +64,10 @@ class Store(Protocol):
         """Whether it is on a disk of this machine: reading it again then costs little more than a copy would."""
 
     def read(self, name: str) -> Object | None:
-        """Return a whole object, None when it is not there."""
+        """Return a whole object, None when it is not there; only for small ones.
+
+        Of one that has more than ``WHOLE_LIMIT`` bytes no more than the first of them and one are returned.
+        """
 
     def read_range(self, name: str, offset: int, size: int) -> bytes | None:
         """Return ``size`` bytes from ``offset``, fewer when the object ends before, None when it is not there.

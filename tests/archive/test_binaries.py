@@ -62,7 +62,7 @@ def moved(tree: Path, path: str, *targets: str) -> Relocation:
     entry = Relocation(path=path, kind=found.kinds[path], offsets=found.offsets[path], sha256=digest)
     assert slots.is_canonical(str(tree / path), entry)
     for target in targets:
-        slots.refill(str(tree / path), entry, target)
+        slots.refill(str(tree / path), entry, target, temporary=str(tree / "new"))
     return entry
 
 
@@ -171,7 +171,7 @@ def test_a_file_that_was_changed_since_is_left(tmp_path: Path) -> None:
     for changed in (place.read_bytes() + b"\0", place.read_bytes()[:100], place.read_bytes().replace(b"main", b"niam")):
         place.write_bytes(changed)
         with pytest.raises(slots.ChangedError):
-            slots.refill(str(place), entry, "/srv/other")
+            slots.refill(str(place), entry, "/srv/other", temporary=str(place.with_name("new")))
         assert (changed, {"tool"}) == (place.read_bytes(), {each.name for each in place.parent.iterdir()})
 
 

@@ -84,12 +84,13 @@ MEMBERS = {
     "folder a byte too long": file("p" * 156 + "/" + "n" * 100, 1),
     "last component a byte too long": file("p" * 155 + "/" + "n" * 101, 1),
     "name of more than 255 bytes": file("/".join(["folder"] * 60), 1),
-    "name of 4,000 bytes": file("/".join(["n" * 99] * 40), 1),
+    "name of 4,000 bytes": file("/".join(["n" * 99] * 40) + "n", 1),
+    "path of 128 components": file("/".join(["n"] * 128), 1),
+    "target of 4,095 bytes": link("a", "t" * 4095),
     "long directory": Member("/".join(["folder"] * 60), DIRECTORY, 0o755),
     "target of 100 bytes": link("a", "t" * 100),
     "target of 101 bytes": link("a", "t" * 101),
     "long name and long target": link("/".join(["folder"] * 60), "/".join(["other"] * 60)),
-    "pax record of 64 KiB": file("n" * 65524, 1),
     "pax record whose length grows by its own digits": file("n" * 989, 1),
     "non-ASCII name": file("größe/環境.py", 2),
     "non-ASCII target": link("a", "größe/環境"),
@@ -214,6 +215,12 @@ NAMES = {
     "delete": "lib/\x7f",
     "NUL": "lib/a\0b",
 }
+LONG = {
+    "path of 4,001 bytes": file("/".join(["n" * 99] * 40) + "nn"),
+    "path of 4,001 bytes, fewer characters": file("/".join(["é" * 49 + "n"] * 40) + "é"),
+    "path of 129 components": file("/".join(["n"] * 129)),
+    "target of 4,096 bytes": link("a", "t" * 4096),
+}
 TARGETS = {
     "empty": ("bin/a", ""),
     "absolute": ("bin/a", "/usr/bin/a"),
@@ -235,6 +242,13 @@ def test_a_name_that_is_no_plain_path_is_not_written(name: str) -> None:
     """The writer holds itself to what it would refuse to read."""
     with pytest.raises(MalformedError, match="not a plain relative path"):
         header(file(name))
+
+
+@pytest.mark.parametrize("member", LONG.values(), ids=LONG.keys())
+def test_names_that_no_system_would_take_are_not_written(member: Member) -> None:
+    """Nor those that are deeper than what walks them can go."""
+    with pytest.raises(MalformedError, match=r"is too (long|deep)"):
+        header(member)
 
 
 @pytest.mark.parametrize(("path", "target"), TARGETS.values(), ids=TARGETS.keys())
@@ -350,6 +364,9 @@ FAULTS = {
         f"link in pax: {case}": pax(record("linkpath", target), after=named(path, LINK))
         for case, (path, target) in TARGETS.items()
     },
+    "name in pax: 4,001 bytes": pax(record("path", "n" * 4001)),
+    "name in pax: 129 components": pax(record("path", "/".join(["n"] * 129))),
+    "link in pax: 4,096 bytes": pax(record("linkpath", "t" * 4096), after=LINK),
     "name: not UTF-8": named(b"caf\xe9"),
     "prefix: dot dot": patched(345, b".."),
     "prefix: absolute": patched(345, b"/etc"),

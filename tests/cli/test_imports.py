@@ -91,6 +91,7 @@ HIT = KEPT | {
         "archive",
         "archive._piece",
         "archive.crew",
+        "archive.folding",
         "archive.frames",
         "archive.inventory",
         "archive.layers",

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from terrastore.errors import StoreUnreachableError
 from terrastore.store import ranges
-from terrastore.store.protocol import Listed, Unfinished
+from terrastore.store.protocol import WHOLE_LIMIT, Listed, Unfinished
 from terrastore.store.s3 import trouble
 from terrastore.store.s3.client import client
 
@@ -208,7 +208,7 @@ class Bucket:
             _check(answer)
             size = announced(answer)
             try:
-                data = answer["Body"].read()
+                data = answer["Body"].read() if size is not None else _whole(answer["Body"])
             except BotoCoreError as error:
                 problem = error
             else:
@@ -231,6 +231,14 @@ class Bucket:
 
     def _speaking(self, doing: str) -> AbstractContextManager[None]:
         return trouble.speaking(self.location, self.location.bucket, doing)
+
+
+def _whole(body: Any) -> bytes:
+    """Return an object's bytes, of a large one a byte more than is read whole."""
+    data: bytes = body.read(WHOLE_LIMIT + 1)
+    if len(data) > WHOLE_LIMIT or body.read(1):  # which notices one that was broken off
+        body.close()
+    return data
 
 
 def _check(answer: Mapping[str, Any], needed: str = "ETag") -> None:
