@@ -81,7 +81,7 @@ cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, 
 wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
 
 
-class _Duration(click.ParamType[float]):
+class Duration(click.ParamType[float]):
     """A length of time, in seconds."""
 
     name = "duration"
@@ -95,7 +95,7 @@ class _Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no length of time, such as 24h or 7d", parameter, context)
 
 
-class _Size(click.ParamType[int]):
+class Size(click.ParamType[int]):
     """A number of bytes."""
 
     name = "size"
@@ -113,7 +113,7 @@ class _Size(click.ParamType[int]):
 
 cache_limit = option(
     "--cache-limit",
-    type=_Size(),
+    type=Size(),
     default=10_000_000_000,
     metavar="SIZE",
     help="Most that is kept of layers here; default: 10GB.",
@@ -132,7 +132,7 @@ caching = _together(
 
 freshness = _together(
     option("--refresh", is_flag=True, help="Look up again what is not pinned; build if that moved."),
-    option("--max-age", type=_Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
+    option("--max-age", type=Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
     option("--expect", metavar="KEY", help="Fail when the key is another one."),
 )
 
