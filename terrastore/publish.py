@@ -99,6 +99,7 @@ class Publication:
                     self._take_back(envelope)
                     raise
                 if self._there.envelope == envelope:
+                    self._require_archive(envelope)
                     self._discard_abandoned()
         return self._there
 
@@ -125,6 +126,27 @@ class Publication:
                 current = self._store.read(layout.pointer(self._key.text))
                 if current is None or current.data != envelope:
                     self._store.remove(self._place)
+
+    def _require_archive(self, envelope: bytes) -> None:
+        """Take a pointer of ours back whose archive is gone, and refuse it.
+
+        A prune looks for the pointer before it removes an archive and after; so when it did not see this one, we see
+        what it did. Only an archive that is older than a day can be meant: one that was here before, or took that long.
+        """
+        try:
+            if self._store.read_range(self._place, 0, 0) is not None:
+                return
+        except TerrastoreError:
+            return  # whoever reads it will see
+        self._there = None
+        with suppress(TerrastoreError):
+            current = self._store.read(layout.pointer(self._key.text))
+            if current is not None and current.data == envelope and isinstance(self._store, ListableStore):
+                self._store.remove(layout.pointer(self._key.text))
+        raise StoreRefusedError(
+            f"the archive of {self._key.short} was removed from {self._store} before its pointer was there",
+            hint="run again",
+        )
 
     @property
     def _place(self) -> str:

@@ -117,7 +117,8 @@ class Signing:
     def issued(self, pointer: Pointer) -> Pointer:
         """Return a pointer as it is issued here: for the realm, and as long as it counts from now."""
         expires = times.after(self._lasts) if self._lasts is not None else pointer.expires
-        return replace(pointer, realm=self._trust.realm, expires=expires)
+        realm = self._trust.realm if self._trust.realm is not None else pointer.realm
+        return replace(pointer, realm=realm, expires=expires)
 
     def sealed(self, pointer: Pointer) -> bytes:
         """Return the envelope of a pointer with our signatures; raises as ``signers``."""

@@ -93,9 +93,9 @@ class Judged(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """What a trust file says, and the realm that is asked for; without ``file`` anybody may publish."""
+    """What a trust file says, and the realm that is asked for, None for any; without ``file`` anybody may publish."""
 
-    realm: str = ""
+    realm: str | None = ""
     file: str | None = None
     keys: tuple[PublicKey, ...] = ()
     revoked: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class Trust(NamedTuple):
     admits_anybody: bool = True
 
     @classmethod
-    def read(cls, path: str, *, realm: str = "") -> Self:
+    def read(cls, path: str, *, realm: str | None = "") -> Self:
         """Return what the trust file at ``path`` says.
 
         :raises UsageError: when it cannot be read, or has a line that is none; that one is named
@@ -154,7 +154,7 @@ class Trust(NamedTuple):
             raise PointerError(str(error)) from None
         signers = self._signers(envelope)
         pointer = Pointer.from_payload(envelope.payload, key=key)
-        if pointer.realm != self.realm:
+        if self.realm is not None and pointer.realm != self.realm:
             raise PointerError(f"it is for {_realm(pointer.realm)}, and {_realm(self.realm)} is asked for")
         return Judged(pointer, signers)
 
@@ -198,6 +198,10 @@ class Trust(NamedTuple):
             if any(_contains(each, package.version) for each in revoked.get(normalised(package.name), ()))
         ]
         return f"holds {', '.join(found)}, which {self.file} revokes" if found else ""
+
+
+ANYTHING: Final = Trust(None)
+"""For who only looks at what a store has, and follows nothing of it."""
 
 
 def name_of_key(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,41 +17,8 @@ from terrastore.report import number, plain, size
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.catalogue import Published
-    from terrastore.pointer import Pointer
-
-
-@click.command("list")
-@options.store
-@click.option("-l", "--long", "detailed", is_flag=True, help="Say when each was made, for what, and how large it is.")
-@options.common
-def list_(**values: Any) -> None:
-    """List the environments in a store."""
-    from dataclasses import asdict  # noqa: PLC0415 -- help needs none of it
-
-    from terrastore import catalogue  # noqa: PLC0415
-    from terrastore.key import EnvKey  # noqa: PLC0415
-    from terrastore.trust import Trust  # noqa: PLC0415
-
-    store = options.opened_store(values["store"])
-    rows: list[tuple[str, Pointer | None]] = []
-    with reporting(values["quiet"]) as report:
-        for key in catalogue.keys(store):
-            pointer = None
-            if values["detailed"]:
-                try:
-                    found = catalogue.find(store, key, Trust(), report)
-                    pointer = found.pointer if found else None
-                except ArchiveRefusedError as error:
-                    report.warn(error.message)
-            rows.append((key.text, pointer))
-    if values["as_json"]:
-        described = [{"key": name} | ({"pointer": asdict(pointer)} if pointer else {}) for name, pointer in rows]
-        messages.print_json({"schema": messages.SCHEMA, "store": str(store), "environments": described})
-        return
-    for name, pointer in sorted(rows, key=lambda row: row[1].created if row[1] else "", reverse=True):
-        print(f"{EnvKey(name).short}  {_summary(pointer)}".rstrip() if values["detailed"] else name)
-    if not rows:
-        print(f"{store} has no environments", file=sys.stderr)
+    from terrastore.key import EnvKey
+    from terrastore.store.protocol import Store
 
 
 @click.command()
@@ -112,6 +78,7 @@ def verify(**values: Any) -> int:
 @click.command()
 @click.argument("key", metavar="KEY")
 @options.store
+@options.option("--force", is_flag=True, help="Remove it even when it is pinned; the pin stays.")
 @options.common
 def remove(**values: Any) -> None:
     """Remove an environment from a store."""
@@ -119,11 +86,24 @@ def remove(**values: Any) -> None:
 
     store = options.opened_store(values["store"])
     key = catalogue.resolve(store, values["key"])
+    # A setting that lets environments replace directories was not meant for this.
+    if click.get_current_context().get_parameter_source("force") is not click.core.ParameterSource.COMMANDLINE:
+        _refuse_pinned(store, key)
     freed = catalogue.remove(store, key)
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
     else:
         print(f"removed  {size(freed)} from {store}  ({key.short})")
+
+
+def _refuse_pinned(store: Store, key: EnvKey) -> None:
+    from terrastore import pins  # noqa: PLC0415
+
+    if names := pins.holding(pins.read(store), key):
+        raise UsageError(
+            f"{key.short} in {store} is pinned as {', '.join(names)}",
+            hint=f"run terrastore unpin {names[0]} first, or say --force",
+        )
 
 
 def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
@@ -178,13 +158,6 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
     return error.exit_code
 
 
-def _summary(pointer: Pointer | None) -> str:
-    if pointer is None:
-        return ""
-    packages = number(pointer.packages, "package")
-    return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {size(pointer.archive.size):>9}"
-
-
 def _description(found: Published, manifest: Manifest) -> list[str]:
     from terrastore.store import layout  # noqa: PLC0415
 
@@ -237,4 +210,4 @@ def _limits(manifest: Manifest) -> list[str]:
     return [f"  takes      targets of at most {slots.SIZE} bytes: {', '.join(limiting)}"] if limiting else []
 
 
-COMMANDS = (list_, show, verify, remove)
+COMMANDS = (show, verify, remove)

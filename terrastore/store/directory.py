@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import atomic
@@ -19,17 +21,20 @@ from terrastore.errors import StoreRefusedError, StoreUnreachableError, Terrasto
 from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Listed, Object
+    from terrastore.store.protocol import Listed, Object, Unfinished
 
 _MODE: Final = 0o644
 _TRIES: Final = 5
+_MOST: Final = 1000
+"""How much that is unfinished is told of at once."""
 _SHARES: Final = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"}
 )
 """Kinds of filesystems that other machines have."""
 _ABSENT: Final = (errno.ENOENT, errno.ESTALE)
+_UNFINISHED: Final = r"\.(?:tmp-[0-9a-f]{16}|removed)-[0-9a-f]{16}"
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -82,9 +87,12 @@ class DirectoryStore:
         return self._place(name)
 
     def create(self, name: str, data: bytes) -> bool:
-        with self._errors("written"), self._temporary(name) as file:
-            file.write(data)
-            return atomic.publish_new(file, self._place(name))
+        with self._errors("written"):
+            if not data:
+                return self._create_empty(name)
+            with self._temporary(name) as file:
+                file.write(data)
+                return atomic.publish_new(file, self._place(name))
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
         current = self.read(name)
@@ -101,7 +109,12 @@ class DirectoryStore:
                 file = stack.enter_context(self._temporary(name))
             yield _Upload(self, file)
             with self._errors("written"):
-                atomic.publish_new(file, self._place(name))
+                while not atomic.publish_new(file, self._place(name)):
+                    # What is there is the same; but from now on it is no older than what was uploaded.
+                    with suppress(FileNotFoundError):
+                        with suppress(PermissionError):
+                            os.utime(self._place(name))
+                        break
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._errors("listed"):
@@ -115,11 +128,71 @@ class DirectoryStore:
             except FileNotFoundError:
                 self._check_root()
                 return False
-            # What a key has to itself goes with its last object.
-            if name.count("/") > 2:  # noqa: PLR2004
-                with suppress(OSError):
-                    os.rmdir(os.path.dirname(self._place(name)))
+            self._remove_folder(name)
             return True
+
+    def remove_listed(self, listed: Listed) -> bool:
+        place = self._place(listed.name)
+        aside = os.path.join(os.path.dirname(place), f".removed-{os.urandom(8).hex()}")
+        with self._errors("written"):
+            try:
+                if _version(os.stat(place)) != listed.version:
+                    return False
+                # Whatever has the name at this instant is ours alone from then on.
+                os.rename(place, aside)
+            except FileNotFoundError:
+                self._check_root()
+                return False
+            is_it = _version(os.stat(aside)) == listed.version
+            if not is_it:
+                with suppress(FileExistsError):  # what came after it counts
+                    os.link(aside, place)
+            os.unlink(aside)
+            if is_it:
+                self._remove_folder(listed.name)
+            return is_it
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:
+        with self._errors("listed"):
+            self._check_root()
+            return list(islice(self._unfinished(before), _MOST))
+
+    def discard(self, upload: Unfinished) -> None:
+        with self._errors("written"), suppress(FileNotFoundError):
+            os.unlink(self._place(upload.name))
+
+    def _unfinished(self, before: float) -> Iterator[Unfinished]:
+        from terrastore.store import layout  # noqa: PLC0415 -- see read
+        from terrastore.store.protocol import Unfinished  # noqa: PLC0415
+
+        for folder, _, names in os.walk(self._place(layout.VERSION)):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    path = os.path.join(folder, name)
+                    if re.fullmatch(_UNFINISHED, name) and (since := os.lstat(path).st_mtime) < before:
+                        yield Unfinished(os.path.relpath(path, self.root), "", since)
+
+    def _remove_folder(self, name: str) -> None:
+        """Remove what a key, a week or a wheel has to itself, which goes with its last object."""
+        if name.count("/") > 2:  # noqa: PLR2004
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self._place(name)))
+
+    def _create_empty(self, name: str) -> bool:
+        """Create an object without bytes: that is whole as soon as it has its name, and costs a system call or two."""
+        for _ in range(_TRIES):
+            try:
+                fd = os.open(self._place(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                self._make_folders(os.path.dirname(name), deque())
+            else:
+                with suppress(OSError):
+                    os.fchmod(fd, _MODE)
+                os.close(fd)
+                return True
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place(name))
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
         from terrastore.store.protocol import Listed  # noqa: PLC0415 -- see read
@@ -137,7 +210,7 @@ class DirectoryStore:
             elif os.path.isfile(entry.path):
                 with suppress(FileNotFoundError):
                     facts = entry.stat()
-                    yield Listed(name, facts.st_size, facts.st_mtime)
+                    yield Listed(name, facts.st_size, facts.st_mtime, _version(facts))
 
     def _place(self, name: str) -> str:
         return os.path.join(self.root, name)
@@ -256,6 +329,11 @@ def _make_folder(path: str, permissions: int, made: deque[str]) -> None:
         os.mkdir(path)
         made.appendleft(path)
         os.chmod(path, permissions)
+
+
+def _version(facts: os.stat_result) -> str:
+    """Return what tells a file from those that had its name before, and will have."""
+    return f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
 
 
 def _listing_order(entry: os.DirEntry[str]) -> str:

@@ -28,18 +28,26 @@ class Object(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock."""
+    """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock.
+
+    ``version`` tells it from others of its name, for :meth:`PrunableStore.remove_listed`; no other version is like it.
+    """
 
     name: str
     size: int
     modified: float
+    version: str = ""
 
 
 class Unfinished(NamedTuple):
-    """An upload that was begun: the name of what is to become an object, and what tells it from others to that name."""
+    """An upload that was begun: the name of what is to become an object, and what tells it from others to that name.
+
+    ``begun`` is when, in seconds since the epoch by the store's clock, or when something came last.
+    """
 
     name: str
     token: str
+    begun: float = 0.0
 
 
 class Upload(Protocol):
@@ -117,6 +125,26 @@ class ListableStore(Store, Protocol):
 
     def remove(self, name: str) -> bool:
         """Remove an object; return whether it was there."""
+
+
+@runtime_checkable
+class PrunableStore(WritableStore, ListableStore, Protocol):
+    """A store that can be pruned while others write."""
+
+    def remove_listed(self, listed: Listed) -> bool:
+        """Remove an object unless another is there by now than was listed; return whether it was removed.
+
+        Where a store cannot look and remove in one step, one that is written in between may be removed too.
+        """
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:
+        """Return what is unfinished, of archives and wheels, since before a time by the store's clock.
+
+        A thousand at most: who discarded these asks again.
+        """
+
+    def discard(self, upload: Unfinished) -> None:
+        """Discard what was uploaded; one that has ended is no trouble. Whoever goes on with it is refused."""
 
 
 @runtime_checkable

@@ -126,6 +126,7 @@ HIT = KEPT | {
         "store.protocol",
         "supply",
         "trust",
+        "uses",
     )
 }
 # Of the standard library what takes long to load, or starts processes and connections.

@@ -15,14 +15,14 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from terrastore.store.protocol import WHOLE_LIMIT, ListableStore, Store, WritableStore
+from terrastore.store.protocol import WHOLE_LIMIT, Listed, PrunableStore, Store
 
 NAME = "v1/pointers/cp311-linux_x86_64-0000.json"
 THREADS = 20
 ROUNDS = 5
 
 
-class WholeStore(WritableStore, ListableStore, Protocol):
+class WholeStore(PrunableStore, Protocol):
     """A store that can do everything a store can."""
 
 
@@ -179,8 +179,7 @@ class StoreContract(ReadingContract):
 
     def test_it_reads_writes_and_lists(self, store: WholeStore) -> None:
         """Who asks what a store can do is told everything."""
-        assert isinstance(store, WritableStore)
-        assert isinstance(store, ListableStore)
+        assert isinstance(store, PrunableStore)
 
     def test_making_one_touches_nothing(self, store: WholeStore) -> None:
         """A store that was only made has left nothing anywhere."""
@@ -461,6 +460,51 @@ class StoreContract(ReadingContract):
         store.remove(NAME)
         assert store.create(NAME, b"second")
         assert b"second" == self.peek(NAME)
+
+    def listed(self, store: WholeStore, name: str) -> Listed:
+        """Return an object as a listing has it."""
+        (listed,) = store.list(name)
+        return listed
+
+    def test_what_was_listed_is_removed(self, store: WholeStore) -> None:
+        """It is as it was when it was listed, so it goes, once; nothing of it is left, and others stay."""
+        for name in (NAME, f"{NAME}.not"):
+            self.plant(name, b"data")
+        listed = next(each for each in store.list(NAME) if each.name == NAME)
+        assert store.remove_listed(listed)
+        assert not store.remove_listed(listed)
+        assert {f"{NAME}.not"} == self.everything()
+
+    @pytest.mark.parametrize("how", ["replaced", "removed and created", "planted"])
+    def test_what_was_written_since_it_was_listed_stays(self, store: WholeStore, how: str) -> None:
+        """Whoever wrote it, and however: what is there is not what was listed, and stays as it is."""
+        store.create(NAME, b"first")
+        listed = self.listed(store, NAME)
+        if how == "replaced":
+            found = store.read(NAME)
+            assert found is not None
+            assert store.replace(NAME, b"other", found.version)
+        elif how == "planted":
+            self.plant(NAME, b"other")
+        else:
+            store.remove(NAME)
+            store.create(NAME, b"other")
+        assert not store.remove_listed(listed)
+        assert b"other" == self.peek(NAME)
+        assert {NAME} == self.everything()
+
+    def test_an_empty_object_is_removed_as_listed(self, store: WholeStore) -> None:
+        """So marks go."""
+        store.create("v1/uses/2026-W01/key", b"")
+        assert store.remove_listed(self.listed(store, "v1/uses/"))
+        assert set() == self.everything()
+
+    def test_what_is_finished_is_not_abandoned(self, store: WholeStore) -> None:
+        """Nothing that is there, and no upload that ended, is ever told as unfinished."""
+        store.create("v1/archives/key/a", b"data")
+        with store.upload("v1/archives/key/b") as upload:
+            upload.write(b"data")
+        assert [] == list(store.abandoned(time.time() + 60))
 
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_odd_names(self, store: WholeStore, name: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 _WRITE_ID: Final = "writeid"
 _TYPES: Final = {".json": "application/json", ".zst": "application/zstd"}
+_OTHER_VERSION: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT})
 _ABOUT_CONDITIONS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED})
 
 
@@ -126,6 +127,23 @@ class Bucket:
         with self._speaking(f"remove {name}"):
             self._client().delete_object(**self._place(name))
 
+    def delete_version(self, name: str, etag: str) -> bool:
+        """Remove an object unless its ETag is another; return whether it was removed, as far as the store can tell.
+
+        One that ignores the condition removes it, and one that knows no such condition is told as if it did.
+        """
+        with self._speaking(f"remove {name}"):
+            try:
+                self._client().delete_object(**self._place(name), IfMatch=etag)
+            except ClientError as error:
+                if trouble.status(error) == HTTPStatus.NOT_IMPLEMENTED:
+                    self._client().delete_object(**self._place(name))
+                elif trouble.status(error) in _OTHER_VERSION or trouble.is_missing(error):
+                    return False
+                else:
+                    raise
+            return True
+
     def list(self, prefix: str) -> Iterator[Listed]:
         """Yield the objects whose names begin with ``prefix``, page by page."""
         own = self.location.prefix
@@ -134,7 +152,12 @@ class Bucket:
             for page in pages.paginate(Bucket=self.location.bucket, Prefix=own + prefix):
                 _check(page, "Name")
                 for item in page.get("Contents", ()):
-                    yield Listed(item["Key"].removeprefix(own), item["Size"], item["LastModified"].timestamp())
+                    yield Listed(
+                        item["Key"].removeprefix(own),
+                        item["Size"],
+                        item["LastModified"].timestamp(),
+                        item.get("ETag", ""),
+                    )
 
     def begin_upload(self, name: str, write_id: str) -> str:
         """Begin a multipart upload; return its id."""
@@ -190,7 +213,7 @@ class Bucket:
             _check(answer, "Bucket")
             # A service that does not heed the prefix must not lead us to what is somebody else's.
             return [
-                Unfinished(item["Key"].removeprefix(own), item["UploadId"])
+                Unfinished(item["Key"].removeprefix(own), item["UploadId"], item["Initiated"].timestamp())
                 for item in answer.get("Uploads", ())
                 if item["Key"].startswith(own + prefix)
             ]
