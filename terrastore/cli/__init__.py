@@ -28,6 +28,7 @@ _PLACES: Final = {
     "environments": ("ensure", "build", "key", "unpack", "relocate", "rollback"),
     "why": ("why",),
     "stores": ("list", "show", "verify", "remove"),
+    "copying": ("copy",),
     "doctor": ("doctor",),
     "cache": ("cache",),
 }
