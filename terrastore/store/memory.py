@@ -67,7 +67,8 @@ class MemoryStore:
         if found is None or len(found.data) != size:
             return False
         with self._lock:
-            self._put(name, found.data)
+            if len(self._objects.get(name, b"")) != size or name not in self._objects:
+                self._put(name, found.data)
         return True
 
     def list(self, prefix: str) -> Iterator[Listed]:
