@@ -23,6 +23,7 @@ from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.pointer import PAYLOAD_TYPE, ArchiveSummary, ManifestLocation, Pointer
+from terrastore.promotion import promote
 from terrastore.publish import Publication, archive_name
 from terrastore.publish import envelope as pointer_to
 from terrastore.report import Report
@@ -129,6 +130,11 @@ def fill_once(near: Path, far: Path, key: EnvKey) -> None:
     publication = Publication(DirectoryStore(str(near)), key, name, required=True, report=report)
     with filling(published, [publication]) as read:
         read.manifest()
+
+
+def copy_once(source: Path, destination: Path, key: EnvKey) -> None:
+    """Copy an environment from one store to another."""
+    promote(DirectoryStore(str(source)), DirectoryStore(str(destination)), key, report=Report())
 
 
 def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None) -> Pointer:

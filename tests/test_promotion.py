@@ -87,11 +87,9 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
     """Return two stores, empty."""
     if request.param == "directories":
         return DirectoryStore(str(tmp_path / "staging")), DirectoryStore(str(tmp_path / "production"))
-    return {
-        "memory": lambda: (MemoryStore(), MemoryStore()),
-        "distant": lambda: (Distant(), Distant()),
-        "through this machine": lambda: (Distant(), Reserved()),
-    }[request.param]()
+    if request.param == "memory":
+        return MemoryStore(), MemoryStore()
+    return Distant(), Distant() if request.param == "distant" else Reserved()
 
 
 def run(

@@ -533,7 +533,7 @@ class CopyingContract(StoreContract):
 
     def test_another_kind_is_not_copied_from(self, store: WholeStore, tmp_path: Path) -> None:
         """Nothing is done then; whoever wants it reads it."""
-        strangers = [MemoryStore(), DirectoryStore(str(tmp_path / "strange"))]
+        strangers: list[WholeStore] = [MemoryStore(), DirectoryStore(str(tmp_path / "strange"))]
         for stranger in strangers:
             stranger.create(NAME, b"data")
         tried = [self.copying(store).copy_from(each, NAME, 4) for each in strangers if type(each) is not type(store)]
