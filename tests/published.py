@@ -24,6 +24,7 @@ from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.pointer import ArchiveSummary, ManifestLocation, Pointer
+from terrastore.promotion import promote
 from terrastore.publish import Publication, archive_name, pointer
 from terrastore.report import Report
 from terrastore.store import layout
@@ -130,6 +131,11 @@ def fill_once(near: Path, far: Path, key: EnvKey) -> None:
     publication = Publication(DirectoryStore(str(near)), key, name, required=True, trust=Trust(), report=report)
     with filling(published, [publication]) as read:
         read.manifest()
+
+
+def copy_once(source: Path, destination: Path, key: EnvKey) -> None:
+    """Copy an environment from one store to another."""
+    promote(DirectoryStore(str(source)), DirectoryStore(str(destination)), key, trust=Trust(), report=Report())
 
 
 def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None, key: EnvKey = KEY) -> Pointer:

@@ -30,6 +30,7 @@ _PLACES: Final = {
     "listing": ("list",),
     "stores": ("show", "verify", "remove"),
     "pruning": ("prune", "pin", "unpin"),
+    "copying": ("copy",),
     "doctor": ("doctor",),
     "cache": ("cache",),
     "trust": ("keygen", "sign"),

@@ -13,7 +13,7 @@ from terrastore.store.protocol import WHOLE_LIMIT, Listed, Object
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Unfinished, Upload
+    from terrastore.store.protocol import Store, Unfinished, Upload
 
 
 class MemoryStore:
@@ -61,6 +61,15 @@ class MemoryStore:
         yield upload
         with self._lock:
             self._put(name, b"".join(upload.pieces))
+
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        data = other._objects.get(name) if isinstance(other, MemoryStore) else None
+        if data is None or len(data) != size:
+            return False
+        with self._lock:
+            if len(self._objects.get(name, b"")) != size or name not in self._objects:
+                self._put(name, data)
+        return True
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._lock:

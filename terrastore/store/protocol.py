@@ -167,6 +167,20 @@ class MultipartStore(Store, Protocol):
 
 
 @runtime_checkable
+class CopyingStore(WritableStore, Protocol):
+    """A store that can take an object from some other stores without its bytes passing through this process."""
+
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        """Put an object of ``size`` bytes that ``other`` has by that name; return whether it is there now.
+
+        False when that cannot be done, for whatever is on the side of ``other``: it is another kind or out of reach,
+        or has no such object; nothing was done then, and who reads the object is told why. As with
+        :meth:`WritableStore.upload`, what is there already is the same, and stays; of another size it is replaced.
+        The bytes are as good as they are in ``other``: nobody has looked at them.
+        """
+
+
+@runtime_checkable
 class Layered(Store, Protocol):
     """A store that consists of others."""
 

@@ -51,6 +51,7 @@ class Bucket:
     """A bucket with something in it and around it, its owner, and one with no rights but those that are given."""
 
     def __init__(self, server: S3Server, cli: CommandLine) -> None:
+        self.server = server
         self.name = f"iam-{uuid4().hex}"
         self.url = f"s3://{self.name}/{PREFIX}"
         self.owner = server.client()
@@ -58,13 +59,12 @@ class Bucket:
         self.given = server.client(reader=True)
         self.cli = cli
         self.key = ""
-        self._server = server
         cli.env |= server.variables(reader=True)
         for name in OUTSIDE:
             self.owner.put_object(Bucket=self.name, Key=name, Body=b"secret")
 
     def give(self, policy: str, *, without: str | None = None) -> None:
-        """Give the other user a policy as it is documented, or all of it but one action."""
+        """Give the other user a policy as it is documented, or all of it but one action, for this bucket."""
         said = [
             statement
             | {
@@ -74,10 +74,10 @@ class Bucket:
             for statement in statements(policy)
             if statement["Action"] != [without]
         ]
-        if self._server.kind == "moto":
-            self._server.client("iam").put_user_policy(
+        if self.server.kind == "moto":
+            self.server.client("iam").put_user_policy(
                 UserName="reader",
-                PolicyName="given",
+                PolicyName=self.name,
                 PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": said}),
             )
         else:
@@ -123,6 +123,13 @@ class Bucket:
         """Run ``ensure`` with a store in a directory that has what is asked for, behind the bucket: it is filled."""
         shutil.rmtree(self.cli.cwd / ".venv", ignore_errors=True)
         return self.run("ensure", "--no-build", TERRASTORE_STORE=f"{self.url} {store}", **variables)
+
+    def take(self) -> None:
+        """Take from the other user what it was given for this bucket."""
+        if self.server.kind == "moto":
+            self.server.client("iam").delete_user_policy(UserName="reader", PolicyName=self.name)
+        else:
+            self.owner.delete_bucket_policy(Bucket=self.name)
 
 
 @pytest.fixture(params=["strict_moto", "radosgw"])
@@ -316,6 +323,60 @@ def test_heals_what_is_damaged_in_a_nearer_store(bucket: Bucket, alpha_home: Pat
     bucket.owner.put_object(Bucket=bucket.name, Key=archive, Body=b"damaged")
     assert 0 == bucket.pass_on(alpha_home / "store").code
     assert 0 == bucket.fetch().code
+
+
+# ---- who promotes
+
+
+@pytest.fixture
+def production(bucket: Bucket) -> Bucket:
+    """Return an empty bucket beside one that has something."""
+    return Bucket(bucket.server, bucket.cli)
+
+
+@pytest.mark.parametrize("policy", ["builder", "keeper"])
+def test_promotes(bucket: Bucket, production: Bucket, policy: str) -> None:
+    """Who may fetch from one bucket and publish to another lets S3 copy; in the first nothing changes."""
+    bucket.give("consumer")
+    production.give(policy)
+    before = bucket.everything()
+    copy = ("copy", bucket.key, "--from", bucket.url, "--to", production.url, "--json")
+    copied = bucket.run(*copy)
+    assert 0 == copied.code, copied.err
+    (told,) = copied.json["environments"]
+    assert ("copied", True, []) == (told["outcome"], told["server_side"], told["warnings"])
+    assert before == bucket.everything()
+    assert 0 == production.fetch().code
+    assert "kept" == bucket.run(*copy).json["environments"][0]["outcome"]
+
+
+def test_who_may_not_publish_does_not_promote(bucket: Bucket, production: Bucket) -> None:
+    """It is refused, with what to do, and nothing is there."""
+    bucket.give("builder")
+    production.give("consumer")
+    before = production.everything()
+    refused = bucket.run("copy", bucket.key, "--from", bucket.url, "--to", production.url)
+    assert (7, True) == (refused.code, f"{production.url} refuses to write v1/archives/" in refused.err)
+    assert "docs/iam has policies" in refused.err
+    assert before == production.everything()
+
+
+def test_with_credentials_for_one_bucket_each(bucket: Bucket, production: Bucket, tmp_path: Path) -> None:
+    """Where nobody has rights to both, each store's URL names its own, and the bytes go through this machine."""
+    production.give("builder")
+    server = bucket.server
+    (tmp_path / "credentials").write_text(
+        f"[owner]\naws_access_key_id={server.access_key}\naws_secret_access_key={server.secret_key}\n"
+    )
+    variables = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    copy = ("copy", bucket.key, "--from", f"{bucket.url}?profile=owner", "--to", production.url, "--json")
+    copied = bucket.run(*copy, **variables)
+    assert 0 == copied.code, copied.err
+    (told,) = copied.json["environments"]
+    assert "copied" == told["outcome"]
+    # The emulator copies for who may not read the source.
+    assert (server.kind == "moto") == told["server_side"]
+    assert 0 == production.fetch().code
 
 
 # ---- who tidies up

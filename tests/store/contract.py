@@ -11,11 +11,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pytest
 
-from terrastore.store.protocol import WHOLE_LIMIT, Listed, PrunableStore, Store
+from terrastore.store.directory import DirectoryStore
+from terrastore.store.memory import MemoryStore
+from terrastore.store.protocol import (
+    WHOLE_LIMIT,
+    CopyingStore,
+    Listed,
+    PrunableStore,
+    Store,
+)
 
 NAME = "v1/pointers/cp311-linux_x86_64-0000.json"
 THREADS = 20
@@ -530,6 +539,83 @@ class StoreContract(ReadingContract):
         for name in names:
             assert store.create(name, name.encode())
         assert [name.encode() for name in names] == [self.peek(name) for name in names]
+
+
+class CopyingContract(StoreContract):
+    """What a store promises that copies from others of its kind: ``other`` gives an empty one of these."""
+
+    def copying(self, store: WholeStore) -> CopyingStore:
+        assert isinstance(store, CopyingStore)
+        return store
+
+    @pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
+    def test_an_object_is_copied(self, store: WholeStore, other: WholeStore, data: bytes) -> None:
+        """It is there byte for byte then, alone, and where it was copied from as before."""
+        other.create(NAME, data)
+        assert self.copying(store).copy_from(other, NAME, len(data))
+        assert data == self.peek(NAME)
+        assert {NAME} == self.everything()
+        found = other.read(NAME)
+        assert found is not None
+        assert data == found.data
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_odd_names_are_copied(self, store: WholeStore, other: WholeStore, name: str) -> None:
+        """A name is taken as it is, on both sides."""
+        other.create(name, b"0123")
+        assert self.copying(store).copy_from(other, name, 4)
+        assert b"0123" == self.peek(name)
+
+    def test_a_large_upload_is_copied(self, store: WholeStore, other: WholeStore) -> None:
+        """However it came to be where it is."""
+        whole = random.Random(3).randbytes(21 * 1024 * 1024 + 17)
+        with other.upload(NAME) as upload:
+            upload.write(whole)
+        assert self.copying(store).copy_from(other, NAME, len(whole))
+        assert whole == self.peek(NAME)
+
+    @pytest.mark.parametrize("size", [0, 3, 5])
+    def test_what_is_not_there_is_not_copied(self, store: WholeStore, other: WholeStore, size: int) -> None:
+        """Nor is what has another size; that is no error here, and leaves nothing behind."""
+        assert not self.copying(store).copy_from(other, NAME, size)
+        other.create(NAME, b"data")
+        assert not self.copying(store).copy_from(other, NAME, size)
+        assert set() == self.everything()
+
+    def test_another_kind_is_not_copied_from(self, store: WholeStore, tmp_path: Path) -> None:
+        """Nothing is done then; whoever wants it reads it."""
+        strangers: list[WholeStore] = [MemoryStore(), DirectoryStore(str(tmp_path / "strange"))]
+        for stranger in strangers:
+            stranger.create(NAME, b"data")
+        tried = [self.copying(store).copy_from(each, NAME, 4) for each in strangers if type(each) is not type(store)]
+        assert set(tried) == {False}
+        assert set() == self.everything()
+
+    def test_what_is_there_already_stays(self, store: WholeStore, other: WholeStore) -> None:
+        """Names are unique, so it is the same; of another size it is not, and is replaced."""
+        other.create(NAME, b"data")
+        self.plant(NAME, b"DATA")
+        assert self.copying(store).copy_from(other, NAME, 4)
+        assert b"DATA" == self.peek(NAME)
+        self.plant(NAME, b"damaged")
+        assert self.copying(store).copy_from(other, NAME, 4)
+        assert b"data" == self.peek(NAME)
+        assert {NAME} == self.everything()
+
+    def test_several_copy_at_once(self, store: WholeStore, other: WholeStore) -> None:
+        """All are told that it is there, and it is."""
+        data = random.Random(4).randbytes(100_000)
+        other.create(NAME, data)
+        barrier = threading.Barrier(8)
+
+        def copy(_: int) -> bool:
+            barrier.wait()
+            return self.copying(store).copy_from(other, NAME, len(data))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [True] * 8 == list(pool.map(copy, range(8)))
+        assert data == self.peek(NAME)
+        assert {NAME} == self.everything()
 
 
 def upload_and_raise(store: WholeStore, data: bytes, failure: BaseException) -> None:

@@ -17,17 +17,21 @@ import pytest
 from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.store.directory import DirectoryStore
-from tests.store.contract import NAME, StoreContract, WholeStore
+from tests.store.contract import NAME, CopyingContract, WholeStore
 
 NOBODY = 65534
 SPAWN = multiprocessing.get_context("spawn")
 
 
-class TestDirectoryStore(StoreContract):
+class TestDirectoryStore(CopyingContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> DirectoryStore:
         self.root = tmp_path / "store"
         return DirectoryStore(str(self.root))
+
+    @pytest.fixture
+    def other(self, tmp_path: Path) -> DirectoryStore:
+        return DirectoryStore(str(tmp_path / "other"))
 
     def peek(self, name: str) -> bytes | None:
         path = self.root / name

@@ -20,7 +20,7 @@ from terrastore.store.s3.location import Location
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Listed, Unfinished
+    from terrastore.store.protocol import Listed, Store, Unfinished
     from terrastore.store.s3.bucket import Bucket
     from terrastore.store.s3.upload import MultipartUpload
 
@@ -97,6 +97,14 @@ class S3Store:
         except BaseException:
             upload.abort()
             raise
+
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        if not isinstance(other, S3Store):
+            return False
+        from terrastore.store.s3.copying import copied  # noqa: PLC0415 -- only who copies needs it
+
+        bucket, source = self._bucket, other._bucket  # noqa: SLF001 -- another of the same class
+        return bucket.service == source.service and copied(bucket, source, name, size)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return self._bucket.list(prefix)
