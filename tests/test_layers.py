@@ -17,7 +17,7 @@ ROWS = (
     ("supply",),
     ("filling", "nearest"),
     ("cache", "inputs", "install", "publish", "wheelhouse"),
-    ("relocation", "vouched"),
+    ("freeze", "relocation", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("archive", "store"),
     ("key", "pointer", "difference"),

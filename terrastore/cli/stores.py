@@ -12,7 +12,7 @@ import click
 
 from terrastore.cli import messages, options
 from terrastore.cli.environments import reporting
-from terrastore.errors import ArchiveRefusedError, UsageError
+from terrastore.errors import ArchiveRefusedError, UsageError, reason
 from terrastore.report import number, plain, size
 
 if TYPE_CHECKING:
@@ -55,21 +55,28 @@ def list_(**values: Any) -> None:
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
+@click.argument("subject", metavar="ENV|KEY")
 @options.store
+@options.option("--freeze", is_flag=True, help="Print a requirements file, with hashes, of what was resolved.")
 @options.common
 def show(**values: Any) -> None:
-    """Say what an environment consists of."""
+    """Say what an environment on disk or in a store consists of."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    found, manifest = _published(values)
-    if values["as_json"]:
-        messages.print_json(
-            {"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": json.loads(manifest.to_json())}
-        )
-        return
-    for line in _description(found, manifest):
-        print(line)
+    subject = values["subject"]
+    told: dict[str, Any]
+    if os.path.isdir(subject):
+        manifest, root = _manifest_in(subject), os.path.realpath(subject)
+        told, lines = {"target": root}, [f"  stands     {root}"]
+    else:
+        found, manifest = _published_or_directory(subject, values)
+        told, lines = {"pointer": asdict(found.pointer)}, _stored(found)
+    if values["freeze"]:
+        _tell_frozen(manifest, as_json=values["as_json"])
+    elif values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, **told, "manifest": json.loads(manifest.to_json())})
+    else:
+        print("\n".join([manifest.key, *lines, *_description(manifest)]))
 
 
 @click.command()
@@ -85,15 +92,10 @@ def verify(**values: Any) -> int:
     subject = values["subject"]
     if os.path.isdir(subject):
         return _verify_environment(subject, values)
-    if os.sep in subject:
-        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
 
-    try:
-        found, manifest = _published(values | {"key": subject})
-    except UsageError as error:
-        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
+    found, manifest = _published_or_directory(subject, values)
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
         verify_archive(
@@ -121,6 +123,16 @@ def remove(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
     else:
         print(f"removed  {size(freed)} from {store}  ({key.short})")
+
+
+def _published_or_directory(subject: str, values: dict[str, Any]) -> tuple[Published, Manifest]:
+    """Return what a store has under a key; what is none could have been meant as a directory."""
+    if os.sep in subject:
+        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
+    try:
+        return _published(values | {"key": subject})
+    except UsageError as error:
+        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
 
 
 def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
@@ -182,23 +194,68 @@ def _summary(pointer: Pointer | None) -> str:
     return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {size(pointer.archive.size):>9}"
 
 
-def _description(found: Published, manifest: Manifest) -> list[str]:
+def _manifest_in(path: str) -> Manifest:
+    """Return the manifest of an environment on disk."""
+    from terrastore.archive.manifest import Manifest, ManifestError  # noqa: PLC0415
+    from terrastore.archive.originals import MANIFEST_PATH  # noqa: PLC0415
+
+    try:
+        with open(os.path.join(path, MANIFEST_PATH), "rb") as file:
+            return Manifest.parse(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{path} was not made by terrastore", hint="name an environment that terrastore made"
+        ) from None
+    except (OSError, ManifestError) as error:
+        told = reason(error) if isinstance(error, OSError) else str(error)
+        raise ArchiveRefusedError(
+            f"what {path} consists of cannot be read: {told}", hint="make it anew with terrastore ensure --verify"
+        ) from None
+
+
+def _tell_frozen(manifest: Manifest, *, as_json: bool) -> None:
+    """Print what was resolved, as a requirements file."""
+    from terrastore.freeze import freeze  # noqa: PLC0415
+
+    frozen = freeze(manifest)
+    if not as_json:
+        print("\n".join(frozen.lines()))
+        return
+    requirements = [
+        {"name": each.name, "version": each.version, "requirement": each.asked, "hashes": list(each.hashes)}
+        for each in frozen.requirements
+    ]
+    left_out = [{"what": what, "why": why} for what, why in frozen.left_out]
+    messages.print_json(
+        {"schema": messages.SCHEMA, "key": manifest.key, "requirements": requirements, "left_out": left_out}
+    )
+
+
+def _stored(found: Published) -> list[str]:
+    """Return lines that say where an archive is, and who made it."""
     from terrastore.store import layout  # noqa: PLC0415
 
-    pointer, totals = found.pointer, manifest.totals
+    pointer = found.pointer
+    return [
+        f"  made       {pointer.created} by {pointer.builder}",
+        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
+        f"  archive    {size(pointer.archive.size)}",
+    ]
+
+
+def _description(manifest: Manifest) -> list[str]:
+    totals = manifest.totals
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
+    installer, python = manifest.installer, manifest.interpreter.get("version")
     lines = [
-        pointer.key,
-        f"  made       {pointer.created} by {pointer.builder}",
-        f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
-        f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
+        f"  python     {python}, installed by {installer.get('name')} {installer.get('version')}",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
+        f"  unpacked   {size(totals.size)}",
         *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),
         f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         *_limits(manifest),
-        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
     width = max((len(f"{package.name} {package.version}") for package in manifest.packages), default=0)
