@@ -19,7 +19,7 @@ ROWS = (
     ("tidying",),
     ("known",),
     ("cache", "holdings", "inputs", "install", "publish", "signing", "wheelhouse"),
-    ("pins", "relocation", "uses", "vouched"),
+    ("freeze", "pins", "relocation", "uses", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("trust",),
     ("archive", "store"),

@@ -24,7 +24,7 @@ from terrastore.archive import (
 )
 from terrastore.archive.frames import compress, trailer
 from terrastore.archive.framing import Sink, Source, write_layers
-from terrastore.archive.installed import commit, installed, read
+from terrastore.archive.installed import commit, direct_url, installed, read, reference
 from terrastore.archive.limits import SIZE_LIMIT
 from terrastore.archive.manifest import Manifest, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
@@ -336,13 +336,15 @@ def _refuse_missing(libraries: Mapping[str, Sequence[str]]) -> None:
 def _package(
     tree: str, distribution: layers.Distribution, origin: Origin, flags: Mapping[str, tuple[str, ...]]
 ) -> Package:
+    asked_at = direct_url(tree, distribution)
     return Package(
         name=distribution.name,
         version=distribution.version,
         built=distribution.name in origin.compiled,
         sha256=origin.downloads.get(distribution.name),
         wheel=origin.wheels.get(distribution.name),
-        direct=distribution.name in origin.direct,
+        direct=asked_at is not None or distribution.name in origin.direct,
         flags=flags.get(distribution.name, ()),
-        commit=commit(tree, distribution),
+        commit=commit(asked_at),
+        url=reference(asked_at),
     )

@@ -22,22 +22,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
+@click.argument("subject", metavar="ENV|KEY")
 @options.store
+@options.option("--freeze", is_flag=True, help="Print a requirements file, with hashes, of what was resolved.")
 @options.trusting
 @options.common
 def show(**values: Any) -> None:
-    """Say what an environment consists of."""
+    """Say what an environment on disk or in a store consists of."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    found, manifest = _published(values)
-    if values["as_json"]:
-        messages.print_json(
-            {"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": json.loads(manifest.to_json())}
-        )
-        return
-    for line in _description(found, manifest):
-        print(plain(line))
+    from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415
+
+    subject = values["subject"]
+    told: dict[str, Any]
+    if os.path.isdir(subject):
+        manifest, root = read_environment_manifest(subject), os.path.realpath(subject)
+        told, lines = {"target": root}, [f"  stands     {root}"]
+    else:
+        found, manifest = _published_or_directory(subject, values)
+        told, lines = {"pointer": asdict(found.pointer)}, _stored(found)
+    if values["freeze"]:
+        _tell_frozen(manifest, as_json=values["as_json"])
+    elif values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, **told, "manifest": json.loads(manifest.to_json())})
+    else:
+        for line in (manifest.key, *lines, *_description(manifest)):
+            print(plain(line))
 
 
 @click.command()
@@ -54,15 +64,10 @@ def verify(**values: Any) -> int:
     subject = values["subject"]
     if os.path.isdir(subject):
         return _verify_environment(subject, values)
-    if os.sep in subject:
-        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
 
-    try:
-        found, manifest = _published(values | {"key": subject})
-    except UsageError as error:
-        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
+    found, manifest = _published_or_directory(subject, values)
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
         verify_archive(
@@ -104,6 +109,16 @@ def _refuse_pinned(store: Store, key: EnvKey) -> None:
             f"{key.short} in {store} is pinned as {', '.join(names)}",
             hint=f"run terrastore unpin {names[0]} first, or say --force",
         )
+
+
+def _published_or_directory(subject: str, values: dict[str, Any]) -> tuple[Published, Manifest]:
+    """Return what a store has under a key; what is none could have been meant as a directory."""
+    if os.sep in subject:
+        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
+    try:
+        return _published(values | {"key": subject})
+    except UsageError as error:
+        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
 
 
 def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
@@ -158,24 +173,50 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
     return error.exit_code
 
 
-def _description(found: Published, manifest: Manifest) -> list[str]:
+def _tell_frozen(manifest: Manifest, *, as_json: bool) -> None:
+    """Print what was resolved, as a requirements file."""
+    from terrastore.freeze import freeze  # noqa: PLC0415
+
+    frozen = freeze(manifest)
+    if not as_json:
+        print("\n".join(frozen.lines()))
+        return
+    requirements = [
+        {"name": each.name, "version": each.version, "requirement": each.asked, "hashes": list(each.hashes)}
+        for each in frozen.requirements
+    ]
+    left_out = [{"what": what, "why": why} for what, why in frozen.left_out]
+    messages.print_json(
+        {"schema": messages.SCHEMA, "key": manifest.key, "requirements": requirements, "left_out": left_out}
+    )
+
+
+def _stored(found: Published) -> list[str]:
+    """Return lines that say where an archive is, and who made it."""
     from terrastore.store import layout  # noqa: PLC0415
 
-    pointer, totals = found.pointer, manifest.totals
+    pointer = found.pointer
+    return [
+        f"  made       {pointer.created} by {pointer.builder}",
+        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
+        f"  archive    {size(pointer.archive.size)}",
+        *(f"  signed     by {signer}" for signer in found.signers),
+    ]
+
+
+def _description(manifest: Manifest) -> list[str]:
+    totals = manifest.totals
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
+    installer, python = manifest.installer, manifest.interpreter.get("version")
     lines = [
-        pointer.key,
-        f"  made       {pointer.created} by {pointer.builder}",
-        f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
-        *(f"  signed     by {signer}" for signer in found.signers),
-        f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
+        f"  python     {python}, installed by {installer.get('name')} {installer.get('version')}",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
+        f"  unpacked   {size(totals.size)}",
         *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),
         f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         *_limits(manifest),
-        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
     width = max((len(f"{package.name} {package.version}") for package in manifest.packages), default=0)

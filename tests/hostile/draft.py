@@ -12,7 +12,8 @@ from typing import Any, Self
 from terrastore.archive.frames import compress, decompress, trailer
 from terrastore.archive.limits import FRAME_LIMIT
 from terrastore.archive.reading import read_manifest
-from terrastore.pointer import PAYLOAD_TYPE, Pointer
+from terrastore.envelope import PAYLOAD_TYPE
+from terrastore.trust import Trust
 from tests.hostile.tar import END, member
 
 MANIFEST = ".terrastore/manifest.json"
@@ -46,7 +47,7 @@ class Draft:
     @classmethod
     def of(cls, archive: bytes, envelope: bytes, *, key: str, outside: str = "/nowhere") -> Self:
         """Take an archive and its pointer apart."""
-        pointer = Pointer.from_envelope(envelope, key=key)
+        pointer = Trust().judge(envelope, key=key).pointer
         manifest = read_manifest(lambda offset, size: archive[offset : offset + size], pointer.manifest)
         layers, position = {}, 0
         for layer in manifest.layers:

@@ -1,7 +1,8 @@
-"""Flipped bits, truncations and splices of a pointer and its archive: what is installed is what was packed, or nothing."""
+"""Flipped bits, truncations, splices of a pointer and its archive: installed is what was packed, or nothing."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -17,10 +18,10 @@ from terrastore.archive.reading import read_manifest
 from terrastore.archive.unpack import unpack
 from terrastore.errors import ArchiveRefusedError, NotInStoreError
 from terrastore.key import EnvKey
-from terrastore.pointer import Pointer
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
+from terrastore.trust import Trust
 from tests.archive.shared_layers import Found, contents
 from tests.hostile.draft import envelope_of
 
@@ -31,7 +32,7 @@ FOLDER = Path(__file__).parents[1] / "vectors"
 ARCHIVE = (FOLDER / "tiny.tar.zst").read_bytes()
 ENVELOPE = (FOLDER / "tiny.json").read_bytes()
 KEY = EnvKey.parse("cp311-linux_x86_64-" + "0123456789" * 4)
-POINTER = Pointer.from_envelope(ENVELOPE, key=KEY.text)
+POINTER = Trust().judge(ENVELOPE, key=KEY.text).pointer
 MANIFEST = read_manifest(lambda offset, size: ARCHIVE[offset : offset + size], POINTER.manifest)
 BOUNDARIES = [
     *(offset for offset, _ in MANIFEST.frames()),
@@ -65,7 +66,7 @@ class Machine:
         store.create(layout.archive(KEY.text, POINTER.archive.name), stored.archive)
         self._staged.mkdir()
         try:
-            found = catalogue.find(store, KEY, Report())
+            found = catalogue.find(store, KEY, Trust(), Report())
             if found is None:
                 return None
             found, manifest = found.with_manifest()
@@ -129,7 +130,7 @@ def test_truncations_and_splices_at_every_boundary(machine: Machine, place: int)
 def test_frames_that_change_places(machine: Machine) -> None:
     """Any two pieces between boundaries, exchanged, doubled or dropped."""
     starts = sorted(set(BOUNDARIES))
-    pieces = [ARCHIVE[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+    pieces = [ARCHIVE[start:end] for start, end in itertools.pairwise(starts)]
     for one in range(len(pieces)):
         for other in range(len(pieces)):
             changed = list(pieces)

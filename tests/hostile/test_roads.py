@@ -22,6 +22,7 @@ from terrastore.place import Target
 from terrastore.publish import Publication
 from terrastore.report import Report
 from terrastore.store.memory import MemoryStore
+from terrastore.trust import Trust
 from tests.archive.shared_layers import contents
 from tests.hostile.attacks import ATTACKS, FRAMES, META, POINTER, Attack
 
@@ -50,7 +51,7 @@ class Shelf:
 
     def found(self) -> Published:
         """Return what is there once its pointer is read."""
-        found = catalogue.find(self.store, self.key, Report())
+        found = catalogue.find(self.store, self.key, Trust(), Report())
         assert found is not None
         return found
 
@@ -102,7 +103,7 @@ def test_while_a_nearer_store_is_filled(victim: Victim, attack: Attack, tmp_path
     def fill() -> None:
         found = shelf.found()
         name = found.pointer.archive.name
-        with filling(found, [Publication(near, shelf.key, name, required=True, report=report)]) as read:
+        with filling(found, [Publication(near, shelf.key, name, required=True, trust=Trust(), report=report)]) as read:
             shelf.fetch(tmp_path, None, read)
 
     refused(attack, fill)
