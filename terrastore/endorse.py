@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from terrastore import catalogue
 from terrastore.envelope import Envelope
-from terrastore.errors import StoreUnreachableError, UsageError
+from terrastore.errors import ArchiveRefusedError, StoreUnreachableError, UsageError
 from terrastore.pointer import UnknownSchemaError
 from terrastore.store import layout
+from terrastore.trust import ASK_FOR_ANOTHER
 
 if TYPE_CHECKING:
     from terrastore.catalogue import Published
@@ -25,7 +26,7 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, anew: 
 
     :param anew: issue it anew, with another time at which it expires; signatures that were there are none of that one
     :raises UsageError: when there is none, or no signature of ours would count
-    :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound
+    :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound or revoked
     :raises StoreUnreachableError: when somebody else changed it meanwhile
     """
     origin, place = catalogue.writable(catalogue.origin(store)), layout.pointer(key.text)
@@ -37,7 +38,8 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, anew: 
     except UnknownSchemaError as error:
         raise UsageError(f"{origin} has {key.short}, but {error}", hint="upgrade terrastore here") from None
     with catalogue.naming(found):
-        found.manifest()
+        if revoked := trust.revokes(found.manifest().packages, archive=found.pointer.archive.sha256):
+            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
     old = Envelope.parse(current.data)
     envelope = signing.sealed(signing.issued(found.pointer)) if anew else signing.signed(old).to_bytes()
     endorsed = catalogue.judged(origin, key, envelope, trust)

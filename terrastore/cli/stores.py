@@ -92,6 +92,7 @@ def verify(**values: Any) -> int:
         raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
+    from terrastore.trust import ASK_FOR_ANOTHER  # noqa: PLC0415
 
     try:
         found, manifest = _published(values | {"key": subject})
@@ -99,6 +100,8 @@ def verify(**values: Any) -> int:
         raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
+        if revoked := options.trust(values).revokes(manifest.packages, archive=archive.sha256):
+            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
         verify_archive(
             found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
         )
