@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 import time
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from terrastore.archive.pieces import FILES
@@ -53,7 +55,7 @@ class LayerCache:
         if not layer.frames:
             return True
         if layer.digest not in self._there:
-            self._there[layer.digest] = self._is_there(layer)
+            self._there[layer.digest] = self._is_private and self._is_there(layer)
         return self._there[layer.digest]
 
     def place(self, layer: Layer) -> str:
@@ -62,7 +64,7 @@ class LayerCache:
 
     def new(self, layer: Layer) -> NewLayer | None:
         """Begin to keep a layer; None when nothing more can be kept."""
-        if not self._is_usable:
+        if not self._is_private or not self._is_usable:
             return None
         new = NewLayer(self, layer, os.path.join(self._root, _NEW + secrets.token_hex(8)))
         try:
@@ -78,6 +80,21 @@ class LayerCache:
             new.fail(error)
             return None
         return new
+
+    @cached_property
+    def _is_private(self) -> bool:
+        """Whether nobody else can have put anything here: what is kept is not compared with its digest again."""
+        try:
+            facts = os.stat(self._root)
+        except OSError:
+            return True
+        if facts.st_uid != os.getuid():
+            self.fail(OSError("it is another user's"))
+        elif facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            self.fail(OSError("others may write to it"))
+        else:
+            return True
+        return False
 
     def drop(self, layer: Layer) -> None:
         """Forget a layer, because it is not as it was."""

@@ -122,7 +122,7 @@ def _trust(file: str | None) -> Iterator[Finding]:
     """Look at the trust file, if one is named."""
     if file is None:
         return
-    trust, now = Trust.read(file), datetime.now(UTC)
+    trust, now = Trust.of(file), datetime.now(UTC)
     lapsed = [f"; {key.name} {lapse}" for key in trust.keys if (lapse := key.lapse(now))]
     whom = number(len(trust.keys), "key") if trust.demands_signatures else "anybody"
     revoked = f", and revokes {len(trust.revoked)}" if trust.revoked else ""
@@ -136,7 +136,7 @@ def _trust(file: str | None) -> Iterator[Finding]:
 def _signers(file: str | None, named: Sequence[str]) -> Iterator[Finding]:
     """Look at the keys that sign, if any are named, and whether what they sign would count here."""
     report = Report()
-    signing = Signing(named, trust=Trust() if file is None else Trust.read(file), report=report)
+    signing = Signing(named, trust=Trust.of(file), report=report)
     signing.prepare()
     for key, signer in signing.signers:
         signer.sign(b"terrastore doctor")

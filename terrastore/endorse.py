@@ -23,7 +23,7 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust) -> Publis
     Whoever signed it before is not asked about: to vouch for it is what this is for. What it stands for must be there.
 
     :raises UsageError: when there is none, or no signature of ours would count
-    :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound
+    :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound or revoked
     :raises StoreUnreachableError: when somebody else changed it meanwhile
     """
     origin, place = catalogue.writable(catalogue.origin(store)), layout.pointer(key.text)
@@ -35,7 +35,7 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust) -> Publis
     except UnknownSchemaError as error:
         raise UsageError(f"{origin} has {key.short}, but {error}", hint="upgrade terrastore here") from None
     with catalogue.naming(found):
-        found.manifest()
+        trust.refuse_revoked(found.manifest().packages, archive=found.pointer.archive.sha256)
     envelope = signing.vouched(found.pointer, current.data)
     endorsed = catalogue.judged(origin, key, envelope, trust)
     if not origin.replace(place, envelope, current.version):

@@ -210,8 +210,7 @@ class Run:
         """Return who may publish."""
         from terrastore.trust import Trust  # noqa: PLC0415 -- see _supply
 
-        realm, file = self._policy.realm, self._policy.trust
-        return Trust(realm) if file is None else Trust.read(file, realm=realm)
+        return Trust.of(self._policy.trust, realm=self._policy.realm)
 
     @property
     def _revokes(self) -> bool:
@@ -265,7 +264,11 @@ class Run:
         if self._policy.refresh or self._policy.max_age is not None or self._revokes:
             from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415 -- see _supply
 
-            packages = read_environment_manifest(target.path).packages
+            try:
+                packages = read_environment_manifest(target.path).packages
+            except UsageError as error:
+                self._warn_once(error.message)  # nobody can say what is in it
+                return None
             if self._is_revoked(target, packages, state) or self._outdated(state.created, packages):
                 return None
         return Outcome(outcome=KEPT, key=self.key, target=target.path, packages=state.packages)
@@ -276,10 +279,13 @@ class Run:
             return False
         from terrastore.messages import near  # noqa: PLC0415 -- see _supply
 
-        # It is looked at again once the target is locked.
-        if (told := f"{near(target.path)} {revoked}") not in self._report.warnings:
-            self._report.warn(told)
+        self._warn_once(f"{near(target.path)} {revoked}")
         return True
+
+    def _warn_once(self, message: str) -> None:
+        """Warn of what is seen again once the target is locked."""
+        if message not in self._report.warnings:
+            self._report.warn(message)
 
     def _outdated(self, created: str, packages: Iterable[Package]) -> str:
         """Say why an environment of these packages, made when ``created`` says, will not do; "" when it will."""

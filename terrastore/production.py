@@ -107,7 +107,7 @@ class Production:
                 kept=PackedLayers(str(self._cache / "packed"), takes=not self._anew) if self._keeps else None,
             )
             archive.flush()
-            if revoked := self._trust.revokes(packed.manifest.packages):
+            if revoked := self._trust.revokes(packed.manifest.packages, archive=packed.sha256):
                 raise BuildError(f"what was built {revoked}", hint=ASK_FOR_ANOTHER)
             if house and made.kept and publications:
                 house.publish(made.kept, required=self._required)

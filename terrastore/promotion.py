@@ -107,7 +107,9 @@ def _found(source: Store, key: EnvKey, trust: Trust, report: Report) -> tuple[Pu
     if found is None:
         raise UsageError(f"{source} has no {key.short} that this version can read", hint="see terrastore list")
     with catalogue.naming(found):
-        return found.with_manifest()
+        found, manifest = found.with_manifest()
+        trust.refuse_revoked(manifest.packages, archive=found.pointer.archive.sha256)
+        return found, manifest
 
 
 def _there(

@@ -267,8 +267,7 @@ class Publication:
 
     def _point(self, envelope: bytes) -> Published:
         store, place = catalogue.writable(self._store), layout.pointer(self._key.text)
-        pointer, signers = self._trust.judge(envelope, key=self._key.text)
-        ours = Published(store=store, key=self._key, pointer=pointer, envelope=envelope, signers=signers)
+        ours = catalogue.judged(store, self._key, envelope, self._trust)
         for _ in range(_TRIES):
             if store.create(place, envelope):
                 return ours

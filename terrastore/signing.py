@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -99,17 +100,30 @@ class Signing:
     def signers(self) -> tuple[tuple[PublicKey, Signer], ...]:
         """The signers, and their public keys by the names that the trust file has for them.
 
-        :raises UsageError: when one cannot be used, or is not trusted here
+        :raises UsageError: when one cannot be used, or is not trusted here, or none of them just now
         :raises StoreRefusedError: when a service that has a key says no
         :raises StoreUnreachableError: when such a service does not answer
         """
-        return tuple((self._known(each), each) for each in map(signer, self._named))
+        found = tuple((self._known(each), each) for each in map(signer, self._named))
+        lapses = [f"{key.name} {lapse}" for key, _ in found if (lapse := key.lapse(datetime.now(UTC)))]
+        # A new key may sign before it counts, beside the one that still does.
+        if found and len(lapses) == len(found) and self._trust.demands_signatures:
+            raise UsageError(
+                f"nothing signed here would count by {self._trust.file}: the key {', the key '.join(lapses)}",
+                hint="sign with a key that counts now; docs/security.md says how keys are rotated",
+            )
+        return found
 
     def prepare(self) -> None:
         """Find out whether everything is there to sign with, before there is something to sign; raises as ``signers``.
 
-        :raises UsageError: when a key may be read by others
+        :raises UsageError: when no calendar has the time at which what is signed would expire
         """
+        if self._lasts is not None:
+            try:
+                times.after(self._lasts)
+            except OverflowError:
+                raise UsageError("--expires names a time after the year 9999", hint="write less, such as 90d") from None
         for _, each in self.signers:
             if isinstance(each, FileSigner) and _is_open(str(each)):
                 self._report.warn(f"the key {each} can be read by others: chmod 600 {each}")

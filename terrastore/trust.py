@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from terrastore.envelope import Envelope, EnvelopeError
-from terrastore.errors import UsageError, reason
+from terrastore.errors import ArchiveRefusedError, UsageError, reason
 from terrastore.names import normalised
 from terrastore.pointer import Pointer, PointerError
 from terrastore.report import plain
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ALGORITHM: Final = "ed25519"
 _KEY_SIZE: Final = 32
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+_NAME_HINT: Final = "take letters, digits, and . _ @ + -, a hundred at most"
 _PERIOD: Final = {"not-before": "not_before", "not-after": "not_after"}
 _ARCHIVE: Final = re.compile(r"sha256:([0-9a-f]{64})")
 _HINT: Final = "terrastore keygen prints the line of a key; docs/security.md has the others"
@@ -103,6 +104,19 @@ class Trust(NamedTuple):
     admits_anybody: bool = True
 
     @classmethod
+    def of(cls, file: str | None, *, realm: str | None = "") -> Self:
+        """Return what the trust file says, if any is named, for a realm that somebody asks for, None for any.
+
+        :raises UsageError: as :meth:`read` does, and when the realm's name is none
+        """
+        if realm and not _NAME.fullmatch(realm):
+            raise UsageError(f"{realm!r} is no name for a realm", hint=_NAME_HINT)
+        # As a script says it whose variable is empty: that must not mean that anybody is trusted.
+        if file == "":
+            raise UsageError("--trust names no file", hint="write its path; one with the line anybody admits everybody")
+        return cls(realm) if file is None else cls.read(file, realm=realm)
+
+    @classmethod
     def read(cls, path: str, *, realm: str | None = "") -> Self:
         """Return what the trust file at ``path`` says.
 
@@ -118,14 +132,17 @@ class Trust(NamedTuple):
         keys: list[PublicKey] = []
         revoked: list[str] = []
         admits_anybody = False
-        for number, line in enumerate(text.splitlines(), 1):
+        # Not splitlines(): a line ends where editors show that it does, also within a remark.
+        for number, line in enumerate(text.split("\n"), 1):
             words = line.partition("#")[0].split()
             try:
                 match words:
                     case []:
                         pass
-                    case ["ed25519", name, key, *periods]:
-                        keys.append(_key(name, key, periods))
+                    case ["ed25519", name, text_of_key, *periods]:
+                        keys.append(key := _key(name, text_of_key, periods))
+                        if any(each.raw == key.raw for each in keys[:-1]):
+                            raise ValueError(f"the key {name} is there twice")
                     case ["revoke", *rest] if rest:
                         revoked.append(_revocation("".join(rest).strip("'\"")))
                     case ["anybody"]:
@@ -163,7 +180,8 @@ class Trust(NamedTuple):
         if not self.keys and self.admits_anybody:
             return ()
         now, known = datetime.now(UTC), {key.keyid: key for key in self.keys}
-        signers, doubts = [], []
+        signers: dict[str, None] = {}
+        doubts = []
         for signature in envelope.signatures:
             if (key := known.get(signature.keyid)) is None:
                 continue
@@ -172,7 +190,7 @@ class Trust(NamedTuple):
             elif lapse := key.lapse(now):
                 doubts.append(f"the key {key.name} {lapse}")
             else:
-                signers.append(key.name)
+                signers[key.name] = None
         if not signers and self.demands_signatures:
             unknown = f"nobody whom {self.file} names has signed it"
             unsigned = f"nobody has signed it, and {self.file} demands that"
@@ -199,6 +217,14 @@ class Trust(NamedTuple):
         ]
         return f"holds {', '.join(found)}, which {self.file} revokes" if found else ""
 
+    def refuse_revoked(self, packages: Iterable[Package], *, archive: str) -> None:
+        """Refuse an environment in a store of which anything is revoked; see :meth:`revokes`.
+
+        :raises ArchiveRefusedError: when something is
+        """
+        if revoked := self.revokes(packages, archive=archive):
+            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
+
 
 ANYTHING: Final = Trust(None)
 """For who only looks at what a store has, and follows nothing of it."""
@@ -210,7 +236,7 @@ def name_of_key(text: str) -> str:
     :raises UsageError: when it is none
     """
     if not _NAME.fullmatch(text):
-        raise UsageError(f"{text!r} is no name for a key", hint="take letters, digits, and . _ @ + -")
+        raise UsageError(f"{text!r} is no name for a key", hint=_NAME_HINT)
     return text
 
 

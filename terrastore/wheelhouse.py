@@ -133,7 +133,8 @@ class Wheelhouse:
                 for name in islice(names, RECENT):
                     with suppress(ArchiveRefusedError, NotInStoreError, UsageError):
                         found = catalogue.find(store, EnvKey.parse(name), self._trust, self._report)
-                        if found is not None:
+                        # Who revokes an archive does not believe what it says of wheels either.
+                        if found is not None and not self._trust.revokes((), archive=found.pointer.archive.sha256):
                             yield found.manifest()
 
     def _named(self, asked: Asked, known: Mapping[str, Wheel], python: Interpreter) -> dict[str, Wheel]:

@@ -110,6 +110,31 @@ def test_another_digest_never_enters(root: Path, sharing: str | None) -> None:
 
 
 @SHARINGS
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_a_directory_that_others_may_write_to_is_not_used(root: Path, sharing: str | None, mode: int) -> None:
+    """What is kept is not compared with its digest again, so whoever can put something there could put anything."""
+    kept = keep(opened(root, sharing=sharing), b"alpha")
+    root.chmod(mode)
+    report = Report()
+    cache = opened(root, report, sharing=sharing)
+    assert (False, None) == (cache.has(kept), cache.new(layer(b"beta")))
+    assert [f"layers are not kept in {root}: others may write to it"] == report.warnings
+    root.chmod(0o755)
+    assert opened(root, sharing=sharing).has(kept)
+
+
+@SHARINGS
+def test_another_users_directory_is_not_used(root: Path, sharing: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that belongs to somebody else, as it does when a cache is taken along to another user."""
+    kept = keep(opened(root, sharing=sharing), b"alpha")
+    monkeypatch.setattr("os.getuid", lambda: os.stat(root).st_uid + 1)
+    report = Report()
+    cache = opened(root, report, sharing=sharing)
+    assert (False, None) == (cache.has(kept), cache.new(layer(b"beta")))
+    assert [f"layers are not kept in {root}: it is another user's"] == report.warnings
+
+
+@SHARINGS
 def test_what_is_given_up_leaves_nothing(root: Path, sharing: str | None) -> None:
     """Neither before nor after bytes were written; what was ended stays."""
     cache = opened(root, sharing=sharing)

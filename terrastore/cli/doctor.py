@@ -41,7 +41,7 @@ def doctor(**values: Any) -> None:
         installer=values["installer"],
         target=place.path if isinstance(place, Target) else os.path.join(place.directory, "release"),
         cache=Path(options.cache_path(values["cache_dir"])),
-        trust=values["trust"] or None,
+        trust=values["trust"],
         signers=values["signer"],
     )
     with closing(examination):  # whatever ends this, nothing stays in the store

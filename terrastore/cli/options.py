@@ -206,18 +206,17 @@ def refuse_wheelhouse(values: dict[str, Any]) -> None:
 def trust(values: dict[str, Any]) -> Trust:
     """Return who may publish, and for which realm: any, if none is said.
 
-    :raises UsageError: when the trust file cannot be read
+    :raises UsageError: when the trust file cannot be read, or the realm's name is none
     """
     from terrastore.trust import Trust  # noqa: PLC0415 -- help needs none
 
-    file, realm = values["trust"], values["realm"]
-    return Trust.read(file, realm=realm) if file else Trust(realm)
+    return Trust.of(values["trust"], realm=values["realm"])
 
 
 def vouching(values: dict[str, Any]) -> dict[str, Any]:
     """Return what a :class:`~terrastore.ensure.Policy` says of trust."""
     return {
-        "trust": values["trust"] or None,
+        "trust": values["trust"],
         "realm": values["realm"] or "",
         "signers": values["signer"],
         "lasts": values["expires"],

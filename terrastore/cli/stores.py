@@ -70,6 +70,7 @@ def verify(**values: Any) -> int:
     found, manifest = _published_or_directory(subject, values)
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
+        options.trust(values).refuse_revoked(manifest.packages, archive=archive.sha256)
         verify_archive(
             found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
         )

@@ -73,7 +73,7 @@ def wheel(sha256: str, file: str) -> str:
 def wheel_of(name: str) -> tuple[str, str] | None:
     """Return (SHA-256, file name) of the wheel that has this name; None for other objects."""
     sha256, _, file = name.removeprefix(WHEELS).partition("/")
-    return (sha256, file) if file and wheel(sha256, file) == name else None
+    return (sha256, file) if file and "/" not in file and wheel(sha256, file) == name else None
 
 
 def probe(random_id: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.attacker import Site, built_site
 from tests.kill_points import tracer_lacks
 from tests.private_git import running_git
 from tests.private_index import running_devpi
@@ -46,3 +47,10 @@ def private_git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return host and port of a git server that demands a login."""
     with running_git(tmp_path_factory.mktemp("git")) as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return a store that a builder filled and signed, and what was in it before."""
+    with built_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
