@@ -373,3 +373,18 @@ def test_denied_is_no_miss(place: str, nobody: ProcessPoolExecutor, share: Path)
     store = DirectoryStore(str(share))
     readers = [read, read_range] if place == NAME else READERS
     assert [StoreRefusedError] * len(readers) == [type(nobody.submit(ask, store).exception()) for ask in readers]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    """Somebody who may write to the directory can neither hold up who reads it nor fill its memory."""
+    store, place = DirectoryStore(str(tmp_path)), tmp_path / NAME
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/dev/zero")
+    with pytest.raises(StoreUnreachableError, match="is no file"):
+        store.read(NAME)
+    with pytest.raises(StoreUnreachableError, match="is no file"):
+        store.read_range(NAME, 0, 10)
