@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.store.directory import DirectoryStore
+from tests.mounts import cloning_or_skip
 from tests.store.contract import NAME, CopyingContract, WholeStore
 
 NOBODY = 65534
@@ -388,3 +390,35 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
         store.read(NAME)
     with pytest.raises(StoreUnreachableError, match="is no file"):
         store.read_range(NAME, 0, 10)
+
+
+def test_a_copy_shares_its_blocks(tmp_path: Path) -> None:
+    """Where the filesystem can: it takes no room, is no second name of the file, and stays when the other changes."""
+    data, name = random.Random(8).randbytes(20_000_001), "v1/archives/key/a"
+    with cloning_or_skip(tmp_path / "xfs"):
+        source, copy = (DirectoryStore(str(tmp_path / "xfs" / each)) for each in ("source", "copy"))
+        with source.upload(name) as upload:
+            upload.write(data)
+        before = os.statvfs(tmp_path / "xfs")
+        assert copy.copy_from(source, name, len(data))
+        after = os.statvfs(tmp_path / "xfs")
+        assert (before.f_bfree - after.f_bfree) * after.f_frsize < 1_000_000
+        assert 1 == os.stat(copy.file_of(name)).st_nlink
+        with open(source.file_of(name), "r+b") as file:
+            file.write(b"edited")
+        found = copy.read(name)
+        assert found is not None
+        assert data == found.data
+
+
+def test_what_the_kernel_does_not_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not copied, such as between filesystems of some kinds: nothing is left, and whoever wants it reads it."""
+    source, copy = (DirectoryStore(str(tmp_path / each)) for each in ("source", "copy"))
+    source.create(NAME, b"data")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    assert not copy.copy_from(source, NAME, 4)
+    assert not (tmp_path / "copy").exists()
