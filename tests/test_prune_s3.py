@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from terrastore.store.s3 import S3Store
+from typing import TYPE_CHECKING
+
 from tests.pruning import PruneContract
 from tests.store.test_s3 import OnServer
+
+if TYPE_CHECKING:
+    from terrastore.store.s3 import S3Store
 
 
 class TestMoto(OnServer, PruneContract):
