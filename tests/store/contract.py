@@ -466,7 +466,7 @@ class StoreContract(ReadingContract):
         return listed
 
     def test_what_was_listed_is_removed(self, store: WholeStore) -> None:
-        """It is as it was when it was listed, so it goes; nothing of it is left, and others stay. Twice is no trouble."""
+        """It is as it was listed, so it goes; nothing of it is left, and others stay. Twice is no trouble."""
         for name in (NAME, f"{NAME}.not"):
             self.plant(name, b"data")
         listed = next(each for each in store.list(NAME) if each.name == NAME)
