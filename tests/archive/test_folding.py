@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from terrastore.archive.folding import collision
 from terrastore.archive.reserved import is_bin, is_reserved
 from tests.mounts import bind, own_mounts_or_skip, unmount
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATHS = {"Lib/a", "lib/b", "lib/c/d", "top"}
 
