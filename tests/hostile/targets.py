@@ -97,7 +97,9 @@ def mutated(document: Any, chance: Random) -> Any:
     """Return a document with something else in some places."""
     made = json.loads(json.dumps(document))
     for _ in range(chance.randint(1, 3)):
-        holder, key, value = None, None, made
+        holder: Any = None
+        key: Any = None
+        value = made
         while isinstance(value, dict | list) and value and (holder is None or chance.randint(0, 3)):
             keys = list(value) if isinstance(value, dict) else list(range(len(value)))
             holder, key = value, chance.choice(keys)
