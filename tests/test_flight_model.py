@@ -133,7 +133,7 @@ def explore(kind: str, ground: Ground, weather: Weather) -> None:
 # What breaks the protocol, and the invariant that finds it.
 
 TAKE, RENEW, BEGUN, LOOK = OneObject.take, Lease._renew, _Turn.begun, _Watch.look
-POINT, TIDYING, UNNAMED = Publication._point, Tidying.__init__, Tidying._unnamed
+POINT, UNNAMED = Publication._point, Tidying._unnamed
 PRUNING: Final = (ENSURE, ENSURE, PRUNE, PRUNE)
 SHORT_GRACE: Final = {"tests.flight_world.GRACE": 300.0}
 """Enough where nothing goes wrong; what happens then happens close together."""
@@ -187,9 +187,12 @@ def point_and_take_back(publication: Publication, envelope: bytes) -> Published:
     return published
 
 
-def tidy_at_once(tidying: Tidying, *arguments: Any, **options: Any) -> None:
-    TIDYING(tidying, *arguments, **options)
-    tidying._since = math.inf
+def take_all_for_old(tidying: Tidying) -> list[Listed]:
+    since, tidying._since = tidying._since, math.inf
+    try:
+        return UNNAMED(tidying)
+    finally:
+        tidying._since = since
 
 
 def judge_by_old_records(tidying: Tidying) -> list[Listed]:
@@ -303,23 +306,23 @@ FLAWS: Final = {
     ),
     "no grace for what is on its way": Flaw(
         "a reader keeps its archive",
-        {"terrastore.tidying.Tidying.__init__": tidy_at_once},
+        {"terrastore.tidying.Tidying._unnamed": take_all_for_old},
         Weather(latency=2.0, disasters={STALL: 0.05}, errands=PRUNING),
     ),
     "no grace for those who read what was replaced": Flaw(
         "a reader keeps its archive",
         SHORT_GRACE | {"terrastore.tidying.Tidying._is_settled": lambda *_: True},
-        Weather(latency=5.0, errands=(*PRUNING, REBUILD)),
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=(*PRUNING, REBUILD)),
     ),
     "pointers that go without a record": Flaw(
         "a reader keeps its archive",
         SHORT_GRACE | {"terrastore.prune._Removal.run": record_nothing},
-        Weather(latency=5.0, errands=PRUNING),
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
     ),
     "records that are read before the pointers": Flaw(
         "a reader keeps its archive",
         SHORT_GRACE | {"terrastore.tidying.Tidying._unnamed": judge_by_old_records},
-        Weather(latency=5.0, errands=PRUNING),
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
     ),
     "pointers that go whatever they are by now": Flaw(
         "a renewed pointer stays",
