@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from terrastore import catalogue
-from terrastore.envelope import Envelope
-from terrastore.errors import ArchiveRefusedError, StoreUnreachableError, UsageError
+from terrastore.errors import StoreUnreachableError, UsageError
 from terrastore.pointer import UnknownSchemaError
 from terrastore.store import layout
-from terrastore.trust import ASK_FOR_ANOTHER
 
 if TYPE_CHECKING:
     from terrastore.catalogue import Published
@@ -19,12 +17,11 @@ if TYPE_CHECKING:
     from terrastore.trust import Trust
 
 
-def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, anew: bool) -> Published:
+def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust) -> Published:
     """Sign the pointer that the store has for ``key``; return what it then stands for.
 
     Whoever signed it before is not asked about: to vouch for it is what this is for. What it stands for must be there.
 
-    :param anew: issue it anew, with another time at which it expires; signatures that were there are none of that one
     :raises UsageError: when there is none, or no signature of ours would count
     :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound or revoked
     :raises StoreUnreachableError: when somebody else changed it meanwhile
@@ -38,10 +35,8 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, anew: 
     except UnknownSchemaError as error:
         raise UsageError(f"{origin} has {key.short}, but {error}", hint="upgrade terrastore here") from None
     with catalogue.naming(found):
-        if revoked := trust.revokes(found.manifest().packages, archive=found.pointer.archive.sha256):
-            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
-    old = Envelope.parse(current.data)
-    envelope = signing.sealed(signing.issued(found.pointer)) if anew else signing.signed(old).to_bytes()
+        trust.refuse_revoked(found.manifest().packages, archive=found.pointer.archive.sha256)
+    envelope = signing.vouched(found.pointer, current.data)
     endorsed = catalogue.judged(origin, key, envelope, trust)
     if not origin.replace(place, envelope, current.version):
         raise StoreUnreachableError(f"somebody else changed the pointer of {key.short} in {origin}", hint="run again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from terrastore.place import Releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest, Package
@@ -332,9 +334,17 @@ class Run:
         if supply is None or self._policy.rebuild:
             return None
         with supply.passing_over(supply.origin, last=True, build=True):
-            if (found := supply.find(supply.origin, self._request.interpreter)) is not None:
-                return self._outcome(KEPT, found[1], None, found[0], None)
+            if (offer := supply.find(supply.origin, self._request.interpreter)) is not None:
+                found, manifest = offer
+                with self._marked(found):
+                    return self._outcome(KEPT, manifest, None, found, None)
         return None
+
+    def _marked(self, found: Published | None) -> AbstractContextManager[None]:
+        """Mark that the environment in a store is used, while the body runs."""
+        from terrastore.uses import marked  # noqa: PLC0415 -- see _supply
+
+        return marked(found.store, found.key, self._report) if found is not None else nullcontext()
 
     def fetched(self, target: Target) -> Outcome | None:
         """Install what the nearest store has; None when no store has anything sound, and building is allowed."""
@@ -348,7 +358,7 @@ class Run:
             with supply.passing_over(layer, last=last, build=policy.build, build_blindly=policy.build_blindly):
                 if (offer := supply.find(layer, self._request.interpreter)) is not None:
                     found, manifest = offer
-                    with supply.filling(layer, found, publish=policy.publish) as read:
+                    with self._marked(found), supply.filling(layer, found, publish=policy.publish) as read:
                         installed = self._install(
                             manifest,
                             read,
@@ -421,15 +431,16 @@ class Run:
             if is_late and (theirs := self._theirs(target)) is not None:
                 return theirs
             installed = None
-            if target is not None:
-                installed = self._install(
-                    packed.manifest,
-                    ArchiveFile(archive),
-                    target,
-                    digest=packed.sha256,
-                    created=times.now(),
-                    layers=self._layers(is_near=supply is None or supply.origin.store.is_near),
-                )
+            with self._marked(None if is_late else published):
+                if target is not None:
+                    installed = self._install(
+                        packed.manifest,
+                        ArchiveFile(archive),
+                        target,
+                        digest=packed.sha256,
+                        created=times.now(),
+                        layers=self._layers(is_near=supply is None or supply.origin.store.is_near),
+                    )
         return self._outcome(BUILT, packed.manifest, target, None if is_late else published, installed)
 
     def _theirs(self, target: Target | None) -> Outcome | None:

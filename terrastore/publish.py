@@ -1,4 +1,4 @@
-"""Putting an environment into a store: its archive while that is packed or fetched, then the pointer to it.
+"""Putting an environment into a store: its archive while that is packed, fetched or copied, then the pointer to it.
 
 The archive goes under a name of its own first and the pointer after it, so whoever follows a pointer finds its archive.
 """
@@ -8,18 +8,20 @@ from __future__ import annotations
 import secrets
 import socket
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from terrastore import __version__, catalogue, times
 from terrastore.catalogue import Published
-from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
+from terrastore.errors import ArchiveRefusedError, StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.pointer import Pointer, PointerError, UnknownSchemaError
 from terrastore.store import layout
-from terrastore.store.protocol import ListableStore, MultipartStore
+from terrastore.store.protocol import CopyingStore, ListableStore, MultipartStore
+from terrastore.trust import ANYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from types import TracebackType
 
     from terrastore.archive.pack import Packed
@@ -32,7 +34,7 @@ _TRIES: Final = 5
 
 
 class Publication:
-    """One archive on its way to one store: enter it, write the archive, end it with the pointer.
+    """One archive on its way to one store: enter it, write or take the archive, end it with the pointer.
 
     A pointer that is malformed or not trusted, has expired or names the archive ``refused`` is replaced; with
     ``replace`` any other is too. Otherwise what the store has already stays, and nothing is uploaded. ``own``: nobody
@@ -67,6 +69,7 @@ class Publication:
         self._report = report
         self._stack = ExitStack()
         self._begun = False
+        self._is_on = False
         self._upload: Upload | None = None
         self._there: Published | None = None
         self._version: str | None = None
@@ -83,55 +86,116 @@ class Publication:
     def write(self, data: bytes, /) -> None:
         """Take the next bytes of the archive."""
         with self._trouble():
-            if not self._begun:
-                self._begin()
+            self._begin()
+            if self._is_on and self._upload is None:
+                self._upload = self._stack.enter_context(catalogue.writable(self._store).upload(self._place))
             if self._upload is not None:
                 self._upload.write(data)
 
+    def take(self, found: Published, check: Callable[[Published], object]) -> bool:
+        """Let the store copy the whole archive from the one it was found in; return whether nothing is to be written.
+
+        What came is given to ``check``; when that refuses it, it goes again.
+        """
+        with self._trouble():
+            self._begin()
+            if self._is_on:
+                store, size = self._store, found.pointer.archive.size
+                if not isinstance(store, CopyingStore) or not store.copy_from(found.store, self._place, size):
+                    return False
+                try:
+                    check(replace(found, store=self._store, end=b""))
+                except ArchiveRefusedError:
+                    self._take_back()
+                    raise
+        return True
+
+    def keep(self) -> None:
+        """Leave the archive as it is there already: only the pointer to it is new."""
+        with self._trouble():
+            self._begin()
+
     def end(self, envelope: bytes) -> Published | None:
         """Point the key to the archive; return what the store then has, None when nothing could be published."""
-        if self._upload is not None:
+        if self._is_on:
             with self._trouble(), self._report.phase("publish", unit="steps"):
                 self._stack.close()
                 try:
                     self._there = self._point(envelope)
                 except StoreRefusedError:
-                    self._take_back(envelope)
+                    if self._own:
+                        self._take_back()
                     raise
                 if self._there.envelope == envelope:
+                    self._require_archive(envelope)
                     self._discard_abandoned()
         return self._there
 
     def abandon(self, error: TerrastoreError) -> None:
         """Discard what was written, unless the store has the environment, or had trouble of its own before."""
-        if self._upload is not None or not self._begun:
+        if self._is_on or not self._begun:
             self._give_up(error)
 
     def withdraw(self) -> None:
         """Discard what was written: another archive was first where that is decided."""
-        self._upload = None
+        self._stop()
         error = StoreRefusedError(f"another archive of {self._key.short} was first")
         self._stack.__exit__(type(error), error, None)
 
     def _give_up(self, error: TerrastoreError) -> None:
-        self._upload = None
+        self._stop()
         self._stack.__exit__(type(error), error, error.__traceback__)
         self._report.warn(f"not {self._deed}: {error.message}")
 
-    def _take_back(self, envelope: bytes) -> None:
-        """Remove the archive whose pointer was refused, where that is certain to be there for nobody."""
-        if self._own and isinstance(self._store, ListableStore):
+    def _stop(self) -> None:
+        self._is_on, self._upload = False, None
+
+    def _take_back(self) -> None:
+        """Remove the archive, where that is certain to be there for nobody."""
+        if isinstance(self._store, ListableStore):
             with suppress(TerrastoreError):
                 current = self._store.read(layout.pointer(self._key.text))
-                if current is None or current.data != envelope:
+                if current is None or not self._is_named(current):
                     self._store.remove(self._place)
+
+    def _require_archive(self, envelope: bytes) -> None:
+        """Take a pointer of ours back whose archive is gone, and refuse it.
+
+        A prune looks for the pointer before it removes an archive and after; so when it did not see this one, we see
+        what it did. Only an archive that is older than a day can be meant: one that was here before, or took that long.
+        """
+        try:
+            if self._store.read_range(self._place, 0, 0) is not None:
+                return
+        except TerrastoreError:
+            return  # whoever reads it will see
+        self._there = None
+        with suppress(TerrastoreError):
+            current = self._store.read(layout.pointer(self._key.text))
+            if current is not None and current.data == envelope and isinstance(self._store, ListableStore):
+                self._store.remove(layout.pointer(self._key.text))
+        raise StoreRefusedError(
+            f"the archive of {self._key.short} was removed from {self._store} before its pointer was there",
+            hint="run again",
+        )
+
+    def _is_named(self, current: Object) -> bool:
+        """Whether the pointer that is there leads to our archive."""
+        try:
+            return ANYTHING.judge(current.data, key=self._key.text).pointer.archive.name == self._name
+        except UnknownSchemaError:
+            return True  # as may well be
+        except PointerError:
+            return False
 
     @property
     def _place(self) -> str:
         return layout.archive(self._key.text, self._name)
 
     def _begin(self) -> None:
-        """Start the upload, unless it is not needed any more: not before there is something to upload."""
+        """Look what is there, once: not before there is something to upload."""
+        if self._begun:
+            return
         self._begun = True
         store = catalogue.writable(self._store)
         current, self._there = self._look()
@@ -145,7 +209,7 @@ class Publication:
                 # Where removing is not allowed, as to who only builds in S3, uploading may well be.
                 with suppress(StoreRefusedError):
                     store.remove(self._place)
-            self._upload = self._stack.enter_context(store.upload(self._place))
+            self._is_on = True
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
@@ -153,7 +217,8 @@ class Publication:
             yield
         except TerrastoreError as error:
             if isinstance(error, StoreRefusedError) and (winner := self._overtaken()) is not None:
-                self._upload, self._there = None, winner
+                self._stop()
+                self._there = winner
                 self._stack.__exit__(type(error), error, error.__traceback__)
                 return
             if self._required:
@@ -162,7 +227,7 @@ class Publication:
 
     def _overtaken(self) -> Published | None:
         """Return what somebody published since our upload began, who may have discarded it."""
-        if self._upload is not None:
+        if self._is_on:
             with suppress(TerrastoreError):
                 current = self._store.read(layout.pointer(self._key.text))
                 if current is not None and current.version != self._version:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 _KILO: Final = 1000
-_CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+# Also what turns the order of letters, or cannot be seen (Unicode, Bidi_Control and others).
+_CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 
 
 def size(count: int) -> str:

@@ -131,20 +131,25 @@ class Signing:
     def issued(self, pointer: Pointer) -> Pointer:
         """Return a pointer as it is issued here: for the realm, and as long as it counts from now."""
         expires = times.after(self._lasts) if self._lasts is not None else pointer.expires
-        return replace(pointer, realm=self._trust.realm, expires=expires)
+        realm = self._trust.realm if self._trust.realm is not None else pointer.realm
+        return replace(pointer, realm=realm, expires=expires)
 
     def sealed(self, pointer: Pointer) -> bytes:
         """Return the envelope of a pointer with our signatures; raises as ``signers``."""
-        return self.signed(Envelope(pointer.to_payload())).to_bytes()
+        return self._signed(Envelope(pointer.to_payload()))
 
-    def signed(self, envelope: Envelope) -> Envelope:
-        """Return an envelope with our signatures besides.
+    def vouched(self, pointer: Pointer, envelope: bytes) -> bytes:
+        """Return a pointer's envelope with our signatures besides; with ours alone where it is issued anew for that.
 
-        :raises UsageError: when it has too many already
+        :raises UsageError: when it has too many already; else as ``signers``
         """
+        issued = self.issued(pointer)
+        return self._signed(Envelope.parse(envelope)) if issued == pointer else self.sealed(issued)
+
+    def _signed(self, envelope: Envelope) -> bytes:
         made = (Signature(key.keyid, each.sign(envelope.signed)) for key, each in self.signers)
         try:
-            return envelope.with_signatures(tuple(made))
+            return envelope.with_signatures(tuple(made)).to_bytes()
         except EnvelopeError as error:
             raise UsageError(str(error), hint="publish it anew, with --rebuild") from None
 

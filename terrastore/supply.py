@@ -17,7 +17,6 @@ from terrastore.errors import (
     TerrastoreError,
 )
 from terrastore.host import REMEDY
-from terrastore.trust import ASK_FOR_ANOTHER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -136,8 +135,7 @@ class Supply:
             return None, lack
         with catalogue.naming(found):
             found, manifest = found.with_manifest()
-            if revoked := self._trust.revokes(manifest.packages, archive=found.pointer.archive.sha256):
-                raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
+            self._trust.refuse_revoked(manifest.packages, archive=found.pointer.archive.sha256)
         if not (lack := self._host.lacks(manifest.needs, python.base_prefix)):
             layer.outdated = self._outdated(found, manifest)
             if layer.outdated:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from typing import Final
 
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -16,9 +17,14 @@ def now() -> str:
     return datetime.now(UTC).strftime(_FORM)
 
 
+def at(seconds: float) -> str:
+    """Return a moment in seconds since the epoch as :func:`now` writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(_FORM)
+
+
 def after(seconds: float) -> str:
     """Return the moment that is so many seconds from now, as :func:`now` writes it."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime(_FORM)
+    return at(time.time() + seconds)
 
 
 def seconds_since(text: str) -> float:
@@ -53,3 +59,14 @@ def duration(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:g} s"
+
+
+def about(seconds: float) -> str:
+    """Return a length of time as a person reads it, in the largest unit of which there is one at least.
+
+    >>> about(200_000), about(5400), about(7)
+    ('2 d', '1 h', '7 s')
+    """
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, size = next((each for each in units if seconds >= each[1]), units[-1])
+    return f"{max(0, int(seconds // size))} {unit}"

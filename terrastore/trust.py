@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from terrastore.envelope import Envelope, EnvelopeError
-from terrastore.errors import UsageError, reason
+from terrastore.errors import ArchiveRefusedError, UsageError, reason
 from terrastore.names import normalised
 from terrastore.pointer import Pointer, PointerError
 from terrastore.report import plain
@@ -94,9 +94,9 @@ class Judged(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """What a trust file says, and the realm that is asked for; without ``file`` anybody may publish."""
+    """What a trust file says, and the realm that is asked for, None for any; without ``file`` anybody may publish."""
 
-    realm: str = ""
+    realm: str | None = ""
     file: str | None = None
     keys: tuple[PublicKey, ...] = ()
     revoked: tuple[str, ...] = ()
@@ -104,8 +104,8 @@ class Trust(NamedTuple):
     admits_anybody: bool = True
 
     @classmethod
-    def of(cls, file: str | None, *, realm: str = "") -> Self:
-        """Return what the trust file says, if any is named, for a realm that somebody asks for.
+    def of(cls, file: str | None, *, realm: str | None = "") -> Self:
+        """Return what the trust file says, if any is named, for a realm that somebody asks for, None for any.
 
         :raises UsageError: as :meth:`read` does, and when the realm's name is none
         """
@@ -117,7 +117,7 @@ class Trust(NamedTuple):
         return cls(realm) if file is None else cls.read(file, realm=realm)
 
     @classmethod
-    def read(cls, path: str, *, realm: str = "") -> Self:
+    def read(cls, path: str, *, realm: str | None = "") -> Self:
         """Return what the trust file at ``path`` says.
 
         :raises UsageError: when it cannot be read, or has a line that is none; that one is named
@@ -171,7 +171,7 @@ class Trust(NamedTuple):
             raise PointerError(str(error)) from None
         signers = self._signers(envelope)
         pointer = Pointer.from_payload(envelope.payload, key=key)
-        if pointer.realm != self.realm:
+        if self.realm is not None and pointer.realm != self.realm:
             raise PointerError(f"it is for {_realm(pointer.realm)}, and {_realm(self.realm)} is asked for")
         return Judged(pointer, signers)
 
@@ -216,6 +216,18 @@ class Trust(NamedTuple):
             if any(_contains(each, package.version) for each in revoked.get(normalised(package.name), ()))
         ]
         return f"holds {', '.join(found)}, which {self.file} revokes" if found else ""
+
+    def refuse_revoked(self, packages: Iterable[Package], *, archive: str) -> None:
+        """Refuse an environment in a store of which anything is revoked; see :meth:`revokes`.
+
+        :raises ArchiveRefusedError: when something is
+        """
+        if revoked := self.revokes(packages, archive=archive):
+            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
+
+
+ANYTHING: Final = Trust(None)
+"""For who only looks at what a store has, and follows nothing of it."""
 
 
 def name_of_key(text: str) -> str:

@@ -24,6 +24,7 @@ from terrastore.flight import Flight
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.pointer import ArchiveSummary, ManifestLocation, Pointer
+from terrastore.promotion import promote
 from terrastore.publish import Publication, archive_name, pointer
 from terrastore.report import Report
 from terrastore.store import layout
@@ -132,10 +133,15 @@ def fill_once(near: Path, far: Path, key: EnvKey) -> None:
         read.manifest()
 
 
-def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None) -> Pointer:
+def copy_once(source: Path, destination: Path, key: EnvKey) -> None:
+    """Copy an environment from one store to another."""
+    promote(DirectoryStore(str(source)), DirectoryStore(str(destination)), key, trust=Trust(), report=Report())
+
+
+def pointer_for(data: bytes, *, name: str | None = None, expires: str | None = None, key: EnvKey = KEY) -> Pointer:
     """Return a pointer to bytes that need not be an archive."""
     return Pointer(
-        key=KEY.text,
+        key=key.text,
         created="2026-01-01T00:00:00Z",
         archive=ArchiveSummary(name=name or archive_name(), size=len(data), sha256=hashlib.sha256(data).hexdigest()),
         manifest=ManifestLocation(offset=0, packed=0, size=0, sha256="0" * 64),

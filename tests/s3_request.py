@@ -35,13 +35,19 @@ OPERATIONS: tuple[tuple[str, str, set[str], str], ...] = (
 )
 
 
-def operation(method: str, path: str, query: Collection[str]) -> str:
-    """Return the operation's name, where the bucket is part of the path: ``GetObject``."""
+_COPYING = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
+
+
+def operation(method: str, path: str, query: Collection[str], *, copies: bool = False) -> str:
+    """Return the operation's name, where the bucket is part of the path: ``GetObject``.
+
+    :param copies: whether a header names another object to be copied
+    """
     bucket, _, key = path.lstrip("/").partition("/")
     named = "key" if key else "bucket" if bucket else "account"
     for a_method, what, needed, name in OPERATIONS:
         if (a_method, what) == (method, named) and needed <= set(query):
-            return name
+            return _COPYING.get(name, name) if copies else name
     return f"{method} of {named}"
 
 

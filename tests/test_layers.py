@@ -12,12 +12,14 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("standalone",),
-    ("ensure", "doctor", "settings", "why"),
+    ("ensure", "doctor", "promotion", "settings", "why"),
     ("production", "flight"),
     ("supply",),
-    ("endorse", "filling", "nearest"),
-    ("cache", "inputs", "install", "publish", "signing", "wheelhouse"),
-    ("relocation", "vouched"),
+    ("endorse", "filling", "nearest", "prune"),
+    ("tidying",),
+    ("known",),
+    ("cache", "holdings", "inputs", "install", "publish", "signing", "wheelhouse"),
+    ("freeze", "pins", "relocation", "uses", "vouched"),
     ("build", "environment", "place", "catalogue"),
     ("trust",),
     ("archive", "store"),
@@ -25,7 +27,7 @@ ROWS = (
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
     ("atomic", "mounts", "patience", "sizes", "report", "errors", "loader", "processor", "redaction", "times", "names"),
-    ("envelope", "folders", "sha256", "_asked"),
+    ("abreast", "envelope", "folders", "sha256", "_asked"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

@@ -83,7 +83,7 @@ class Request:
     @property
     def operation(self) -> str:
         """What it asks of S3, if it does, with the bucket in the path: ``GetObject``."""
-        return operation(self.method, self.path, self.query)
+        return operation(self.method, self.path, self.query, copies="x-amz-copy-source" in self.headers)
 
 
 @dataclass

@@ -13,10 +13,12 @@ from terrastore.archive import record
 from terrastore.archive.layers import Distribution
 from terrastore.errors import BuildError
 from terrastore.names import normalised
+from terrastore.redaction import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+_AS_GIT: Final = r"ssh://git@"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -72,21 +74,47 @@ def read(tree: str, path: str) -> bytes:
         return b""
 
 
-def commit(tree: str, distribution: Distribution) -> str | None:
-    """Return the commit that a distribution was installed from (PEP 610), None when that was no repository.
+def direct_url(tree: str, distribution: Distribution) -> dict[str, Any] | None:
+    """Return what says where a distribution was asked for (PEP 610), None for one that was asked for by its name."""
+    try:
+        found = json.loads(read(tree, f"{distribution.info}/direct_url.json"))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("url"), str) else None
+
+
+def commit(origin: Mapping[str, Any] | None) -> str | None:
+    """Return the commit that a distribution with such a direct URL is of, None when that is no repository.
 
     Of one that is to be edited the checkout, which is in the environment, tells it.
     """
+    if origin is None:
+        return None
     try:
-        origin = json.loads(read(tree, f"{distribution.info}/direct_url.json"))
-        found = (
-            origin["vcs_info"]["commit_id"]
-            if "vcs_info" in origin
-            else head(unquote(urlsplit(str(origin["url"])).path))
-        )
+        found = origin["vcs_info"]["commit_id"] if "vcs_info" in origin else head(unquote(urlsplit(origin["url"]).path))
     except (ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None
+
+
+def reference(origin: Mapping[str, Any] | None) -> str | None:
+    """Return the URL by which the same is asked for again (PEP 508), with the commit and without credentials.
+
+    None for what is from an index or from this machine, and for what is to be edited.
+    """
+    if origin is None or urlsplit(origin["url"]).scheme in {"", "file"}:
+        return None
+    try:
+        url = without_secrets(origin["url"])
+        if re.match(_AS_GIT, origin["url"]):
+            url = url.replace("://", "://git@", 1)  # a name that everybody knows, without which there is no way in
+        if "vcs_info" in origin:
+            url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+        if folder := origin.get("subdirectory"):
+            url += f"#subdirectory={folder}"
+    except (LookupError, TypeError):
+        return None
+    return url
 
 
 def head(checkout: str) -> str | None:

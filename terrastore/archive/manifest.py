@@ -96,7 +96,7 @@ class Package:
 
     ``flags`` are the compilers' options for the processor, as far as they are known; ``commit`` is the one of a
     repository that it was installed from, None when it was not; ``wheel`` is what was installed, where that is known;
-    ``direct``: it was asked for by where it is, not by its name.
+    ``direct``: it was asked for by where it is, not by its name; ``url`` is where, None when that is on the builder.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Package:
     wheel: WheelFile | None = None
     direct: bool = False
     commit: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,7 @@ class Manifest:
             if entry["kind"] != BINARY_KIND:
                 del entry["offsets"], entry["sha256"]
         for package in document["packages"]:
-            for name in ("flags", "commit", "wheel", "direct"):
+            for name in ("flags", "commit", "wheel", "direct", "url"):
                 if not package[name]:
                     del package[name]
         if not document["tools"]:
@@ -332,6 +333,7 @@ def _package(item: dict[str, Any]) -> Package:
         commit=_text(item, "commit") if item.get("commit") is not None else None,
         wheel=_wheel(_object(item, "wheel")) if item.get("wheel") is not None else None,
         direct=_flag(item, "direct"),
+        url=_text(item, "url") if item.get("url") is not None else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from terrastore.archive import ustar
 from terrastore.archive.frames import TRAILER_SIZE, decompress, parse_trailer, verified
 from terrastore.archive.members import Members
+from terrastore.archive.originals import check_kinds
 from terrastore.errors import ArchiveRefusedError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def verify_archive(
 
     :raises ArchiveRefusedError: at the first difference
     """
+    check_kinds(manifest)
     try:
         with report.phase("verify", total=size) as phase:
             frames = manifest.frames()

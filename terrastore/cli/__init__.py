@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _PLACES: Final = {
     "environments": ("ensure", "build", "key", "unpack", "relocate", "rollback"),
     "why": ("why",),
-    "stores": ("list", "show", "verify", "remove"),
+    "listing": ("list",),
+    "stores": ("show", "verify", "remove"),
+    "pruning": ("prune", "pin", "unpin"),
+    "copying": ("copy",),
     "doctor": ("doctor",),
     "cache": ("cache",),
     "trust": ("keygen", "sign"),

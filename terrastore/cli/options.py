@@ -82,7 +82,7 @@ cache_dir = option("--cache-dir", metavar="DIR", help="Where downloads, wheels, 
 wheelhouse = option("--wheelhouse", is_flag=True, help="Keep wheels in the store, and build with those that are there.")
 
 
-class _Duration(click.ParamType[float]):
+class Duration(click.ParamType[float]):
     """A length of time, in seconds."""
 
     name = "duration"
@@ -96,7 +96,7 @@ class _Duration(click.ParamType[float]):
             self.fail(f"{value!r} is no length of time, such as 24h or 7d", parameter, context)
 
 
-class _Size(click.ParamType[int]):
+class Size(click.ParamType[int]):
     """A number of bytes."""
 
     name = "size"
@@ -114,7 +114,7 @@ class _Size(click.ParamType[int]):
 
 cache_limit = option(
     "--cache-limit",
-    type=_Size(),
+    type=Size(),
     default=10_000_000_000,
     metavar="SIZE",
     help="Most that is kept of layers here; default: 10GB.",
@@ -133,7 +133,7 @@ caching = _together(
 
 freshness = _together(
     option("--refresh", is_flag=True, help="Look up again what is not pinned; build if that moved."),
-    option("--max-age", type=_Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
+    option("--max-age", type=Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
     option("--expect", metavar="KEY", help="Fail when the key is another one."),
 )
 
@@ -145,7 +145,7 @@ publishing = _together(
 
 trusting = _together(
     option("--trust", metavar="FILE", help="Follow pointers alone that somebody named in FILE has signed."),
-    option("--realm", default="", metavar="NAME", help="What environments are published for; default: none."),
+    option("--realm", metavar="NAME", help="What environments are published for; default: none."),
 )
 
 signer = option(
@@ -154,7 +154,7 @@ signer = option(
 
 signing = _together(
     signer,
-    option("--expires", type=_Duration(), metavar="TIME", help="What is published counts for so long, such as 90d."),
+    option("--expires", type=Duration(), metavar="TIME", help="What is published counts for so long, such as 90d."),
 )
 
 waiting = option(
@@ -204,7 +204,7 @@ def refuse_wheelhouse(values: dict[str, Any]) -> None:
 
 
 def trust(values: dict[str, Any]) -> Trust:
-    """Return who may publish, and for which realm.
+    """Return who may publish, and for which realm: any, if none is said.
 
     :raises UsageError: when the trust file cannot be read, or the realm's name is none
     """
@@ -217,7 +217,7 @@ def vouching(values: dict[str, Any]) -> dict[str, Any]:
     """Return what a :class:`~terrastore.ensure.Policy` says of trust."""
     return {
         "trust": values["trust"],
-        "realm": values["realm"],
+        "realm": values["realm"] or "",
         "signers": values["signer"],
         "lasts": values["expires"],
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,60 +17,37 @@ from terrastore.report import number, plain, size
 if TYPE_CHECKING:
     from terrastore.archive.manifest import Manifest
     from terrastore.catalogue import Published
-    from terrastore.pointer import Pointer
-
-
-@click.command("list")
-@options.store
-@click.option("-l", "--long", "detailed", is_flag=True, help="Say when each was made, for what, and how large it is.")
-@options.common
-def list_(**values: Any) -> None:
-    """List the environments in a store."""
-    from dataclasses import asdict  # noqa: PLC0415 -- help needs none of it
-
-    from terrastore import catalogue  # noqa: PLC0415
-    from terrastore.key import EnvKey  # noqa: PLC0415
-    from terrastore.trust import Trust  # noqa: PLC0415
-
-    store = options.opened_store(values["store"])
-    rows: list[tuple[str, Pointer | None]] = []
-    with reporting(values["quiet"]) as report:
-        for key in catalogue.keys(store):
-            pointer = None
-            if values["detailed"]:
-                try:
-                    found = catalogue.find(store, key, Trust(), report)
-                    pointer = found.pointer if found else None
-                except ArchiveRefusedError as error:
-                    report.warn(error.message)
-            rows.append((key.text, pointer))
-    if values["as_json"]:
-        described = [{"key": name} | ({"pointer": asdict(pointer)} if pointer else {}) for name, pointer in rows]
-        messages.print_json({"schema": messages.SCHEMA, "store": str(store), "environments": described})
-        return
-    for name, pointer in sorted(rows, key=lambda row: row[1].created if row[1] else "", reverse=True):
-        print(f"{EnvKey(name).short}  {_summary(pointer)}".rstrip() if values["detailed"] else name)
-    if not rows:
-        print(f"{store} has no environments", file=sys.stderr)
+    from terrastore.key import EnvKey
+    from terrastore.store.protocol import Store
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
+@click.argument("subject", metavar="ENV|KEY")
 @options.store
+@options.option("--freeze", is_flag=True, help="Print a requirements file, with hashes, of what was resolved.")
 @options.trusting
 @options.common
 def show(**values: Any) -> None:
-    """Say what an environment consists of."""
+    """Say what an environment on disk or in a store consists of."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    found, manifest = _published(values)
-    if values["as_json"]:
-        messages.print_json(
-            {"schema": messages.SCHEMA, "pointer": asdict(found.pointer), "manifest": json.loads(manifest.to_json())}
-        )
-        return
-    for line in _description(found, manifest):
-        print(plain(line))
+    from terrastore.archive.originals import read_environment_manifest  # noqa: PLC0415
+
+    subject = values["subject"]
+    told: dict[str, Any]
+    if os.path.isdir(subject):
+        manifest, root = read_environment_manifest(subject), os.path.realpath(subject)
+        told, lines = {"target": root}, [f"  stands     {root}"]
+    else:
+        found, manifest = _published_or_directory(subject, values)
+        told, lines = {"pointer": asdict(found.pointer)}, _stored(found)
+    if values["freeze"]:
+        _tell_frozen(manifest, as_json=values["as_json"])
+    elif values["as_json"]:
+        messages.print_json({"schema": messages.SCHEMA, **told, "manifest": json.loads(manifest.to_json())})
+    else:
+        for line in (manifest.key, *lines, *_description(manifest)):
+            print(plain(line))
 
 
 @click.command()
@@ -88,20 +64,13 @@ def verify(**values: Any) -> int:
     subject = values["subject"]
     if os.path.isdir(subject):
         return _verify_environment(subject, values)
-    if os.sep in subject:
-        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
     from terrastore import catalogue  # noqa: PLC0415
     from terrastore.archive.verify import verify_archive  # noqa: PLC0415
-    from terrastore.trust import ASK_FOR_ANOTHER  # noqa: PLC0415
 
-    try:
-        found, manifest = _published(values | {"key": subject})
-    except UsageError as error:
-        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
+    found, manifest = _published_or_directory(subject, values)
     archive = found.pointer.archive
     with reporting(values["quiet"]) as report, catalogue.naming(found):
-        if revoked := options.trust(values).revokes(manifest.packages, archive=archive.sha256):
-            raise ArchiveRefusedError(f"it {revoked}", hint=ASK_FOR_ANOTHER)
+        options.trust(values).refuse_revoked(manifest.packages, archive=archive.sha256)
         verify_archive(
             found.read, manifest, found.pointer.manifest, size=archive.size, sha256=archive.sha256, report=report
         )
@@ -115,6 +84,7 @@ def verify(**values: Any) -> int:
 @click.command()
 @click.argument("key", metavar="KEY")
 @options.store
+@options.option("--force", is_flag=True, help="Remove it even when it is pinned; the pin stays.")
 @options.common
 def remove(**values: Any) -> None:
     """Remove an environment from a store."""
@@ -122,11 +92,34 @@ def remove(**values: Any) -> None:
 
     store = options.opened_store(values["store"])
     key = catalogue.resolve(store, values["key"])
+    # A setting that lets environments replace directories was not meant for this.
+    if click.get_current_context().get_parameter_source("force") is not click.core.ParameterSource.COMMANDLINE:
+        _refuse_pinned(store, key)
     freed = catalogue.remove(store, key)
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
     else:
         print(f"removed  {size(freed)} from {store}  ({key.short})")
+
+
+def _refuse_pinned(store: Store, key: EnvKey) -> None:
+    from terrastore import pins  # noqa: PLC0415
+
+    if names := pins.holding(pins.read(store), key):
+        raise UsageError(
+            f"{key.short} in {store} is pinned as {', '.join(names)}",
+            hint=f"run terrastore unpin {names[0]} first, or say --force",
+        )
+
+
+def _published_or_directory(subject: str, values: dict[str, Any]) -> tuple[Published, Manifest]:
+    """Return what a store has under a key; what is none could have been meant as a directory."""
+    if os.sep in subject:
+        raise UsageError(f"there is no environment {subject}", hint="name an environment's directory, or a key")
+    try:
+        return _published(values | {"key": subject})
+    except UsageError as error:
+        raise UsageError(f"{error.message}, and there is no directory {subject}", hint=error.hint) from None
 
 
 def _published(values: dict[str, Any]) -> tuple[Published, Manifest]:
@@ -181,31 +174,50 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
     return error.exit_code
 
 
-def _summary(pointer: Pointer | None) -> str:
-    if pointer is None:
-        return ""
-    packages = number(pointer.packages, "package")
-    return f"{pointer.created}  Python {pointer.python}  {packages:>13}  {size(pointer.archive.size):>9}"
+def _tell_frozen(manifest: Manifest, *, as_json: bool) -> None:
+    """Print what was resolved, as a requirements file."""
+    from terrastore.freeze import freeze  # noqa: PLC0415
+
+    frozen = freeze(manifest)
+    if not as_json:
+        print("\n".join(frozen.lines()))
+        return
+    requirements = [
+        {"name": each.name, "version": each.version, "requirement": each.asked, "hashes": list(each.hashes)}
+        for each in frozen.requirements
+    ]
+    left_out = [{"what": what, "why": why} for what, why in frozen.left_out]
+    messages.print_json(
+        {"schema": messages.SCHEMA, "key": manifest.key, "requirements": requirements, "left_out": left_out}
+    )
 
 
-def _description(found: Published, manifest: Manifest) -> list[str]:
+def _stored(found: Published) -> list[str]:
+    """Return lines that say where an archive is, and who made it."""
     from terrastore.store import layout  # noqa: PLC0415
 
-    pointer, totals = found.pointer, manifest.totals
+    pointer = found.pointer
+    return [
+        f"  made       {pointer.created} by {pointer.builder}",
+        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
+        f"  archive    {size(pointer.archive.size)}",
+        *(f"  signed     by {signer}" for signer in found.signers),
+    ]
+
+
+def _description(manifest: Manifest) -> list[str]:
+    totals = manifest.totals
     kinds = Counter(entry.kind for entry in manifest.relocations)
     layers = {layer.name: layer for layer in manifest.layers if layer.version is not None}
+    installer, python = manifest.installer, manifest.interpreter.get("version")
     lines = [
-        pointer.key,
-        f"  made       {pointer.created} by {pointer.builder}",
-        f"  python     {pointer.python}, installed by {manifest.installer['name']} {manifest.installer['version']}",
-        *(f"  signed     by {signer}" for signer in found.signers),
-        f"  archive    {size(pointer.archive.size)}, {size(totals.size)} unpacked",
+        f"  python     {python}, installed by {installer.get('name')} {installer.get('version')}",
         f"  holds      {number(totals.members, 'file')} in {number(len(manifest.layers), 'layer')}",
+        f"  unpacked   {size(totals.size)}",
         *(f"  {'' if number else 'needs':9}  {need}" for number, need in enumerate(_needs(manifest))),
         f"  relocates  {number(len(manifest.relocations), 'file')}: "
         + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()),
         *_limits(manifest),
-        f"  stored     {found.store}/{layout.archive(pointer.key, pointer.archive.name)}",
         f"  packages   {len(manifest.packages)}",
     ]
     width = max((len(f"{package.name} {package.version}") for package in manifest.packages), default=0)
@@ -240,4 +252,4 @@ def _limits(manifest: Manifest) -> list[str]:
     return [f"  takes      targets of at most {slots.SIZE} bytes: {', '.join(limiting)}"] if limiting else []
 
 
-COMMANDS = (list_, show, verify, remove)
+COMMANDS = (show, verify, remove)

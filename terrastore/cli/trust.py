@@ -71,7 +71,7 @@ def sign(**values: Any) -> None:
         signing.prepare()
         names = [key.name for key, _ in signing.signers]
         for key in [catalogue.resolve(store, text) for text in values["keys"]]:
-            found = endorse(store, key, signing, trust, anew=values["expires"] is not None)
+            found = endorse(store, key, signing, trust)
             signed.append({"key": key.text, "signers": names, "expires": found.pointer.expires})
             if not values["as_json"]:
                 until = f", until {found.pointer.expires}" if found.pointer.expires else ""

@@ -35,12 +35,13 @@ def why(**values: Any) -> None:
     from terrastore.why import why  # noqa: PLC0415
 
     inputs, store = options.inputs(values), options.opened_store(values["store"])
+    trust = options.trust(values | {"realm": values["realm"] or ""})
     place, shown = where(values)
     path = place.current() if isinstance(place, Releases) else place.path
     request = inputs.request()
     unpinned = list(request.requirements.unpinned)
     with reporting(values["quiet"]) as report:
-        answer = why(request, place=path, store=store, trust=options.trust(values), report=report)
+        answer = why(request, place=path, store=store, trust=trust, report=report)
     if values["as_json"]:
         messages.print_json(_as_json(answer) | {"unpinned": unpinned, "warnings": report.warnings})
         return

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from terrastore import atomic
@@ -19,17 +21,21 @@ from terrastore.errors import StoreRefusedError, StoreUnreachableError, Terrasto
 from terrastore.sha256 import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Listed, Object
+    from terrastore.store.protocol import Listed, Object, Store, Unfinished
 
 _MODE: Final = 0o644
+_COPY_SIZE: Final = 256 * 1024 * 1024
 _TRIES: Final = 5
+_MOST: Final = 1000
+"""How much that is unfinished is told of at once."""
 _SHARES: Final = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs"}
 )
 """Kinds of filesystems that other machines have."""
 _ABSENT: Final = (errno.ENOENT, errno.ESTALE)
+_UNFINISHED: Final = r"\.(?:tmp-[0-9a-f]{16}|removed)-[0-9a-f]{16}"
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -82,9 +88,12 @@ class DirectoryStore:
         return self._place(name)
 
     def create(self, name: str, data: bytes) -> bool:
-        with self._errors("written"), self._temporary(name) as file:
-            file.write(data)
-            return atomic.publish_new(file, self._place(name))
+        with self._errors("written"):
+            if not data:
+                return self._create_empty(name)
+            with self._temporary(name) as file:
+                file.write(data)
+                return atomic.publish_new(file, self._place(name))
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
         current = self.read(name)
@@ -101,7 +110,26 @@ class DirectoryStore:
                 file = stack.enter_context(self._temporary(name))
             yield _Upload(self, file)
             with self._errors("written"):
-                atomic.publish_new(file, self._place(name))
+                while not atomic.publish_new(file, self._place(name)):
+                    # What is there is the same; but from now on it is no older than what was uploaded.
+                    with suppress(FileNotFoundError):
+                        with suppress(PermissionError):
+                            os.utime(self._place(name))
+                        break
+
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        if not isinstance(other, DirectoryStore):
+            return False
+        try:
+            source = open(other.file_of(name), "rb", buffering=0)  # noqa: SIM115 -- closed below
+        except OSError:
+            return False
+        with source, suppress(_NotCopiedError), self._errors("written"), self._temporary(name) as file:
+            _copy(source, file, size)
+            if not atomic.publish_new(file, self._place(name)) and os.stat(self._place(name)).st_size != size:
+                atomic.publish_over(file, self._place(name))
+            return True
+        return False
 
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._errors("listed"):
@@ -115,11 +143,71 @@ class DirectoryStore:
             except FileNotFoundError:
                 self._check_root()
                 return False
-            # What a key has to itself goes with its last object.
-            if name.count("/") > 2:  # noqa: PLR2004
-                with suppress(OSError):
-                    os.rmdir(os.path.dirname(self._place(name)))
+            self._remove_folder(name)
             return True
+
+    def remove_listed(self, listed: Listed) -> bool:
+        place = self._place(listed.name)
+        aside = os.path.join(os.path.dirname(place), f".removed-{os.urandom(8).hex()}")
+        with self._errors("written"):
+            try:
+                if _version(os.stat(place)) != listed.version:
+                    return False
+                # Whatever has the name at this instant is ours alone from then on.
+                os.rename(place, aside)
+            except FileNotFoundError:
+                self._check_root()
+                return False
+            is_it = _version(os.stat(aside)) == listed.version
+            if not is_it:
+                with suppress(FileExistsError):  # what came after it counts
+                    os.link(aside, place)
+            os.unlink(aside)
+            if is_it:
+                self._remove_folder(listed.name)
+            return is_it
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:
+        with self._errors("listed"):
+            self._check_root()
+            return list(islice(self._unfinished(before), _MOST))
+
+    def discard(self, upload: Unfinished) -> None:
+        with self._errors("written"), suppress(FileNotFoundError):
+            os.unlink(self._place(upload.name))
+
+    def _unfinished(self, before: float) -> Iterator[Unfinished]:
+        from terrastore.store import layout  # noqa: PLC0415 -- see read
+        from terrastore.store.protocol import Unfinished  # noqa: PLC0415
+
+        for folder, _, names in os.walk(self._place(layout.VERSION)):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    path = os.path.join(folder, name)
+                    if re.fullmatch(_UNFINISHED, name) and (since := os.lstat(path).st_mtime) < before:
+                        yield Unfinished(os.path.relpath(path, self.root), "", since)
+
+    def _remove_folder(self, name: str) -> None:
+        """Remove what a key, a week or a wheel has to itself, which goes with its last object."""
+        if name.count("/") > 2:  # noqa: PLR2004
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self._place(name)))
+
+    def _create_empty(self, name: str) -> bool:
+        """Create an object without bytes: that is whole as soon as it has its name, and costs a system call or two."""
+        for _ in range(_TRIES):
+            try:
+                fd = os.open(self._place(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                self._make_folders(os.path.dirname(name), deque())
+            else:
+                with suppress(OSError):
+                    os.fchmod(fd, _MODE)
+                os.close(fd)
+                return True
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place(name))
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Listed]:
         from terrastore.store.protocol import Listed  # noqa: PLC0415 -- see read
@@ -137,7 +225,7 @@ class DirectoryStore:
             elif os.path.isfile(entry.path):
                 with suppress(FileNotFoundError):
                     facts = entry.stat()
-                    yield Listed(name, facts.st_size, facts.st_mtime)
+                    yield Listed(name, facts.st_size, facts.st_mtime, _version(facts))
 
     def _place(self, name: str) -> str:
         return os.path.join(self.root, name)
@@ -251,11 +339,42 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+class _NotCopiedError(Exception):
+    """The kernel does not copy a file, or it is not what it should be."""
+
+
+def _copy(source: BinaryIO, file: BinaryIO, size: int) -> None:
+    """Let the kernel, or the server of a share, copy a file of ``size`` bytes.
+
+    Where the filesystem can, the two then share their blocks until one is changed (copy_file_range(2)): unlike a
+    second name of the same file, that lets nobody who may write to one store change what another one has.
+
+    :raises _NotCopiedError: when the file has another size, or must be read and written
+    """
+    from terrastore import room  # noqa: PLC0415 -- most disks have room
+
+    left = size if os.fstat(source.fileno()).st_size == size else -1
+    try:
+        while left > 0 and (count := os.copy_file_range(source.fileno(), file.fileno(), min(left, _COPY_SIZE))):
+            left -= count
+    except OSError as error:
+        if error.errno in room.FULL:
+            raise
+        raise _NotCopiedError from error
+    if left:
+        raise _NotCopiedError
+
+
 def _make_folder(path: str, permissions: int, made: deque[str]) -> None:
     with suppress(FileExistsError):
         os.mkdir(path)
         made.appendleft(path)
         os.chmod(path, permissions)
+
+
+def _version(facts: os.stat_result) -> str:
+    """Return what tells a file from those that had its name before, and will have."""
+    return f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
 
 
 def _listing_order(entry: os.DirEntry[str]) -> str:

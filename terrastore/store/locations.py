@@ -39,6 +39,20 @@ def open_stores(urls: Sequence[str]) -> Store:
     return LayeredStore(stores)
 
 
+def is_same(store: Store, other: Store) -> bool:
+    """Whether two stores are in the same place, whatever credentials lead there."""
+    if isinstance(store, DirectoryStore) and isinstance(other, DirectoryStore):
+        return os.path.realpath(store.root) == os.path.realpath(other.root)
+    if str(store) != str(other):
+        return False
+    from terrastore.store.s3 import S3Store  # noqa: PLC0415 -- see open_store
+
+    if isinstance(store, S3Store) and isinstance(other, S3Store):
+        # A bucket of that name may be elsewhere too.
+        return store.location.connection.endpoint_url == other.location.connection.endpoint_url
+    return True
+
+
 def open_store(url: str) -> Store:
     """Return the store at ``url``.
 

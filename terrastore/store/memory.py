@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from terrastore.store.protocol import WHOLE_LIMIT, Listed, Object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Upload
+    from terrastore.store.protocol import Store, Unfinished, Upload
 
 
 class MemoryStore:
@@ -62,14 +62,37 @@ class MemoryStore:
         with self._lock:
             self._put(name, b"".join(upload.pieces))
 
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        data = other._objects.get(name) if isinstance(other, MemoryStore) else None  # noqa: SLF001 -- one of ours
+        if data is None or len(data) != size:
+            return False
+        with self._lock:
+            if len(self._objects.get(name, b"")) != size or name not in self._objects:
+                self._put(name, data)
+        return True
+
     def list(self, prefix: str) -> Iterator[Listed]:
         with self._lock:
             found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
-        return (Listed(name, len(data), self._written.get(name, 0.0)) for name, data in found)
+        return (Listed(name, len(data), self._written.get(name, 0.0), _version(data)) for name, data in found)
 
     def remove(self, name: str) -> bool:
         with self._lock:
             return self._objects.pop(name, None) is not None
+
+    def remove_listed(self, listed: Listed) -> bool:
+        with self._lock:
+            current = self._objects.get(listed.name)
+            if current is None or _version(current) != listed.version:
+                return False
+            del self._objects[listed.name]
+            return True
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:  # noqa: ARG002 -- what is unfinished is nowhere
+        return ()
+
+    def discard(self, upload: Unfinished) -> None:
+        pass
 
     def _put(self, name: str, data: bytes) -> None:
         self._objects[name], self._written[name] = data, time.time()

@@ -28,18 +28,26 @@ class Object(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock."""
+    """An object's name, its size in bytes, and when it was written, in seconds since the epoch by the store's clock.
+
+    ``version`` tells it from others of its name, for :meth:`PrunableStore.remove_listed`; no other version is like it.
+    """
 
     name: str
     size: int
     modified: float
+    version: str = ""
 
 
 class Unfinished(NamedTuple):
-    """An upload that was begun: the name of what is to become an object, and what tells it from others to that name."""
+    """An upload that was begun: the name of what is to become an object, and what tells it from others to that name.
+
+    ``begun`` is when, in seconds since the epoch by the store's clock, or when something came last.
+    """
 
     name: str
     token: str
+    begun: float = 0.0
 
 
 class Upload(Protocol):
@@ -120,6 +128,27 @@ class ListableStore(Store, Protocol):
 
 
 @runtime_checkable
+class PrunableStore(WritableStore, ListableStore, Protocol):
+    """A store that can be pruned while others write."""
+
+    def remove_listed(self, listed: Listed) -> bool:
+        """Remove an object unless another is there by now than was listed; return whether it went.
+
+        Where a store cannot look and remove in one step, one that is written in between may go too. One that somebody
+        else removed may count.
+        """
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:
+        """Return what is unfinished, of archives and wheels, since before a time by the store's clock.
+
+        A thousand at most: who discarded these asks again.
+        """
+
+    def discard(self, upload: Unfinished) -> None:
+        """Discard what was uploaded; one that has ended is no trouble. Whoever goes on with it is refused."""
+
+
+@runtime_checkable
 class LocalStore(Protocol):
     """A store whose objects are files, which any process of this user can read."""
 
@@ -136,6 +165,20 @@ class MultipartStore(Store, Protocol):
 
     def discard(self, upload: Unfinished) -> None:
         """Discard what was uploaded; one that has ended is no trouble. Whoever goes on with it is refused."""
+
+
+@runtime_checkable
+class CopyingStore(WritableStore, Protocol):
+    """A store that can take an object from some other stores without its bytes passing through this process."""
+
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        """Put an object of ``size`` bytes that ``other`` has by that name; return whether it is there now.
+
+        False when that cannot be done, for whatever is on the side of ``other``: it is another kind or out of reach,
+        or has no such object; nothing was done then, and who reads the object is told why. As with
+        :meth:`WritableStore.upload`, what is there already is the same, and stays; of another size it is replaced.
+        The bytes are as good as they are in ``other``: nobody has looked at them.
+        """
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""The commit that a distribution is from."""
+"""Where a distribution is from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from terrastore.archive.installed import commit, head
+from terrastore.archive.installed import commit, direct_url, head, reference
 from terrastore.archive.layers import Distribution
 
 if TYPE_CHECKING:
@@ -61,4 +61,35 @@ def test_commit(expected: str | None, origin: Any, tmp_path: Path) -> None:
     if origin is not None:
         text = json.dumps(origin).replace("<checkout>", str(tmp_path / "an%20%C3%B6ther"))
         (tmp_path / "x-1.dist-info/direct_url.json").write_text(text)
-    assert expected == commit(str(tmp_path), Distribution(info="x-1.dist-info", name="x", version="1", rows=()))
+    distribution = Distribution(info="x-1.dist-info", name="x", version="1", rows=())
+    assert expected == commit(direct_url(str(tmp_path), distribution))
+
+
+@pytest.mark.parametrize(
+    ("expected", "origin"),
+    [
+        ("https://x.example/a-1.whl", {"url": "https://user:pw@x.example/a-1.whl", "archive_info": {}}),
+        ("https://x.example/a.zip?token=****", {"url": "https://x.example/a.zip?token=abc", "archive_info": {}}),
+        ("https://x.example/a.zip#subdirectory=b", {"url": "https://x.example/a.zip", "subdirectory": "b"}),
+        (
+            f"git+https://x.example/a@{ONE}",
+            {"url": "https://x.example/a", "vcs_info": {"vcs": "git", "commit_id": ONE}},
+        ),
+        (
+            f"git+ssh://git@x.example/a@{ONE}#subdirectory=b/c",
+            {"url": "ssh://git@x.example/a", "vcs_info": {"vcs": "git", "commit_id": ONE}, "subdirectory": "b/c"},
+        ),
+        (
+            f"git+ssh://x.example/a@{ONE}",
+            {"url": "ssh://somebody@x.example/a", "vcs_info": {"vcs": "git", "commit_id": ONE}},
+        ),
+        (None, {"url": "https://x.example/a", "vcs_info": {"vcs": "git"}}),
+        (None, {"url": "https://x.example/a", "vcs_info": 1}),
+        (None, {"url": "file:///home/somebody/a-1.whl", "archive_info": {}}),
+        (None, {"url": "file:///home/somebody/a", "dir_info": {"editable": True}}),
+        (None, None),
+    ],
+)
+def test_reference(expected: str | None, origin: Any) -> None:
+    """What stands behind the @ of a requirement, without a login, and nothing of the builder's disk."""
+    assert expected == reference(origin)

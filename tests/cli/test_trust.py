@@ -6,6 +6,8 @@ import json
 import stat
 from typing import TYPE_CHECKING
 
+from tests.kms import ARN, Kms, served
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -117,3 +119,29 @@ def test_a_build_is_signed(cli: CommandLine) -> None:
     elsewhere = cli("ensure", "--no-build", "--trust", str(trust), "--target", "other")
     assert 8 == elsewhere.code
     assert "it is for the realm web, and no realm is asked for" in elsewhere.err
+
+
+def test_a_key_in_kms_signs(cli: CommandLine) -> None:
+    """keygen prints its line, and a build is signed by it, whatever S3's endpoint is."""
+    cli.write("requirements.txt", "alpha==1.0\n")
+    with served(Kms()) as variables:
+        line = cli.ok("keygen", "kms", "--signer", f"awskms:{ARN}", **variables).out
+        assert line.startswith("ed25519 kms ")
+        trust = str(cli.write("trust", line))
+        cli.ok("build", "--signer", f"awskms:{ARN}", "--trust", trust, **variables)
+    assert cli.ok("ensure", "--no-build", "--trust", trust).out.startswith("fetched")
+
+
+def test_a_service_that_does_not_sign_is_no_failure(cli: CommandLine) -> None:
+    """The environment is built and stays here; who must publish fails before anything is built."""
+    cli.write("requirements.txt", "alpha==1.0\n")
+    service = Kms()
+    service.refusal = 400, {"__type": "AccessDeniedException", "message": "no"}
+    with served(service) as variables:
+        built = cli.ok("ensure", "--signer", f"awskms:{ARN}", **variables)
+        assert "not published" in built.out
+        assert f"not published: AWS KMS refuses {ARN}" in built.err
+        refused = cli("build", "--signer", f"awskms:{ARN}", **variables)
+    assert (7, "") == (refused.code, refused.out)
+    assert not [each for kind in ("pointers", "archives") for each in cli.store.glob(f"v1/{kind}/*")]
+    assert "hidden" not in built.err + refused.err

@@ -19,7 +19,7 @@ from terrastore.store.directory import DirectoryStore
 from terrastore.trust import Trust
 from tests.end_to_end.test_crash_safety import Seen, chosen, finished, sound, unfinished
 from tests.kill_points import Call, Killer
-from tests.published import KEY, OTHER_KEY, fill_once, publish_once
+from tests.published import KEY, OTHER_KEY, copy_once, fill_once, publish_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ OLD, NEW = "the old one, whole", "the new one, whole"
 IMPORTS = """
 import os
 from pathlib import Path
-from tests.published import KEY, fill_once, publish_once
+from tests.published import KEY, copy_once, fill_once, publish_once
 store, locks = Path.cwd() / "store", Path.cwd() / "locks"
 """
 
@@ -173,6 +173,20 @@ def test_killed_while_a_nearer_store_is_filled(place: Place) -> None:
         assert sound(place.store, KEY), call
         for kind in ("pointers", f"archives/{KEY.text}"):
             assert finished(far / "v1" / kind) == finished(place.store / "v1" / kind), call
+    seen.check()
+
+
+def test_killed_while_an_environment_is_copied(place: Place) -> None:
+    """The destination has it or has it not; then it has what the source has, and no more."""
+    source = place.root / "source"
+    publish_once(source, place.locks, KEY)
+    seen = Seen("copied", place.root)
+    for call in place.kills('copy_once(Path.cwd() / "source", store, KEY)'):
+        seen.add(call, what_is_there(place))
+        copy_once(source, place.store, KEY)
+        assert sound(place.store, KEY), call
+        for kind in ("pointers", f"archives/{KEY.text}"):
+            assert finished(source / "v1" / kind) == finished(place.store / "v1" / kind), call
     seen.check()
 
 

@@ -11,18 +11,27 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pytest
 
-from terrastore.store.protocol import WHOLE_LIMIT, ListableStore, Store, WritableStore
+from terrastore.store.directory import DirectoryStore
+from terrastore.store.memory import MemoryStore
+from terrastore.store.protocol import (
+    WHOLE_LIMIT,
+    CopyingStore,
+    Listed,
+    PrunableStore,
+    Store,
+)
 
 NAME = "v1/pointers/cp311-linux_x86_64-0000.json"
 THREADS = 20
 ROUNDS = 5
 
 
-class WholeStore(WritableStore, ListableStore, Protocol):
+class WholeStore(PrunableStore, Protocol):
     """A store that can do everything a store can."""
 
 
@@ -179,8 +188,7 @@ class StoreContract(ReadingContract):
 
     def test_it_reads_writes_and_lists(self, store: WholeStore) -> None:
         """Who asks what a store can do is told everything."""
-        assert isinstance(store, WritableStore)
-        assert isinstance(store, ListableStore)
+        assert isinstance(store, PrunableStore)
 
     def test_making_one_touches_nothing(self, store: WholeStore) -> None:
         """A store that was only made has left nothing anywhere."""
@@ -462,6 +470,52 @@ class StoreContract(ReadingContract):
         assert store.create(NAME, b"second")
         assert b"second" == self.peek(NAME)
 
+    def listed(self, store: WholeStore, name: str) -> Listed:
+        """Return an object as a listing has it."""
+        (listed,) = store.list(name)
+        return listed
+
+    def test_what_was_listed_is_removed(self, store: WholeStore) -> None:
+        """It is as it was listed, so it goes; nothing of it is left, and others stay. Twice is no trouble."""
+        for name in (NAME, f"{NAME}.not"):
+            self.plant(name, b"data")
+        listed = next(each for each in store.list(NAME) if each.name == NAME)
+        assert store.remove_listed(listed)
+        assert {f"{NAME}.not"} == self.everything()
+        store.remove_listed(listed)
+        assert {f"{NAME}.not"} == self.everything()
+
+    @pytest.mark.parametrize("how", ["replaced", "removed and created", "planted"])
+    def test_what_was_written_since_it_was_listed_stays(self, store: WholeStore, how: str) -> None:
+        """Whoever wrote it, and however: what is there is not what was listed, and stays as it is."""
+        store.create(NAME, b"first")
+        listed = self.listed(store, NAME)
+        if how == "replaced":
+            found = store.read(NAME)
+            assert found is not None
+            assert store.replace(NAME, b"other", found.version)
+        elif how == "planted":
+            self.plant(NAME, b"other")
+        else:
+            store.remove(NAME)
+            store.create(NAME, b"other")
+        assert not store.remove_listed(listed)
+        assert b"other" == self.peek(NAME)
+        assert {NAME} == self.everything()
+
+    def test_an_empty_object_is_removed_as_listed(self, store: WholeStore) -> None:
+        """So marks go."""
+        store.create("v1/uses/2026-W01/key", b"")
+        assert store.remove_listed(self.listed(store, "v1/uses/"))
+        assert set() == self.everything()
+
+    def test_what_is_finished_is_not_abandoned(self, store: WholeStore) -> None:
+        """Nothing that is there, and no upload that ended, is ever told as unfinished."""
+        store.create("v1/archives/key/a", b"data")
+        with store.upload("v1/archives/key/b") as upload:
+            upload.write(b"data")
+        assert [] == list(store.abandoned(time.time() + 60))
+
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_odd_names(self, store: WholeStore, name: str) -> None:
         """A name is taken as it is, whatever stands in it, by every operation."""
@@ -486,6 +540,83 @@ class StoreContract(ReadingContract):
         for name in names:
             assert store.create(name, name.encode())
         assert [name.encode() for name in names] == [self.peek(name) for name in names]
+
+
+class CopyingContract(StoreContract):
+    """What a store promises that copies from others of its kind: ``other`` gives an empty one of these."""
+
+    def copying(self, store: WholeStore) -> CopyingStore:
+        assert isinstance(store, CopyingStore)
+        return store
+
+    @pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
+    def test_an_object_is_copied(self, store: WholeStore, other: WholeStore, data: bytes) -> None:
+        """It is there byte for byte then, alone, and where it was copied from as before."""
+        other.create(NAME, data)
+        assert self.copying(store).copy_from(other, NAME, len(data))
+        assert data == self.peek(NAME)
+        assert {NAME} == self.everything()
+        found = other.read(NAME)
+        assert found is not None
+        assert data == found.data
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_odd_names_are_copied(self, store: WholeStore, other: WholeStore, name: str) -> None:
+        """A name is taken as it is, on both sides."""
+        other.create(name, b"0123")
+        assert self.copying(store).copy_from(other, name, 4)
+        assert b"0123" == self.peek(name)
+
+    def test_a_large_upload_is_copied(self, store: WholeStore, other: WholeStore) -> None:
+        """However it came to be where it is."""
+        whole = random.Random(3).randbytes(21 * 1024 * 1024 + 17)
+        with other.upload(NAME) as upload:
+            upload.write(whole)
+        assert self.copying(store).copy_from(other, NAME, len(whole))
+        assert whole == self.peek(NAME)
+
+    @pytest.mark.parametrize("size", [0, 3, 5])
+    def test_what_is_not_there_is_not_copied(self, store: WholeStore, other: WholeStore, size: int) -> None:
+        """Nor is what has another size; that is no error here, and leaves nothing behind."""
+        assert not self.copying(store).copy_from(other, NAME, size)
+        other.create(NAME, b"data")
+        assert not self.copying(store).copy_from(other, NAME, size)
+        assert set() == self.everything()
+
+    def test_another_kind_is_not_copied_from(self, store: WholeStore, tmp_path: Path) -> None:
+        """Nothing is done then; whoever wants it reads it."""
+        strangers: list[WholeStore] = [MemoryStore(), DirectoryStore(str(tmp_path / "strange"))]
+        for stranger in strangers:
+            stranger.create(NAME, b"data")
+        tried = [self.copying(store).copy_from(each, NAME, 4) for each in strangers if type(each) is not type(store)]
+        assert set(tried) == {False}
+        assert set() == self.everything()
+
+    def test_what_is_there_already_stays(self, store: WholeStore, other: WholeStore) -> None:
+        """Names are unique, so it is the same; of another size it is not, and is replaced."""
+        other.create(NAME, b"data")
+        self.plant(NAME, b"DATA")
+        assert self.copying(store).copy_from(other, NAME, 4)
+        assert b"DATA" == self.peek(NAME)
+        self.plant(NAME, b"damaged")
+        assert self.copying(store).copy_from(other, NAME, 4)
+        assert b"data" == self.peek(NAME)
+        assert {NAME} == self.everything()
+
+    def test_several_copy_at_once(self, store: WholeStore, other: WholeStore) -> None:
+        """All are told that it is there, and it is."""
+        data = random.Random(4).randbytes(100_000)
+        other.create(NAME, data)
+        barrier = threading.Barrier(8)
+
+        def copy(_: int) -> bool:
+            barrier.wait()
+            return self.copying(store).copy_from(other, NAME, len(data))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [True] * 8 == list(pool.map(copy, range(8)))
+        assert data == self.peek(NAME)
+        assert {NAME} == self.everything()
 
 
 def upload_and_raise(store: WholeStore, data: bytes, failure: BaseException) -> None:

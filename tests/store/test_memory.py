@@ -6,14 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from terrastore.store.memory import MemoryStore
-from tests.store.contract import NAME, THREADS, StoreContract
+from tests.store.contract import NAME, THREADS, CopyingContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(CopyingContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         self.made = MemoryStore()
         return self.made
+
+    @pytest.fixture
+    def other(self) -> MemoryStore:
+        return MemoryStore()
 
     def peek(self, name: str) -> bytes | None:
         return self.made._objects.get(name)

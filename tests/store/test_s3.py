@@ -1,6 +1,7 @@
 """The contract over the wire on every S3 server there is here; on those that break promises what is promised then."""
 
 import functools
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -10,11 +11,13 @@ import pytest
 
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.store.protocol import MultipartStore
-from terrastore.store.s3 import S3Store, client
+from terrastore.store.s3 import S3Store, client, copying
+from terrastore.store.s3.bucket import Head
 from terrastore.store.s3.upload import PART_SIZE
 from tests.servers import S3Server
-from tests.store.contract import StoreContract, WholeStore
+from tests.store.contract import CopyingContract, WholeStore
 
+MEBIBYTE = 1024 * 1024
 RACERS = 20
 ROUNDS = 50
 
@@ -55,6 +58,13 @@ class OnServer:
         self.place = {"Bucket": server.bucket, "Prefix": store.location.prefix}
         return store
 
+    @pytest.fixture
+    def other(self, server: S3Server, store: S3Store) -> S3Store:
+        """Return an empty store in another bucket."""
+        bucket = f"other-{uuid4().hex}"
+        self.behind.create_bucket(Bucket=bucket)
+        return S3Store(f"s3://{bucket}/tests")
+
     def peek(self, name: str) -> bytes | None:
         try:
             answer = self.behind.get_object(Bucket=self.place["Bucket"], Key=self.place["Prefix"] + name)
@@ -86,7 +96,7 @@ class OnServer:
         return [b"%d" % number * 500 for number, winner in enumerate(won) if winner]
 
 
-class S3Contract(OnServer, StoreContract):
+class S3Contract(OnServer, CopyingContract):
     """The contract, and what real conditions make possible."""
 
     secrets = ("testsecretkeytestsecretkey",)
@@ -94,6 +104,8 @@ class S3Contract(OnServer, StoreContract):
         StoreRefusedError,
         "refuses to write v1/archives/key/a: 404 NoSuchUpload",
     )
+
+    tells_missing_sources: ClassVar[bool] = True
 
     def test_fifty_races_have_one_winner_each(self, store: S3Store) -> None:
         """Of twenty threads one is told that it won, every time, and the object is its."""
@@ -136,6 +148,60 @@ class S3Contract(OnServer, StoreContract):
             upload_parts()
         assert set() == self.everything()
 
+    def test_a_large_object_is_copied_in_parts(
+        self, store: S3Store, other: S3Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As many as it takes, with a smaller one at the end."""
+        monkeypatch.setattr(copying, "_ONE_REQUEST", 5 * MEBIBYTE)
+        monkeypatch.setattr(copying, "_PART_SIZE", 5 * MEBIBYTE)
+        whole = random.Random(5).randbytes(11 * MEBIBYTE)
+        with other.upload("v1/archives/key/a") as upload:
+            upload.write(whole)
+        assert store.copy_from(other, "v1/archives/key/a", len(whole))
+        assert whole == self.peek("v1/archives/key/a")
+        etag = self.behind.head_object(Bucket=self.place["Bucket"], Key=f"{self.place['Prefix']}v1/archives/key/a")[
+            "ETag"
+        ]
+        assert etag.endswith('-3"')
+
+    def test_parts_that_are_refused_are_discarded(
+        self, store: S3Store, other: S3Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is not copied, which is no error, and nobody pays for what was."""
+        monkeypatch.setattr(copying, "_ONE_REQUEST", 5 * MEBIBYTE)
+        monkeypatch.setattr(copying, "_PART_SIZE", 5 * MEBIBYTE)
+        other.create("v1/archives/key/a", bytes(11 * MEBIBYTE))
+        head = other._bucket.head
+
+        def vanishing(name: str, *, checksums: bool = False) -> Head | None:
+            found = head(name, checksums=checksums)
+            other.remove(name) if checksums else None
+            return found
+
+        monkeypatch.setattr(other._bucket, "head", vanishing)
+        if self.tells_missing_sources:
+            assert not store.copy_from(other, "v1/archives/key/a", 11 * MEBIBYTE)
+        else:
+            with pytest.raises(StoreUnreachableError, match="404"):
+                store.copy_from(other, "v1/archives/key/a", 11 * MEBIBYTE)
+        assert set() == self.everything()
+
+    def test_a_copy_says_of_itself_what_every_new_object_says(self, store: S3Store, other: S3Store) -> None:
+        """Its type, and which request wrote it, not what the source's says."""
+        name = "v1/archives/key/a.tar.zst"
+        place = {"Bucket": other.location.bucket, "Key": f"{other.location.prefix}{name}"}
+        self.behind.put_object(**place, Body=b"data", ContentType="text/plain", Metadata={"whose": "theirs"})
+        assert store.copy_from(other, name, 4)
+        head = self.behind.head_object(Bucket=self.place["Bucket"], Key=self.place["Prefix"] + name)
+        assert "application/zstd" == head["ContentType"]
+        assert {"writeid"} == {key.lower() for key in head["Metadata"]}
+
+    def test_another_service_is_not_copied_from(self, store: S3Store, server: S3Server) -> None:
+        """One that has an endpoint or a region of its own: nobody asks it, or for it."""
+        for parameter in ("endpoint_url=http://127.0.0.1:9", "region=mars-north-1"):
+            other = S3Store(f"s3://{server.bucket}/other?{parameter}")
+            assert not store.copy_from(other, "v1/archives/key/a", 4)
+
 
 class TestMoto(S3Contract):
     """The emulator."""
@@ -143,6 +209,8 @@ class TestMoto(S3Contract):
     kind = "moto"
     # It trips over a part of an upload that it does not know.
     discarded = (StoreUnreachableError, "failed to write v1/archives/key/a: 500")
+    # Of a part whose source is gone it says so in no words of S3.
+    tells_missing_sources = False
 
 
 class TestRadosgw(S3Contract):
@@ -165,7 +233,7 @@ class TestOld(S3Contract):
     tls = True
 
 
-class TestCareless(OnServer, StoreContract):
+class TestCareless(OnServer, CopyingContract):
     """A store that ignores conditions. Only what cannot be had without them is given up."""
 
     kind = "rclone"

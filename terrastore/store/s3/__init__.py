@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from terrastore.errors import StoreRefusedError
+from terrastore.store import layout
 from terrastore.store.protocol import Object
 from terrastore.store.s3 import collector
 from terrastore.store.s3.location import Location
@@ -19,7 +20,7 @@ from terrastore.store.s3.location import Location
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from terrastore.store.protocol import Listed, Unfinished
+    from terrastore.store.protocol import Listed, Store, Unfinished
     from terrastore.store.s3.bucket import Bucket
     from terrastore.store.s3.upload import MultipartUpload
 
@@ -97,6 +98,14 @@ class S3Store:
             upload.abort()
             raise
 
+    def copy_from(self, other: Store, name: str, size: int) -> bool:
+        if not isinstance(other, S3Store):
+            return False
+        from terrastore.store.s3.copying import copied  # noqa: PLC0415 -- only who copies needs it
+
+        bucket, source = self._bucket, other._bucket  # noqa: SLF001 -- another of the same class
+        return bucket.service == source.service and copied(bucket, source, name, size)
+
     def list(self, prefix: str) -> Iterator[Listed]:
         return self._bucket.list(prefix)
 
@@ -106,8 +115,20 @@ class S3Store:
             self._bucket.delete(name)
         return there
 
+    def remove_listed(self, listed: Listed) -> bool:
+        if self._removes_by_version:
+            return self._bucket.delete_version(listed.name, listed.version)
+        if not self._is_still(listed.name, listed.version):
+            return False
+        self._bucket.delete(listed.name)
+        return True
+
     def unfinished(self, prefix: str) -> Collection[Unfinished]:
         return self._bucket.uploads(prefix)
+
+    def abandoned(self, before: float) -> Collection[Unfinished]:
+        uploads = (*self.unfinished(layout.ARCHIVES), *self.unfinished(layout.WHEELS))
+        return [upload for upload in uploads if upload.begun < before]
 
     def discard(self, upload: Unfinished) -> None:
         self._bucket.abort_upload(upload.name, upload.token)
@@ -118,6 +139,16 @@ class S3Store:
             from terrastore.store.s3.bucket import Bucket  # noqa: PLC0415 -- botocore takes 90 ms; a kept run spares it
 
         return Bucket(self.location)
+
+    @cached_property
+    def _removes_by_version(self) -> bool:
+        """Whether the store heeds the condition of a removal: an object that is there tells, by one that is wrong."""
+        name = layout.probe(secrets.token_hex(16))
+        self._bucket.put(name, b"", secrets.token_hex(16))
+        heeds = not self._bucket.delete_version(name, '"no such version"')
+        if heeds:
+            self._bucket.delete(name)
+        return heeds
 
     def _is_there(self, name: str) -> bool:
         try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 _WRITE_ID: Final = "writeid"
 _TYPES: Final = {".json": "application/json", ".zst": "application/zstd"}
+_OTHER_VERSION: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT})
+_CHECKSUMS: Final = frozenset(f"Checksum{kind}" for kind in ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"))
 _ABOUT_CONDITIONS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED})
 
 
@@ -40,10 +42,15 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What HeadObject gave; ``write_id`` names the request that wrote the object, "" when nobody said."""
+    """What HeadObject gave; ``write_id`` names the request that wrote the object, "" when nobody said.
+
+    ``checksums`` of the whole object, by kind, as far as S3 has them.
+    """
 
     etag: str
     write_id: str
+    size: int
+    checksums: Mapping[str, str]
 
 
 class Bucket:
@@ -83,11 +90,13 @@ class Bucket:
                     ) from error
                 raise
 
-    def head(self, name: str) -> Head | None:
-        """Return what is known of an object, None when it is not there."""
+    def head(self, name: str, *, checksums: bool = False) -> Head | None:
+        """Return what is known of an object, ``checksums`` too when they are wanted; None when it is not there."""
         with self._speaking(f"read {name}"):
             try:
-                answer = self._client().head_object(**self._place(name))
+                answer = self._client().head_object(
+                    **self._place(name), **({"ChecksumMode": "ENABLED"} if checksums else {})
+                )
             except ClientError as error:
                 if trouble.is_missing(error):
                     return None
@@ -95,7 +104,9 @@ class Bucket:
             _check(answer)
             # Some stores change the case of names.
             metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
-            return Head(answer["ETag"], metadata.get(_WRITE_ID, ""))
+            # Of an object in parts it may be one of the parts' checksums, with their number behind.
+            told = {kind: str(each) for kind, each in answer.items() if kind in _CHECKSUMS and "-" not in each}
+            return Head(answer["ETag"], metadata.get(_WRITE_ID, ""), int(answer["ContentLength"]), told)
 
     def put(self, name: str, data: bytes, write_id: str, *, is_large: bool = False, **condition: str) -> bool:
         """Write an object; return False when ``condition``, IfMatch or IfNoneMatch, does not hold."""
@@ -121,10 +132,60 @@ class Bucket:
                     return True
             return False
 
+    @property
+    def service(self) -> tuple[str, str]:
+        """The endpoint and the region; a service copies between the buckets that it has there."""
+        with self._speaking("find out where it is"):
+            made = self._client().meta
+            return made.endpoint_url, made.region_name
+
+    def copy(self, name: str, source: Bucket, etag: str, write_id: str, **condition: str) -> bool:
+        """Copy an object of another bucket by that name, the one with ``etag``; return False when S3 says no."""
+        parameters = self._place(name) | self._new(name, write_id) | self._source(source, name, etag)
+        # What is new says of itself what every new object does, and not what the source's said.
+        parameters |= {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+        with self._speaking(f"copy {name}"):
+            try:
+                answer = self._client(patient=True).copy_object(**parameters, **condition)
+            except ClientError as error:
+                if trouble.is_refusal(error):
+                    return False
+                raise
+            _check(answer, "CopyObjectResult")
+            return True
+
+    def copy_part(
+        self, name: str, upload_id: str, number: int, source: Bucket, etag: str, offset: int, size: int
+    ) -> str:
+        """Copy ``size`` bytes from ``offset`` of another bucket's object as a part; return its ETag."""
+        parameters = self._place(name) | self._source(source, name, etag)
+        parameters |= {"UploadId": upload_id, "PartNumber": number, "CopySourceRange": ranges.wanted(offset, size)}
+        with self._speaking(f"copy {name}"):
+            answer = self._client(patient=True).upload_part_copy(**parameters)
+            _check(answer, "CopyPartResult")
+            return str(answer["CopyPartResult"]["ETag"])
+
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no trouble."""
         with self._speaking(f"remove {name}"):
             self._client().delete_object(**self._place(name))
+
+    def delete_version(self, name: str, etag: str) -> bool:
+        """Remove an object unless its ETag is another; return whether it was removed, as far as the store can tell.
+
+        One that ignores the condition removes it, and one that knows no such condition is told as if it did.
+        """
+        with self._speaking(f"remove {name}"):
+            try:
+                self._client().delete_object(**self._place(name), IfMatch=etag)
+            except ClientError as error:
+                if trouble.status(error) == HTTPStatus.NOT_IMPLEMENTED:
+                    self._client().delete_object(**self._place(name))
+                elif trouble.status(error) in _OTHER_VERSION or trouble.is_missing(error):
+                    return False
+                else:
+                    raise
+            return True
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """Yield the objects whose names begin with ``prefix``, page by page."""
@@ -134,7 +195,12 @@ class Bucket:
             for page in pages.paginate(Bucket=self.location.bucket, Prefix=own + prefix):
                 _check(page, "Name")
                 for item in page.get("Contents", ()):
-                    yield Listed(item["Key"].removeprefix(own), item["Size"], item["LastModified"].timestamp())
+                    yield Listed(
+                        item["Key"].removeprefix(own),
+                        item["Size"],
+                        item["LastModified"].timestamp(),
+                        _quoted(item.get("ETag", "")),
+                    )
 
     def begin_upload(self, name: str, write_id: str) -> str:
         """Begin a multipart upload; return its id."""
@@ -190,7 +256,7 @@ class Bucket:
             _check(answer, "Bucket")
             # A service that does not heed the prefix must not lead us to what is somebody else's.
             return [
-                Unfinished(item["Key"].removeprefix(own), item["UploadId"])
+                Unfinished(item["Key"].removeprefix(own), item["UploadId"], item["Initiated"].timestamp())
                 for item in answer.get("Uploads", ())
                 if item["Key"].startswith(own + prefix)
             ]
@@ -224,6 +290,10 @@ class Bucket:
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self.location.bucket, "Key": self.location.prefix + name}
 
+    @staticmethod
+    def _source(source: Bucket, name: str, etag: str) -> dict[str, Any]:
+        return {"CopySource": source._place(name), "CopySourceIfMatch": etag}
+
     def _new(self, name: str, write_id: str) -> dict[str, Any]:
         """Return what is said of a new object."""
         kind = next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
@@ -247,6 +317,11 @@ def _check(answer: Mapping[str, Any], needed: str = "ETag") -> None:
     if needed not in answer or kind.startswith("text/html"):
         msg = f"the answer is none of S3's{f' but {kind}' if kind else ''}: is that a proxy?"
         raise trouble.NonsenseError(msg)
+
+
+def _quoted(etag: str) -> str:
+    """Return an ETag as answers for objects have it; listings of some stores leave the quotes out."""
+    return '"' + etag.strip('"') + '"'
 
 
 def _md5(data: bytes) -> str:

@@ -74,7 +74,7 @@ def _client(connection: Connection, patient: bool) -> Any:
         for name, value in connection.headers:
             request.headers[name] = value
 
-    for operation in ("PutObject", "CreateMultipartUpload"):
+    for operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
         made.meta.events.register(f"before-sign.s3.{operation}", add_headers)
     return made
 

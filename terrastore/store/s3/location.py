@@ -36,7 +36,7 @@ class Connection:
     """What a client is made of; None and "" leave the choice to botocore's own configuration and environment.
 
     ``addressing_style`` is ``auto``, ``path`` or ``virtual``; ``anonymous`` sends requests without a signature;
-    ``headers`` are names and values sent with PutObject and CreateMultipartUpload besides.
+    ``headers`` are names and values sent with PutObject, CreateMultipartUpload and CopyObject besides.
     """
 
     region: str | None = None

@@ -23,6 +23,7 @@ SERVICES: Final = ("s3", "signin", "sso", "sso-oidc", "sts")
 OPERATIONS: Final = (
     b"AbortMultipartUpload",
     b"CompleteMultipartUpload",
+    b"CopyObject",
     b"CreateMultipartUpload",
     b"CreateSession",  # botocore's own, for directory buckets
     b"DeleteObject",
@@ -33,6 +34,7 @@ OPERATIONS: Final = (
     b"ListObjectsV2",
     b"PutObject",
     b"UploadPart",
+    b"UploadPartCopy",
 )
 _S3: Final = os.path.join("s3", "2006-03-01", "service-2")
 _MEMBER: Final = re.compile(rb'\n    "(\w+)":\{')

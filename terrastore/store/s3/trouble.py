@@ -162,6 +162,14 @@ def is_over(error: exceptions.ClientError) -> bool:
     return status(error) == HTTPStatus.NOT_FOUND and _code(error) == "NoSuchUpload"
 
 
+def is_refusal(error: exceptions.ClientError) -> bool:
+    """Whether S3 says no, whatever the reason, and would say the same if it were asked again."""
+    number = status(error)
+    return number == HTTPStatus.NOT_IMPLEMENTED or (
+        HTTPStatus.BAD_REQUEST <= number < HTTPStatus.INTERNAL_SERVER_ERROR and number != HTTPStatus.TOO_MANY_REQUESTS
+    )
+
+
 @contextmanager
 def speaking(store: object, bucket: str, doing: str) -> Iterator[None]:
     """Raise what goes wrong in the body as an error of ours.

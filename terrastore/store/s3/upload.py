@@ -1,4 +1,4 @@
-"""A large object on its way to S3: parts go up while later ones are still made."""
+"""A large object on its way to S3: parts go up while later ones are still made, or S3 copies them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Final
 from terrastore.errors import TerrastoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from terrastore.store.s3.bucket import Bucket
+
+    Put = Callable[[str, int], str]
 
 PART_SIZE: Final = 16 * 1024 * 1024
 _PARALLEL: Final = 4
@@ -46,7 +50,15 @@ class MultipartUpload:
             self._part += view[:room]
             view = view[room:]
             if len(self._part) == PART_SIZE:
-                self._send()
+                self._send_part()
+
+    def copy(self, source: Bucket, etag: str, offset: int, size: int) -> None:
+        """Let S3 take ``size`` bytes from ``offset`` of another bucket's object by that name; not to be mixed."""
+
+        def copy(upload_id: str, number: int) -> str:
+            return self._bucket.copy_part(self._name, upload_id, number, source, etag, offset, size)
+
+        self._send(copy)
 
     def complete(self) -> None:
         """Publish the object."""
@@ -54,7 +66,7 @@ class MultipartUpload:
             self._bucket.put(self._name, bytes(self._part), self._write_id, is_large=True)
             return
         if self._part:
-            self._send()
+            self._send_part()
         for thread in self._sending:
             thread.join()
         self._raise_trouble()
@@ -74,20 +86,28 @@ class MultipartUpload:
         with suppress(TerrastoreError):
             self._bucket.abort_upload(self._name, upload_id)
 
-    def _send(self) -> None:
+    def _send_part(self) -> None:
+        part, self._part = bytes(self._part), bytearray()
+
+        def put(upload_id: str, number: int) -> str:
+            return self._bucket.put_part(self._name, upload_id, number, part)
+
+        self._send(put)
+
+    def _send(self, put: Put) -> None:
+        """Let ``put`` make the next part, given the upload and the part's number, from which it gets the ETag."""
         if self._upload_id is None:
             self._upload_id = self._bucket.begin_upload(self._name, self._write_id)
         self._room.acquire()
         self._raise_trouble()
-        part, self._part = bytes(self._part), bytearray()
         number = len(self._sending) + 1
-        thread = threading.Thread(target=self._put, args=(self._upload_id, number, part), daemon=True)
+        thread = threading.Thread(target=self._put, args=(self._upload_id, number, put), daemon=True)
         self._sending.append(thread)
         thread.start()
 
-    def _put(self, upload_id: str, number: int, part: bytes) -> None:
+    def _put(self, upload_id: str, number: int, put: Put) -> None:
         try:
-            self._etags[number] = self._bucket.put_part(self._name, upload_id, number, part)
+            self._etags[number] = put(upload_id, number)
         except Exception as error:  # noqa: BLE001 -- raised where it is waited for
             self._trouble.append(error)
         finally:
