@@ -31,7 +31,7 @@ from tests.end_to_end.attacker import (
 from tests.package_index import PackageIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.conftest import CommandLine, Result
@@ -68,7 +68,7 @@ REVOKED_WHEEL: Final = Attack(
     "a wheel that the manifest of a revoked archive vouches for", 5, "has no wheel of alpha==2.0"
 )
 STRAYING_WHEEL: Final = Attack("a wheel whose name leads out of the cache", 5, "has no wheel of alpha==2.0")
-ATTACKS: Final = {
+ATTACKS: Final[Mapping[str, tuple[Attack, ...]]] = {
     "test_a_poisoned_layer_does_not_enter": (OTHERS_LAYER,),
     "test_a_kept_layer_is_not_replaced": (KEPT_LAYER,),
     "test_what_is_fetched_is_not_packed": (PACKED_LAYER,),

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 # As leases are where nobody has the time of a person.
 HURRIED: Final = "from terrastore import flight\nflight.TTL, flight._POLL_SECONDS = 1.5, (0.1, 0.3)"
-FOREVER: Final = Attack("somebody holds the lease and renews it for ever", 10, "which is built by ")
+FOREVER: Final = Attack(
+    "somebody holds the lease and renews it for ever", 10, "which is built by ", "who builds, after `--wait`"
+)
 AT_ONCE: Final = Attack("the same, with `--wait 0`", 0, result="built at once, without the lease")
 FAILED: Final = Attack(
     "somebody holds the lease, and says that the build failed",
@@ -62,7 +64,7 @@ NEARER: Final = Attack(
     0,
     result="the next store is asked, and what it has replaces that pointer, with its signatures",
 )
-ATTACKS: Final = {
+ATTACKS: Final[Mapping[str, tuple[Attack, ...]]] = {
     "test_a_lease_that_is_held_for_ever": (FOREVER, AT_ONCE),
     "test_a_lease_that_tells_lies": (FAILED,),
     "test_a_lease_that_is_nonsense": tuple(NONSENSE),
