@@ -173,7 +173,7 @@ def busy(request: pytest.FixtureRequest, tmp_path: Path, wheels: Path) -> Iterat
 
 
 def test_nothing_in_use_is_lost_while_others_prune(busy: list[CommandLine]) -> None:
-    """Machines fetch and build while prunes remove all that is not pinned: every run ends well, what is pinned stays."""
+    """Machines fetch and build while prunes remove what is not pinned: every run ends well, what is pinned stays."""
     *machines, keeper = busy
     keeper.ok("build")
     keeper.ok("pin", "production", key_of(keeper))
