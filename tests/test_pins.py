@@ -9,7 +9,7 @@ from terrastore.errors import UsageError
 from terrastore.key import EnvKey
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
-from tests.published import KEY, OTHER_KEY, objects, pointer_for
+from tests.published import KEY, OTHER_KEY, objects, pointer_for, sealed
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def store() -> MemoryStore:
     """Return a store with two environments."""
     store = MemoryStore()
     for key in (KEY, OTHER_KEY):
-        store.create(layout.pointer(key.text), pointer_for(b"", key=key).to_envelope())
+        store.create(layout.pointer(key.text), sealed(pointer_for(b"", key=key)))
     return store
 
 

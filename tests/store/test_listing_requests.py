@@ -12,7 +12,7 @@ import pytest
 from terrastore.publish import archive_name
 from terrastore.store import layout
 from tests.pruning import key, this_week
-from tests.published import pointer_for
+from tests.published import pointer_for, sealed
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def prefix(radosgw: S3Server) -> str:
     def put(number: int) -> None:
         pointer = pointer_for(b"x", name=archive_name(), key=key(number))
         for name, data in (
-            (layout.pointer(pointer.key), pointer.to_envelope()),
+            (layout.pointer(pointer.key), sealed(pointer)),
             (layout.archive(pointer.key, pointer.archive.name), b"x"),
             (layout.use(this_week(), pointer.key), b""),
         ):
