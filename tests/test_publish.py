@@ -592,7 +592,7 @@ class Pruning(MemoryStore):
 def test_an_archive_that_is_pruned_while_it_is_pointed_to(archive: Archive) -> None:
     """Who points to it sees that, takes the pointer back and says so: nobody is led to nothing."""
     store, report = Pruning(), Report()
-    publication = Publication(store, KEY, archive_name(), report=report)
+    publication = Publication(store, KEY, archive_name(), trust=Trust(), report=report)
     packed, data = archive
     with publication:
         publication.write(data)
