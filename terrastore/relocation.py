@@ -155,7 +155,7 @@ def fits(wanted: Any, python: Interpreter) -> bool:
 
 
 def _move_projects(path: str, before: str, prefix: str, report: Report) -> None:
-    """Make the scripts of projects that are to be edited work at ``prefix``, or they are strays; tell which are gone."""
+    """Make the scripts of projects to be edited work at ``prefix``, else they are strays; tell which are gone."""
     if before:
         projects.move(path, before, prefix)
     if gone := [each.path for each in projects.projects(path) if not os.path.isdir(each.path)]:
