@@ -84,7 +84,7 @@ def variable(name):
 def settings(name):
     """Return what flags say of an option, else its variable, else the user's settings, else the machine's."""
     flag = f"--{name}"
-    said = [after for word, after in zip(ARGUMENTS, ARGUMENTS[1:]) if word == flag]
+    said = [after for word, after in zip(ARGUMENTS, ARGUMENTS[1:], strict=False) if word == flag]
     said += [word.partition("=")[2] for word in ARGUMENTS if word.startswith(f"{flag}=")]
     if said:
         return said
@@ -234,7 +234,7 @@ def credentials(profile):
     if is_named or any(os.path.exists(os.path.expanduser(file)) for file in files):
         if shutil.which("aws"):
             command = ["aws", "configure", "export-credentials", *(["--profile", profile] if profile else [])]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 return keys_in(done.stdout)
         if is_named:
@@ -395,7 +395,7 @@ def is_signed(key, signature, message, work):
         with open(f"{work}/{name}", "wb") as file:
             file.write(data)
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "pem", "-rawin", "-in", "message"]
-    return subprocess.run([*command, "-sigfile", "sig"], cwd=work, capture_output=True).returncode == 0
+    return subprocess.run([*command, "-sigfile", "sig"], cwd=work, capture_output=True, check=False).returncode == 0
 
 
 def require_no_revocation(packages, archive=""):
@@ -409,7 +409,9 @@ def require_no_revocation(packages, archive=""):
             is_it = plain(package["name"]) == plain(name)
             may_be = version is None or not text.endswith(version) or not re.fullmatch("[0-9.]+", package["version"])
             if is_it and (may_be or release(package["version"]) == release(version)):
-                raise Failure(UNTRUSTED, f"it holds {name} {package['version']}, and the trust file says: revoke {text}")
+                raise Failure(
+                    UNTRUSTED, f"it holds {name} {package['version']}, and the trust file says: revoke {text}"
+                )
         if text == f"sha256:{archive}":
             raise Failure(UNTRUSTED, f"the trust file revokes the archive {archive}")
 
@@ -429,7 +431,9 @@ def tag():
     flags += "d" if hasattr(sys, "gettotalrefcount") else ""
     musl = "_musl" if libc()[0] == "musl" else ""
     kernel = os.uname()
-    return f"cp{sys.version_info[0]}{sys.version_info[1]}{flags}-{kernel.sysname.lower()}{musl}_{kernel.machine.lower()}"
+    return (
+        f"cp{sys.version_info[0]}{sys.version_info[1]}{flags}-{kernel.sysname.lower()}{musl}_{kernel.machine.lower()}"
+    )
 
 
 def libc():
@@ -439,7 +443,9 @@ def libc():
     except (AttributeError, ValueError, OSError):
         family = version = ""
     for loader in () if family == "glibc" else sorted(glob("/lib/ld-musl-*.so.1")):
-        said = re.search(r"Version ([0-9.]+)", subprocess.run([loader], capture_output=True, text=True).stderr)
+        said = re.search(
+            r"Version ([0-9.]+)", subprocess.run([loader], capture_output=True, text=True, check=False).stderr
+        )
         family, version = ("musl", said[1]) if said else (family, version)
     return family, version
 
@@ -636,10 +642,10 @@ def installed(home, work):
     if is_whole(place):
         return place
     shutil.rmtree(new, ignore_errors=True)
-    if subprocess.run([BASE, "-m", "venv", new], stdout=sys.stderr, close_fds=False).returncode:
+    if subprocess.run([BASE, "-m", "venv", new], stdout=sys.stderr, close_fds=False, check=False).returncode:
         raise Failure(UNFIT, f"{BASE} -m venv failed; Debian has what it needs in python3-venv")
     pip = [f"{new}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    if subprocess.run([*pip, *shlex.split(wanted)], stdout=sys.stderr, close_fds=False).returncode:
+    if subprocess.run([*pip, *shlex.split(wanted)], stdout=sys.stderr, close_fds=False, check=False).returncode:
         raise Failure(BUILD, f"pip could not install {wanted}")
     return finished(new, place)
 

@@ -83,7 +83,7 @@ def variable(name):
 def settings(name):
     """Return what flags say of an option, else its variable, else the user's settings, else the machine's."""
     flag = f"--{name}"
-    said = [after for word, after in zip(ARGUMENTS, ARGUMENTS[1:]) if word == flag]
+    said = [after for word, after in zip(ARGUMENTS, ARGUMENTS[1:], strict=False) if word == flag]
     said += [word.partition("=")[2] for word in ARGUMENTS if word.startswith(f"{flag}=")]
     if said:
         return said
@@ -233,7 +233,7 @@ def credentials(profile):
     if is_named or any(os.path.exists(os.path.expanduser(file)) for file in files):
         if shutil.which("aws"):
             command = ["aws", "configure", "export-credentials", *(["--profile", profile] if profile else [])]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 return keys_in(done.stdout)
         if is_named:
@@ -394,7 +394,7 @@ def is_signed(key, signature, message, work):
         with open(f"{work}/{name}", "wb") as file:
             file.write(data)
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "pem", "-rawin", "-in", "message"]
-    return subprocess.run([*command, "-sigfile", "sig"], cwd=work, capture_output=True).returncode == 0
+    return subprocess.run([*command, "-sigfile", "sig"], cwd=work, capture_output=True, check=False).returncode == 0
 
 
 def require_no_revocation(packages, archive=""):
@@ -408,7 +408,9 @@ def require_no_revocation(packages, archive=""):
             is_it = plain(package["name"]) == plain(name)
             may_be = version is None or not text.endswith(version) or not re.fullmatch("[0-9.]+", package["version"])
             if is_it and (may_be or release(package["version"]) == release(version)):
-                raise Failure(UNTRUSTED, f"it holds {name} {package['version']}, and the trust file says: revoke {text}")
+                raise Failure(
+                    UNTRUSTED, f"it holds {name} {package['version']}, and the trust file says: revoke {text}"
+                )
         if text == f"sha256:{archive}":
             raise Failure(UNTRUSTED, f"the trust file revokes the archive {archive}")
 
@@ -428,7 +430,9 @@ def tag():
     flags += "d" if hasattr(sys, "gettotalrefcount") else ""
     musl = "_musl" if libc()[0] == "musl" else ""
     kernel = os.uname()
-    return f"cp{sys.version_info[0]}{sys.version_info[1]}{flags}-{kernel.sysname.lower()}{musl}_{kernel.machine.lower()}"
+    return (
+        f"cp{sys.version_info[0]}{sys.version_info[1]}{flags}-{kernel.sysname.lower()}{musl}_{kernel.machine.lower()}"
+    )
 
 
 def libc():
@@ -438,7 +442,9 @@ def libc():
     except (AttributeError, ValueError, OSError):
         family = version = ""
     for loader in () if family == "glibc" else sorted(glob("/lib/ld-musl-*.so.1")):
-        said = re.search(r"Version ([0-9.]+)", subprocess.run([loader], capture_output=True, text=True).stderr)
+        said = re.search(
+            r"Version ([0-9.]+)", subprocess.run([loader], capture_output=True, text=True, check=False).stderr
+        )
         family, version = ("musl", said[1]) if said else (family, version)
     return family, version
 
@@ -577,7 +583,7 @@ def main():
         with open(f"{work}/env/.terrastore/manifest.json", "rb") as file:
             require_no_revocation(json.load(file)["packages"])
         command = [sys.executable, f"{work}/relocate.pyz", f"{work}/env", "--into", target]
-        if code := subprocess.run(command, close_fds=False).returncode:
+        if code := subprocess.run(command, close_fds=False, check=False).returncode:
             sys.exit(code)
 
 
@@ -635,7 +641,7 @@ def fetched(store, key, work):
 def unpack(archive, place):
     os.mkdir(place)
     zstd = subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE, close_fds=False)
-    tar = subprocess.run(["tar", "-xomf", "-", "-C", place], stdin=zstd.stdout, close_fds=False)
+    tar = subprocess.run(["tar", "-xomf", "-", "-C", place], stdin=zstd.stdout, close_fds=False, check=False)
     zstd.stdout.close()
     if zstd.wait() or tar.returncode:
         raise Failure(UNFIT, f"{archive} could not be unpacked")
