@@ -34,7 +34,7 @@ RELOCATE: Final = "relocate.pyz"
 class Offer(NamedTuple):
     """What is published: the index, as it is stored too, and the files that it names, with their contents."""
 
-    index: Index
+    listing: Index
     data: bytes
     files: tuple[tuple[File, bytes], ...]
 
@@ -76,7 +76,7 @@ def publish(store: Store, *, trust: Trust, signing: Signing, lasts: float | None
     with report.phase("wheels", unit="wheels") as phase:
         offer = offered(phase.advance)
     lead = Lead(
-        tag=offer.index.tag,
+        tag=offer.listing.tag,
         version=__version__,
         sha256=offer.sha256,
         size=len(offer.data),

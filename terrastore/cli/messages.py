@@ -66,9 +66,9 @@ def outcome_json(outcome: Outcome, report: Report) -> dict[str, Any]:
 def itself_line(published: Published) -> str:
     """Return the one line that says what came of publishing terrastore itself."""
     offer, stores = published.offer, ", ".join(map(str, published.stores))
-    what = f"terrastore {offer.index.version}, {number(len(offer.index.wheels), 'wheel')}, {size(offer.size)}"
+    what = f"terrastore {offer.listing.version}, {number(len(offer.listing.wheels), 'wheel')}, {size(offer.size)}"
     done = f"published {what}, to {stores}" if published.changed else f"kept     {stores} has {what}"
-    return f"{done}  ({offer.index.tag}, sha256 {offer.sha256})"
+    return f"{done}  ({offer.listing.tag}, sha256 {offer.sha256})"
 
 
 def itself_json(published: Published, report: Report) -> dict[str, Any]:
@@ -77,11 +77,11 @@ def itself_json(published: Published, report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "outcome": "published" if published.changed else "kept",
-        "tag": offer.index.tag,
-        "version": offer.index.version,
+        "tag": offer.listing.tag,
+        "version": offer.listing.version,
         "sha256": offer.sha256,
-        "relocate": offer.index.relocate.sha256,
-        "wheels": len(offer.index.wheels),
+        "relocate": offer.listing.relocate.sha256,
+        "wheels": len(offer.listing.wheels),
         "bytes": offer.size,
         "stores": [str(store) for store in published.stores],
         "warnings": report.warnings,
