@@ -38,6 +38,11 @@ _SOURCES = (
     click.core.ParameterSource.DEFAULT,
 )
 
+_OF_ITSELF = frozenset(
+    {"itself", "store", "trust", "realm", "signer", "expires", "cache_dir", "as_json", "quiet", "verbose"}
+)
+"""What can be said of publishing terrastore itself."""
+
 
 @contextmanager
 def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
@@ -132,12 +137,16 @@ def ensured(
 @options.wheelhouse
 @options.waiting
 @options.cache_dir
+@click.option("--self", "itself", is_flag=True, help="Publish terrastore itself instead, for machines that boot.")
 @options.common
 def build(**values: Any) -> None:
     """Make sure that a store has an environment.
 
     It is built and published when the store has it not, and not made here.
     """
+    if values["itself"]:
+        _publish_itself(values)
+        return
     from terrastore.ensure import Policy, build  # noqa: PLC0415
 
     options.refuse_wheelhouse(values)
@@ -209,6 +218,8 @@ def unpack(**values: Any) -> None:
 @click.command()
 @click.argument("environment", metavar="ENV", required=False)
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
+@click.option("--into", metavar="DIR", help="Make it work there, and move it there, in place of an environment.")
+@click.option("--force", is_flag=True, help="With --into: replace a directory that is no environment too.")
 @click.option("--standalone", metavar="FILE", help="Write this command to FILE, which any Python 3.11 or later runs.")
 @options.waiting
 @options.common
@@ -219,17 +230,25 @@ def relocate(**values: Any) -> None:
     that does this, to be run as: python3 FILE ENV.
     """
     from terrastore import interpreter, standalone  # noqa: PLC0415
-    from terrastore.relocation import relocate  # noqa: PLC0415
+    from terrastore.relocation import move, relocate  # noqa: PLC0415
 
     if (values["environment"] is None) is (values["standalone"] is None):
         raise UsageError("relocate needs one of ENV and --standalone FILE", hint="name an environment's directory")
+    if values["force"] and values["into"] is None:
+        raise UsageError("--force is of no use without --into", hint="leave it out")
     if values["standalone"] is not None:
         _write_standalone(values["standalone"], as_json=values["as_json"])
         return
     python = interpreter.find(values["python"]) if values["python"] else None
     with reporting(values["quiet"]) as report:
-        state, count = relocate(values["environment"], python=python, wait=values["wait"], report=report)
+        named: dict[str, Any] = {"python": python, "wait": values["wait"], "report": report}
+        retired = None
+        if values["into"] is None:
+            state, count = relocate(values["environment"], **named)
+        else:
+            state, count, retired = move(values["environment"], values["into"], force=values["force"], **named)
     standalone.tell(state.prefix, state.key, count, as_json=values["as_json"])
+    _discard(retired, report)
 
 
 @click.command()
@@ -255,6 +274,37 @@ def rollback(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
         print(f"rolled back {done.format(messages.near(now))}")
+
+
+def _publish_itself(values: dict[str, Any]) -> None:
+    from terrastore.boot.publishing import publish  # noqa: PLC0415 -- few do
+    from terrastore.signing import Signing  # noqa: PLC0415
+
+    _refuse_what_is_no_part()
+    store, trust = options.opened_store(values["store"]), options.trust(values)
+    with reporting(values["quiet"], values["verbose"]) as report:
+        signing = Signing(values["signer"], trust=trust, lasts=values["expires"], report=report)
+        published = publish(store, trust=trust, signing=signing, lasts=values["expires"], report=report)
+    if values["as_json"]:
+        messages.print_json(messages.itself_json(published, report))
+    else:
+        print(messages.itself_line(published))
+
+
+def _refuse_what_is_no_part() -> None:
+    """Refuse flags that say which environment, where terrastore itself is meant.
+
+    :raises UsageError: when there are any
+    """
+    context = click.get_current_context()
+    said = [
+        option.opts[0]
+        for option in context.command.params
+        if context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        and option.name not in _OF_ITSELF
+    ]
+    if said:
+        raise UsageError(f"--self and {said[0]} contradict each other", hint="leave one out")
 
 
 def _freshness(values: dict[str, Any]) -> dict[str, Any]:
