@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 ROWS = (
     ("cli",),
     ("standalone",),
-    ("ensure", "doctor", "promotion", "settings", "why"),
+    ("ensure", "doctor", "overview", "promotion", "settings", "why"),
     ("production", "flight"),
     ("supply",),
     ("endorse", "filling", "nearest", "prune"),

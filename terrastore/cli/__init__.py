@@ -29,6 +29,7 @@ _PLACES: Final = {
     "why": ("why",),
     "listing": ("list",),
     "stores": ("show", "verify", "remove"),
+    "overview": ("report",),
     "pruning": ("prune", "pin", "unpin"),
     "copying": ("copy",),
     "doctor": ("doctor",),

@@ -27,18 +27,7 @@ _KINDS: Final = {
 
 @click.command()
 @options.store
-@options.option(
-    "--unused-for", type=options.Duration(), metavar="TIME", help="Remove what was not used for so long, such as 30d."
-)
-@options.option(
-    "--keep-last", type=click.IntRange(min=0), metavar="N", help="Remove all but the N that were used last."
-)
-@options.option(
-    "--max-size",
-    type=options.Size(),
-    metavar="SIZE",
-    help="Remove what was not used for longest, until the store has at most SIZE, such as 50GB.",
-)
+@options.criteria
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
 @options.cache_dir
 @options.common
@@ -53,9 +42,7 @@ def prune(**values: Any) -> None:
     from terrastore.known import Known  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
-    criteria = pruning.Criteria(
-        unused_for=values["unused_for"], keep_last=values["keep_last"], max_size=values["max_size"]
-    )
+    criteria = options.criteria_of(values)
     with reporting(values["quiet"]) as report:
         known = Known(store, Path(options.cache_path(values["cache_dir"]), "known"), report)
         pruned = pruning.prune(store, criteria, known=known, report=report, dry_run=values["dry_run"])
