@@ -104,9 +104,7 @@ def _document(found: Overview) -> dict[str, Any]:
             "freed": pruned.freed,
             "left": pruned.left,
         },
-        "unused": [
-            {"days": each.days, "environments": each.environments, "bytes": each.size} for each in found.steps
-        ],
+        "unused": [{"days": each.days, "environments": each.environments, "bytes": each.size} for each in found.steps],
     }
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from terrastore.report import plain
 
+_VOID: Final = frozenset({"input"})
 _LONGEST: Final = 120
 """Characters of a name that are shown: a store may say what it likes, at any length."""
 
@@ -32,7 +33,8 @@ def element(name: str, *content: Content, **attributes: str | float | bool | Non
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    return Markup(f"<{name}{said}>{joined(*content).html}</{name}>")
+    end = "" if name in _VOID else f"</{name}>"
+    return Markup(f"<{name}{said}>{joined(*content).html}{end}")
 
 
 def joined(*content: Content) -> Markup:

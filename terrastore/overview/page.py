@@ -13,7 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore import times
-from terrastore.overview import sections
+from terrastore.overview import sections, tables
 from terrastore.overview.markup import Markup, element, joined, shortened
 from terrastore.overview.treemap import Rectangle, squarified
 from terrastore.report import number, size
@@ -32,7 +32,7 @@ _NARROW_IS: Final = "40rem"
 _GAP: Final = 1.5
 """Between packages, in the units of these."""
 _SECTIONS: Final = (
-    ("environments", "Environments"),
+    ("stored", "Environments"),
     ("packages", "What packages weigh"),
     ("common", "What environments have in common"),
     ("prune", "What prune would free"),
@@ -52,21 +52,16 @@ def page(overview: Overview) -> bytes:
     """Return the page; the same figures give the same bytes."""
     cells, style = _treemap(overview)
     contents = {
-        "environments": sections.environments(overview),
+        "stored": sections.environments(overview),
         "packages": sections.packages(overview, cells),
         "common": sections.common(overview),
         "prune": sections.pruning(overview),
     }
-    body = joined(
-        _header(overview),
-        element(
-            "main",
-            *(
-                element("section", element("h2", title, id=f"{name}-title"), contents[name], aria_labelledby=f"{name}-title")
-                for name, title in _SECTIONS
-            ),
-        ),
+    parts = (
+        element("section", element("h2", title, id=name), contents[name], aria_labelledby=name)
+        for name, title in _SECTIONS
     )
+    body = joined(_header(overview), element("main", *parts))
     style, script = f"\n{_file('page.css')}{_bars()}{style}", f"\n{_file('page.js')}"
     text = Template(_file("page.html")).substitute(
         policy=_policy(style, script),
@@ -85,7 +80,7 @@ def _header(overview: Overview) -> Markup:
         "header",
         element("h1", shortened(overview.store)),
         element("p", "What this store held at ", element("time", shown, datetime=moment), class_="faint"),
-        element("nav", *(element("a", title, href=f"#{name}-title") for name, title in _SECTIONS), aria_label="sections"),
+        element("nav", *(element("a", title, href=f"#{name}") for name, title in _SECTIONS), aria_label="sections"),
         sections.summary(overview),
     )
 
@@ -161,7 +156,7 @@ def _rules(groups: list[list[_Cell]], within: Rectangle) -> str:
 
 
 def _bars() -> str:
-    return "".join(f".b{step}{{width:{100 * step / sections.BARS:g}%}}\n" for step in range(1, sections.BARS + 1))
+    return "".join(f".b{step}{{width:{100 * step / tables.BARS:g}%}}\n" for step in range(1, tables.BARS + 1))
 
 
 def _file(name: str) -> str:

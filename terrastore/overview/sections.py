@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from terrastore import times
 from terrastore.overview.markup import NOTHING, Markup, element, joined, shortened
+from terrastore.overview.tables import Head, bar, figure, percent, table, unlisted
 from terrastore.overview.weights import heaviest
 from terrastore.report import number, size
 
@@ -25,31 +26,22 @@ ROWS: Final = 1000
 PACKAGES: Final = 100
 REPEATED: Final = 25
 _WEEK: Final = 7 * 86400
-BARS: Final = 50
-"""Steps that a bar comes in."""
 _SHADES: Final = 5
 _TEN_THOUSAND: Final = 10_000
 _NAMED: Final = 3
 
 
-class _Head(NamedTuple):
-    """The head of a column: ``n`` is one of figures, ``spare`` one that is left out where there is little room."""
-
-    name: str
-    kind: str = ""
-    order: str | None = None
-
-
 def summary(overview: Overview) -> Markup:
     """Return the figures of the whole store."""
     told, total = len(overview.known), len(overview.environments)
+    share = percent(overview.again, overview.once + overview.again)
     packaged = sum(each.layers[0].version is not None for each in overview.packages)
     idle = next(step for step in overview.steps if step.days == 30)  # noqa: PLR2004 -- a month
     figures = [
         ("environments", f"{total:,}", f"{total - told:,} cannot be read" if told < total else ""),
         ("archives", size(overview.size), ""),
         ("layers, each once", size(overview.once), f"of {number(packaged, 'package')}"),
-        ("stored again", size(overview.again), f"{_percent(overview.again, overview.once + overview.again)} of what layers take"),
+        ("stored again", size(overview.again), f"{share} of what layers take"),
         ("not used for 30 days", number(idle.environments, "environment"), size(idle.size)),
     ]
     return element(
@@ -66,16 +58,14 @@ def environments(overview: Overview) -> Markup:
     """Return the table of environments by age, last use and size."""
     shown = overview.environments[:ROWS]
     goes = _reasons(overview)
-    heads = [_Head("environment"), _Head("packages", "n spare"), _Head("Python", "spare"), _Head("size", "n")]
-    heads += [_Head("only here", "n spare"), _Head("made", "n", "ascending"), _Head("last used", "n"), _Head("prune")]
+    heads = [Head("environment"), Head("packages", "n spare"), Head("Python", "spare"), Head("size", "n")]
+    heads += [Head("only here", "n spare"), Head("made", "n", "ascending"), Head("last used", "n"), Head("prune")]
     largest = max((each.size for each in shown), default=0)
     rows = [_environment(each, overview, goes.get(each.key, ""), largest) for each in shown]
-    notes = [
+    note = (
         "The newest first. Size is that of the archive; only here is what of it no other environment has. "
         "When one was used last is known by weeks."
-    ]
-    if len(shown) < len(overview.environments):
-        notes.append(f"{len(overview.environments) - len(shown):,} older ones are not listed, and are counted.")
+    )
     filter_ = element(
         "p",
         element("label", "filter", for_="filter"),
@@ -85,9 +75,10 @@ def environments(overview: Overview) -> Markup:
         hidden=True,
     )
     return joined(
-        *(element("p", note) for note in notes),
+        element("p", note),
         filter_,
-        _table("environments in the store", heads, rows, id_="environments", is_sortable=True),
+        table("environments in the store", heads, rows, id_="environments", is_sortable=True),
+        unlisted(len(overview.environments) - len(shown), "older one"),
     )
 
 
@@ -108,12 +99,12 @@ def _environment(environment: Environment, overview: Overview, reason: str, larg
             element("small", _holds(contents)),
             scope="row",
         ),
-        _number(f"{count:,}" if layers else "", count, is_spare=True),
+        figure(f"{count:,}" if layers else "", count, is_spare=True),
         element("td", shortened(contents.python) if contents is not None else "", class_="w spare"),
-        element("td", size(environment.size), _bar(environment.size, largest), class_="n", data_v=environment.size),
-        _number(size(own) if own is not None else "", own or 0, is_spare=True),
-        _number(f"{times.about(age)} ago", int(age), title=times.at(environment.made)),
-        _number(_used(environment, overview.at), int(overview.at - environment.used)),
+        element("td", size(environment.size), bar(environment.size, largest), class_="n", data_v=environment.size),
+        figure(size(own) if own is not None else "", own or 0, is_spare=True),
+        figure(f"{times.about(age)} ago", int(age), title=times.at(environment.made)),
+        figure(_used(environment, overview.at), int(overview.at - environment.used)),
         element("td", _unbroken(reason), class_="goes" if reason else None),
     )
 
@@ -138,6 +129,10 @@ def _unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=\w+$)", "\u00a0", text)
 
 
+def _size(count: int) -> str:
+    return _unbroken(size(count))
+
+
 def _reasons(overview: Overview) -> Mapping[EnvKey, str]:
     removed = overview.pruned.removed if overview.pruned is not None else ()
     return {each.environment.key: each.reason for each in removed}
@@ -146,16 +141,16 @@ def _reasons(overview: Overview) -> Mapping[EnvKey, str]:
 def packages(overview: Overview, treemap: Markup) -> Markup:
     """Return what packages weigh: the treemap, and the same as a table."""
     shown = overview.packages[:PACKAGES]
-    heads = [_Head("package"), _Head("versions"), _Head("environments", "n")]
-    heads += [_Head("each layer once", "n", "descending"), _Head("all copies", "n")]
+    heads = [Head("package"), Head("versions"), Head("environments", "n")]
+    heads += [Head("each layer once", "n", "descending"), Head("all copies", "n")]
     rows = [
         element(
             "tr",
             element("th", _name(each.layers[0]), scope="row"),
             element("td", _versions(each.versions)),
-            _number(f"{(most := max(layer.environments for layer in each.layers)):,}", most),
-            _number(size(each.packed), each.packed),
-            _number(size(each.stored), each.stored),
+            figure(f"{(most := max(layer.environments for layer in each.layers)):,}", most),
+            figure(size(each.packed), each.packed),
+            figure(size(each.stored), each.stored),
         )
         for each in shown
     ]
@@ -174,8 +169,8 @@ def packages(overview: Overview, treemap: Markup) -> Markup:
         element(
             "details",
             element("summary", "the same as a table"),
-            _table("packages by weight", heads, rows, is_sortable=True, is_slim=True),
-            _rest(len(overview.packages) - len(shown), "lighter one"),
+            table("packages by weight", heads, rows, is_sortable=True, is_slim=True),
+            unlisted(len(overview.packages) - len(shown), "lighter one"),
         ),
     )
 
@@ -191,7 +186,7 @@ def _shade(shade: int, total: int) -> str:
     if shade == 0:
         return "one environment"
     low, high = (total + 1) * (shade - 1) / (_SHADES - 1), (total + 1) * shade / (_SHADES - 1)
-    return f"to {_percent(high, total + 1)}" if shade < _SHADES - 1 else f"more than {_percent(low, total + 1)}"
+    return f"to {percent(high, total + 1)}" if shade < _SHADES - 1 else f"more than {percent(low, total + 1)}"
 
 
 def _name(layer: Layer) -> Content:
@@ -212,30 +207,30 @@ def common(overview: Overview) -> Markup:
     if not overview.known:
         return element("p", "There is nothing to compare.")
     shown = overview.repeated[:REPEATED]
-    heads = [_Head("layer"), _Head("environments", "n"), _Head("size", "n"), _Head("stored again", "n", "descending")]
+    heads = [Head("layer"), Head("environments", "n"), Head("size", "n"), Head("stored again", "n", "descending")]
     largest = max((each.again for each in shown), default=0)
     rows = [
         element(
             "tr",
             element("th", joined(_name(each), f" {shortened(each.version)}" if each.version else ""), scope="row"),
-            _number(f"{each.environments:,}", each.environments),
-            _number(size(each.packed), each.packed),
-            element("td", size(each.again), _bar(each.again, largest), class_="n", data_v=each.again),
+            figure(f"{each.environments:,}", each.environments),
+            figure(size(each.packed), each.packed),
+            element("td", size(each.again), bar(each.again, largest), class_="n", data_v=each.again),
         )
         for each in shown
     ]
-    share = _percent(overview.again, overview.once + overview.again)
+    share = percent(overview.again, overview.once + overview.again)
     return joined(
         element(
             "p",
             f"An archive has all its layers in itself, so one that several environments have is stored with each: "
-            f"{size(overview.again)}, {share} of what layers take, are stored again. A machine that keeps layers "
+            f"{_size(overview.again)}, {share} of what layers take, are stored again. A machine that keeps layers "
             "fetches each of them once.",
         ),
         _matrix(overview),
         element("h3", "What is stored most often"),
-        _table("layers that are stored more than once", heads, rows, is_sortable=True, is_slim=True),
-        _rest(len(overview.repeated) - len(shown), "other layer"),
+        table("layers that are stored more than once", heads, rows, is_sortable=True, is_slim=True),
+        unlisted(len(overview.repeated) - len(shown), "other layer"),
     )
 
 
@@ -252,14 +247,14 @@ def _matrix(overview: Overview) -> Markup:
         names = ", ".join(map(shortened, heaviest(contents.layers, _NAMED))) if contents is not None else ""
         label = joined(f"{place + 1} ", element("code", key.digits[:8]), " ", element("small", names))
         rows.append(element("tr", element("th", label, scope="row"), *cells))
-    heads = [_Head("environment"), *(_Head(str(place + 1)) for place in range(len(sharing.keys)))]
+    heads = [Head("environment"), *(Head(str(place + 1)) for place in range(len(sharing.keys)))]
     left = len(overview.known) - len(sharing.keys)
     which = f"the {len(sharing.keys)} that were used last" if left > 0 else "environments"
-    caption = (
-        f"{name} that each two of {which} have in common; outlined, what one has in all. "
-        "The stronger the colour, the larger the part of the smaller one."
+    note = (
+        f"Each two of {which}, those beside each other that are alike. Outlined is what one has in all. The stronger "
+        "the colour, the larger the part of the smaller one."
     )
-    return _table(caption, heads, rows, class_="matrix")
+    return joined(element("p", note), table(f"{name} in common", heads, rows, class_="matrix"))
 
 
 def _cell(common: Sequence[Sequence[int]], place: int, other: int, unit: float) -> Markup:
@@ -271,20 +266,20 @@ def _cell(common: Sequence[Sequence[int]], place: int, other: int, unit: float) 
 
 def pruning(overview: Overview) -> Markup:
     """Return what pruning would free: by the criteria that were said, and by others."""
-    heads = [_Head("unused for"), _Head("environments", "n"), _Head("size", "n"), _Head("of all", "n")]
+    heads = [Head("unused for"), Head("environments", "n"), Head("size", "n"), Head("of all", "n")]
     rows = [
         element(
             "tr",
             element("th", element("code", f"--unused-for {each.days}d"), scope="row"),
-            _number(f"{each.environments:,}", each.environments),
-            _number(size(each.size), each.size),
-            _number(_percent(each.size, overview.size), each.size),
+            figure(f"{each.environments:,}", each.environments),
+            figure(size(each.size), each.size),
+            figure(percent(each.size, overview.size), each.size),
         )
         for each in overview.steps
     ]
     return joined(
         *(element("p", *each) for each in _verdict(overview)),
-        _table("what goes by how long it was not used; pinned environments stay", heads, rows, is_slim=True),
+        table("what goes by how long it was not used; pinned environments stay", heads, rows, is_slim=True),
     )
 
 
@@ -292,8 +287,8 @@ def _verdict(overview: Overview) -> Iterable[Sequence[Content]]:
     pruned, criteria = overview.pruned, overview.criteria
     said = []
     if criteria.unused_for is not None:
-        said.append(f"--unused-for {criteria.unused_for:.0f}s" if criteria.unused_for % 86400 else
-                    f"--unused-for {criteria.unused_for // 86400:.0f}d")
+        days = criteria.unused_for / 86400
+        said.append(f"--unused-for {f'{days:.0f}d' if days.is_integer() else f'{criteria.unused_for:g}s'}")
     if criteria.keep_last is not None:
         said.append(f"--keep-last {criteria.keep_last}")
     if criteria.max_size is not None:
@@ -303,60 +298,13 @@ def _verdict(overview: Overview) -> Iterable[Sequence[Content]]:
         yield ["What prune would do is not told: ", overview.unprunable, "."]
         return
     if said:
-        yield [
-            command,
-            f" would remove {len(pruned.removed):,} of {number(pruned.total, 'environment')}, {size(pruned.later)}, "
-            f"and leave {size(pruned.left)}. The table of environments says which, and why.",
-        ]
+        told = (
+            f" would remove {len(pruned.removed):,} of {number(pruned.total, 'environment')}, {_size(pruned.later)}, "
+            f"and leave {_size(pruned.left)}. The table of environments says which, and why."
+        )
+        yield [command, told]
     else:
         yield ["No criteria were given: ", command, " would remove no environment."]
     left = ", ".join(f"{count:,} {kind}" for kind, count in pruned.tidied.items() if count)
     if left:
-        yield [f"Besides, {size(pruned.freed)} were left behind and go with any prune: {left}."]
-
-
-def _table(
-    caption: str,
-    heads: Iterable[_Head],
-    rows: Iterable[Markup],
-    *,
-    class_: str | None = None,
-    id_: str | None = None,
-    is_sortable: bool = False,
-    is_slim: bool = False,
-) -> Markup:
-    """Return a table that scrolls by itself where it is wider than the page, by keyboard too."""
-    head = element(
-        "tr",
-        *(element("th", each.name, scope="col", class_=each.kind or None, aria_sort=each.order) for each in heads),
-    )
-    table = element(
-        "table",
-        element("caption", caption),
-        element("thead", head),
-        element("tbody", *rows),
-        class_=class_,
-        id_=id_,
-        data_sorts=is_sortable,
-    )
-    return element("div", table, class_="scroll slim" if is_slim else "scroll", tabindex=0, role="region", aria_label=caption)
-
-
-def _number(text: str, value: float, *, title: str | None = None, is_spare: bool = False) -> Markup:
-    """Return a cell of a figure, which tables sort by; one that is spare is not shown where there is little room."""
-    return element("td", text, class_="n spare" if is_spare else "n", data_v=value, title=title)
-
-
-def _bar(value: int, largest: int) -> Markup:
-    """Return a bar of a value, in steps that the style sheet has widths for."""
-    steps = max(1, round(BARS * value / largest)) if largest and value else 0
-    return element("span", class_=f"bar b{steps}") if steps else NOTHING
-
-
-def _rest(count: int, noun: str) -> Markup:
-    verb = "is" if count == 1 else "are"
-    return element("p", f"{number(count, noun)} {verb} not listed.", class_="faint") if count > 0 else NOTHING
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "0 %"
+        yield [f"Besides, {_size(pruned.freed)} were left behind and go with any prune: {left}."]

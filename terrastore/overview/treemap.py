@@ -58,9 +58,7 @@ def _laid(areas: Sequence[float], within: Rectangle) -> tuple[list[Rectangle], R
     row, at = [], 0.0
     for area in areas:
         length = area / thickness if thickness > 0 else 0.0
-        row.append(
-            Rectangle(x, y + at, thickness, length) if is_upright else Rectangle(x + at, y, length, thickness)
-        )
+        row.append(Rectangle(x, y + at, thickness, length) if is_upright else Rectangle(x + at, y, length, thickness))
         at += length
     if is_upright:
         return row, Rectangle(x + thickness, y, max(0.0, width - thickness), height)

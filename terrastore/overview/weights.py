@@ -104,9 +104,7 @@ def packages(layers: Iterable[Layer]) -> tuple[Package, ...]:
 def alone(environments: Layers, layers: Iterable[Layer]) -> dict[EnvKey, int]:
     """Return for each environment the bytes of layers that no other one has."""
     single = {layer.digest for layer in layers if layer.environments == 1}
-    return {
-        key: sum(weight.packed for weight in each if weight.digest in single) for key, each in environments.items()
-    }
+    return {key: sum(weight.packed for weight in each if weight.digest in single) for key, each in environments.items()}
 
 
 def sharing(environments: Layers) -> Sharing:
