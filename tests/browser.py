@@ -132,7 +132,8 @@ def opened(profile: Path) -> Iterator[Page]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    os.close(theirs_in), os.close(theirs_out)
+    for each in (theirs_in, theirs_out):
+        os.close(each)
     page = Page(commands, answers)
     try:
         page.attach()

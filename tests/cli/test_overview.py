@@ -55,7 +55,8 @@ def test_no_page_on_a_terminal(cli: CommandLine) -> None:
             [*cli.command, "report"], cwd=cli.cwd, env=cli.env, stdout=theirs, stderr=subprocess.PIPE, check=False
         )
     finally:
-        os.close(theirs), os.close(ours)
+        os.close(theirs)
+        os.close(ours)
     assert 2 == done.returncode
     assert b"terrastore: hint: name a file: terrastore report -o store.html\n" in done.stderr
 
