@@ -214,11 +214,13 @@ def archives(store: Store, key: EnvKey) -> Iterator[tuple[str, int]]:
 
 
 def remove(store: Store, key: EnvKey) -> int:
-    """Remove the key's pointer, then its archives and leases; return how many bytes of archives were removed."""
+    """Remove the key's pointer, then all else that is its own; return how many bytes of archives were removed."""
     removable = listable(store)
     owned = list(archives(store, key))
     removable.remove(layout.pointer(key.text))
-    for name in (layout.lease(key.text), *(listed.name for listed in removable.list(layout.leases(key.text)))):
+    marks = [listed.name for listed in removable.list(layout.USES) if listed.name.endswith(f"/{key.text}")]
+    notes = [listed.name for listed in removable.list(layout.leases(key.text))]
+    for name in (layout.lease(key.text), *notes, *marks):
         removable.remove(name)
     return sum(size for name, size in owned if removable.remove(name))
 

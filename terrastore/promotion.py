@@ -143,9 +143,9 @@ def _copy(
     """
 
     def check(there: Published) -> None:
-        """Compare what is there with what the manifest says of its end, and whole where that is cheap or wanted."""
+        """Refuse a copy whose end is not that with the manifest; it is read whole where it is a file, or if wanted."""
         there, its_manifest = there.with_manifest()
-        if verify or there.is_near:
+        if verify or there.is_near or there.file is not None:
             _check_whole(there, its_manifest, report)
 
     size = found.pointer.archive.size

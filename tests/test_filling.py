@@ -322,6 +322,8 @@ class Discarding(MemoryStore):
     @contextmanager
     def upload(self, name: str) -> Iterator[Upload]:
         yield Hashing(self.digest)
+        with super().upload(name):
+            pass  # it is there, with nothing in it
 
 
 class Hashing:

@@ -26,7 +26,7 @@ from terrastore.archive.frames import compress, trailer
 from terrastore.archive.framing import Sink, Source, write_layers
 from terrastore.archive.installed import commit, direct_url, installed, read, reference
 from terrastore.archive.limits import SIZE_LIMIT
-from terrastore.archive.manifest import Manifest, Package, Relocation, Totals
+from terrastore.archive.manifest import Manifest, ManifestError, Package, Relocation, Totals
 from terrastore.archive.originals import MANIFEST_PATH
 from terrastore.archive.packed_layers import PackedLayer, key_of
 from terrastore.archive.survey import content_of, drop_stray_bytecode, survey
@@ -167,6 +167,12 @@ def _finish(output: _Output, manifest: Manifest, is_secret: IsSecret) -> Manifes
         )
     if len(document) > SIZE_LIMIT:
         raise BuildError(f"the manifest would have {len(document):,} bytes", hint="install fewer packages together")
+    try:
+        Manifest.parse(document)  # who writes it refuses what readers would
+    except ManifestError as error:
+        raise BuildError(
+            f"the environment cannot be packed: {error}", hint="install other packages, or fewer"
+        ) from None
     head = ustar.header(ustar.Member(MANIFEST_PATH, ustar.REGULAR, 0o644, len(document)))
     raw = head + document + bytes(ustar.padding(len(document)))
     packed = compress(raw)

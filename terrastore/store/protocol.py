@@ -132,9 +132,10 @@ class PrunableStore(WritableStore, ListableStore, Protocol):
     """A store that can be pruned while others write."""
 
     def remove_listed(self, listed: Listed) -> bool:
-        """Remove an object unless another is there by now than was listed; return whether it was removed.
+        """Remove an object unless another is there by now than was listed; return whether it went.
 
-        Where a store cannot look and remove in one step, one that is written in between may be removed too.
+        Where a store cannot look and remove in one step, one that is written in between may go too. One that somebody
+        else removed may count.
         """
 
     def abandoned(self, before: float) -> Collection[Unfinished]:

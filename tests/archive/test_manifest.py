@@ -154,7 +154,7 @@ def test_frames_lie_one_after_the_other() -> None:
     assert [(layer.packed, layer.size) for layer in MANIFEST.layers] == [(107, 512 + FRAME_LIMIT), (1, 1), (0, 0)]
 
 
-WRONG_TEXT: Final = [ABSENT, None, "", 5, True, ["x"], {"x": "x"}]
+WRONG_TEXT: Final = [ABSENT, None, "", 5, True, ["x"], {"x": "x"}, "a\x1b[2J", "a\nb", "a\x9bb", "a\u2028b"]
 WRONG_DIGEST: Final = [
     5,
     True,
@@ -194,10 +194,14 @@ WRONG: Final[dict[str, list[object]]] = {
     "packages.0.built": [None, "no", 1, [], {}],
     "packages.0.sha256": WRONG_DIGEST,
     "totals": WRONG_OBJECT,
-    "totals.members": WRONG_NUMBER,
+    "totals.members": [*WRONG_NUMBER, 1024 * 1024 + 1, DOCUMENT["totals"]["size"] // 512 + 1],
     "totals.size": [*WRONG_NUMBER, 0, DOCUMENT["totals"]["size"] + 1],
     "totals.packed": [*WRONG_NUMBER, 0, DOCUMENT["totals"]["packed"] - 1],
     "interpreter": WRONG_OBJECT,
+    "interpreter.version": [*WRONG_TEXT, "/bin/sh", "python", "3.11\n", "3.", "3.11 -c", ">=3"],
+    "interpreter.soabi": [5, "", [], "a\nb"],
+    "installer.name": WRONG_TEXT,
+    "installer.version": WRONG_TEXT,
     "host": WRONG_OBJECT,
     "installer": WRONG_OBJECT,
     "request": WRONG_OBJECT,
@@ -206,7 +210,13 @@ WRONG: Final[dict[str, list[object]]] = {
     "needs.libraries.0.name": [*WRONG_TEXT, "../libx.so", "/lib/x.so", ".so", "x\n", "a b"],
     "needs.libraries.0.versions": ["x", 5, {}, [5], [None]],
     "needs.libraries.0.for": ["x", 5, {}, [5], [None]],
-    "needs.libraries.1.directory": [5, None, True, []],
+    "needs.libraries.0.base": [5, None, "x", []],
+    "needs.libraries.1.directory": [5, None, True, [], "", "lib", "../lib", "/a\0b"],
+    "needs.libraries.1.name": ["libssl.so.3"],
+    "needs.libc": [True, "x", 5, []],
+    "needs.libc.family": WRONG_TEXT,
+    "needs.libc.version": [*WRONG_TEXT, "2", "2.x", "2.17.1", "9" * 5000 + ".0", "\u0662.17"],
+    "relocations.1.path": ["bin/größe"],
     "needs.processor": [True, "x", 5, [], [{}]],
     "needs.processor.features": ["x", 5, {}, [5]],
     "needs.processor.for": ["x", 5, {}, [5]],

@@ -301,4 +301,4 @@ def test_help_needs_no_command(locked: CommandLine) -> None:
     )  # fmt: skip
     found = Imports(json.loads(report.read_text()))
     assert "" == found.ways(found.ours & {"terrastore.ensure", "terrastore.install", "terrastore.catalogue"})
-    assert {"terrastore.cli.doctor", "terrastore.cli.stores"} <= found.ours
+    assert {"terrastore.cli.doctor", "terrastore.cli.listing", "terrastore.cli.stores"} <= found.ours

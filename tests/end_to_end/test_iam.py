@@ -88,25 +88,29 @@ class Bucket:
             )
 
     def fill(self, store: Path) -> None:
-        """Let the owner put what a store in a directory has into the bucket."""
+        """Let the owner put what a store in a directory has into the bucket, as if nobody had used it yet."""
         for path in store.rglob("*"):
-            if path.is_file():
+            if path.is_file() and "/v1/uses/" not in str(path):
                 name = f"{PREFIX}/{path.relative_to(store)}"
                 self.owner.put_object(Bucket=self.name, Key=name, Body=path.read_bytes())
                 if name.startswith(f"{PREFIX}/v1/pointers/"):
                     self.key = path.stem
 
     def empty(self) -> None:
-        for name in self.everything():
-            if name.startswith(f"{PREFIX}/v1/"):
-                self.owner.delete_object(Bucket=self.name, Key=name)
+        for each in self.owner.list_objects_v2(Bucket=self.name, Prefix=f"{PREFIX}/v1/").get("Contents", ()):
+            self.owner.delete_object(Bucket=self.name, Key=each["Key"])
 
     def everything(self) -> dict[str, str]:
         """Return what is there with its ETag, and the uploads that nobody ended."""
         objects = self.owner.list_objects_v2(Bucket=self.name).get("Contents", ())
         uploads = self.owner.list_multipart_uploads(Bucket=self.name).get("Uploads", ())
         found = {each["Key"]: each["ETag"] for each in objects} | {each["Key"]: "unfinished" for each in uploads}
-        return {name: etag for name, etag in found.items() if "/leases/" not in name}
+        return {name: etag for name, etag in found.items() if "/leases/" not in name and "/v1/uses/" not in name}
+
+    def marks(self) -> list[str]:
+        """Return the marks of use, without the week."""
+        listing = self.owner.list_objects_v2(Bucket=self.name, Prefix=f"{PREFIX}/v1/uses/")
+        return [each["Key"].rpartition("/")[2] for each in listing.get("Contents", ())]
 
     def run(self, *arguments: str, **variables: str) -> Result:
         """Run a command with the other user's rights."""
@@ -190,6 +194,33 @@ def test_a_miss_is_no_refusal(bucket: Bucket, policy: str) -> None:
     result = bucket.fetch()
     assert 4 == result.code
     assert f"{bucket.url} has no " in result.err
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_marks_what_it_fetches(bucket: Bucket, policy: str) -> None:
+    """Everybody leaves a mark, so that nobody prunes what is in use, and says nothing of it."""
+    bucket.give(policy)
+    for _ in range(2):
+        assert (0, "") == ((fetched := bucket.fetch()).code, fetched.err)
+        assert [bucket.key] == bucket.marks()
+
+
+def test_who_may_not_mark_fetches_all_the_same(bucket: Bucket) -> None:
+    """Only who wants to see everything is told."""
+    bucket.give("consumer", without="s3:PutObject")
+    assert (0, "") == ((fetched := bucket.fetch()).code, fetched.err)
+    shutil.rmtree(bucket.cli.cwd / ".venv")
+    told = bucket.run("ensure", "--no-build", "-v").err
+    assert f"that the environment is used is not noted: {bucket.url} refuses to write v1/uses/" in told
+    assert [] == bucket.marks()
+
+
+def test_who_fetches_writes_nothing_but_marks(bucket: Bucket) -> None:
+    """Neither what others would read, nor what would keep a prune from anything else, can be put there."""
+    bucket.give("consumer")
+    for kind in ("pointers", "archives", "leases", "wheels", "pins", "pruned"):
+        assert is_refused(bucket.given.put_object, Bucket=bucket.name, Key=f"{PREFIX}/v1/{kind}/a")
+    assert is_refused(bucket.given.delete_object, Bucket=bucket.name, Key=f"{PREFIX}/v1/uses/2026-W01/a")
 
 
 def test_who_fetches_changes_nothing(bucket: Bucket) -> None:
@@ -389,6 +420,32 @@ def test_removes(bucket: Bucket) -> None:
     assert set(OUTSIDE) == bucket.everything().keys()
 
 
+def test_prunes(bucket: Bucket) -> None:
+    """What is pinned stays; unpinned its pointer goes, and nothing else for a day."""
+    bucket.give("keeper")
+    assert bucket.run("pin", "production", bucket.key).out.startswith("pinned ")
+    assert "0 of 1 environment," in bucket.run("prune", "--keep-last", "0").out
+    refused = bucket.run("remove", bucket.key)
+    assert (2, "is pinned as production" in refused.err) == (refused.code, True)
+    assert bucket.run("unpin", "production").out.startswith("unpinned ")
+    assert "1 of 1 environment," in bucket.run("prune", "--keep-last", "0").out
+    kinds = sorted(name.removeprefix(f"{PREFIX}/v1/").split("/")[0] for name in bucket.everything().keys() - {*OUTSIDE})
+    assert ["archives", "pruned"] == kinds
+
+
+@pytest.mark.parametrize("policy", ["consumer", "builder"])
+def test_who_does_not_tidy_prunes_nothing(bucket: Bucket, policy: str) -> None:
+    """It is refused, and all environments are as they were; a dry run is not, for it changes nothing."""
+    bucket.give(policy)
+    before = bucket.everything()
+    assert "would prune 1 of 1 environment," in bucket.run("prune", "--keep-last", "0", "--dry-run").out
+    refused = bucket.run("prune", "--keep-last", "0")
+    assert (7, True) == (refused.code, "docs/iam has policies" in refused.err)
+    after = bucket.everything()
+    assert before.items() <= after.items()
+    assert {f"{PREFIX}/v1/probes"} >= {name.rpartition("/")[0] for name in after.keys() - before.keys()}
+
+
 def test_a_doctor_of_who_tidies_up(bucket: Bucket) -> None:
     """Everything is ok, and nothing stays."""
     bucket.give("keeper")
@@ -443,6 +500,11 @@ def can_discard(bucket: Bucket, store: Path) -> bool:
     return "unfinished" not in bucket.everything().values()
 
 
+def can_mark(bucket: Bucket, _store: Path) -> bool:
+    bucket.fetch()
+    return bool(bucket.marks())
+
+
 def can_tidy(bucket: Bucket, store: Path) -> bool:
     """Whether what a killed builder uploaded goes when somebody publishes the same."""
     bucket.empty()
@@ -475,12 +537,15 @@ def test_every_action_is_needed(
 ) -> None:
     """Without it something that the policy is for does not work; with it that does."""
     works, store = NEEDS[action], alpha_home / "store"
+    if (policy, action) == ("consumer", "s3:PutObject"):
+        works = can_mark
     if works is can_discard:
         request.getfixturevalue("bulky_bucket")
         store = request.getfixturevalue("bulky")[1]
     else:
         request.getfixturevalue("bucket")
     for without in (None, action):
+        empty_bucket.empty()
         empty_bucket.fill(store)
         empty_bucket.give(policy, without=without)
         assert (without is None) == works(empty_bucket, store)

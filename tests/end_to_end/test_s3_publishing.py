@@ -62,12 +62,12 @@ def empty_bucket(client: Any) -> str:
 
 
 def everything(server: S3Server, store: str) -> list[str]:
-    """Return what is in a store's bucket but leases, and which uploads are unfinished there."""
+    """Return what is in a store's bucket but leases and marks of use, and which uploads are unfinished there."""
     client, bucket = server.client(), store.split("/")[2]
     objects = client.list_objects_v2(Bucket=bucket).get("Contents", ())
     uploads = client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())
     kinds = (each["Key"].removeprefix("envs/v1/").split("/")[0] for each in (*objects, *uploads))
-    return sorted(kind for kind in kinds if kind != "leases")
+    return sorted(kind for kind in kinds if kind not in {"leases", "uses"})
 
 
 def test_who_may_only_read_builds_for_themselves(cli: CommandLine, radosgw: S3Server) -> None:

@@ -64,9 +64,15 @@ def test_a_hit(published: CommandLine, wire: Wire, moto: S3Server) -> None:
     result = published.ok("ensure", "--no-build", "--target", "hit", "--json").json
     assert "fetched" == result["outcome"]
     print(f"{len(wire.requests)} requests for {size / MEBIBYTE:.1f} MiB")
-    assert {"GetObject"} == set(wire.operations)
-    assert len(wire.requests) <= 2 + S3Store.readers
-    assert size <= sum(request.bytes_out for request in wire.requests) <= size + 4096
+    # Whether it is marked already that it is used, beside the rest.
+    (mark,) = (request for request in wire.requests if "/v1/uses/" in request.path)
+    assert ("HeadObject", 200) == (mark.operation, mark.status)
+    rest = [request for request in wire.requests if request is not mark]
+    assert {"GetObject"} == {request.operation for request in rest}
+    assert rest[0].path.endswith(".json")
+    assert rest[0] is wire.requests[0]
+    assert len(rest) <= 2 + S3Store.readers
+    assert size <= sum(request.bytes_out for request in rest) <= size + 4096
 
 
 def test_a_miss(published: CommandLine, wire: Wire) -> None:

@@ -85,9 +85,9 @@ def web(stores: Stores) -> Iterator[Wire]:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Return all that is in a store, what is unfinished too, but who built what."""
+    """Return all that is in a store, what is unfinished too, but who built what, and which was used."""
     found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in found.items() if not name.startswith("v1/leases/")}
+    return {name: data for name, data in found.items() if not name.startswith(("v1/leases/", "v1/uses/"))}
 
 
 def rewrite_pointer(store: Path, **changes: object) -> None:

@@ -441,7 +441,7 @@ POINTERS = {
     "pointer-empty": Attack(envelope_is(lambda _: b""), "not a DSSE envelope", POINTER),
     "pointer-depth": Attack(envelope_is(lambda _: b"[" * 60_000), "not a DSSE envelope", POINTER),
     "pointer-depth-of-the-payload": Attack(
-        envelope_is(lambda _: envelope_of(b"[" * 3000)), "not a DSSE envelope", POINTER
+        envelope_is(lambda _: envelope_of(b"[" * 3000)), "payload is not JSON", POINTER
     ),
     "pointer-size": Attack(envelope_is(lambda each: each + b" " * 70_000), "the pointer has", POINTER),
     "pointer-huge": Attack(

@@ -1,12 +1,12 @@
-"""Flipped bits, truncations, splices of a pointer and its archive: installed is what was packed, or nothing."""
+"""Flipped bits, truncations and splices of a pointer and its archive: what was packed is installed, or nothing."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import shutil
 from base64 import b64decode
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,7 +130,7 @@ def test_truncations_and_splices_at_every_boundary(machine: Machine, place: int)
 def test_frames_that_change_places(machine: Machine) -> None:
     """Any two pieces between boundaries, exchanged, doubled or dropped."""
     starts = sorted(set(BOUNDARIES))
-    pieces = [ARCHIVE[start:end] for start, end in itertools.pairwise(starts)]
+    pieces = [ARCHIVE[start:end] for start, end in pairwise(starts)]
     for one in range(len(pieces)):
         for other in range(len(pieces)):
             changed = list(pieces)

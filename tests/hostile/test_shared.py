@@ -48,7 +48,7 @@ def a_link_beside_pyvenv(draft: Draft) -> None:
 
 
 def bytecode_behind_a_link(draft: Draft) -> None:
-    """Compile a module where it stands, into a directory that is a link to another one."""
+    """Have a module compiled where it stands, into a directory that is a link to another one."""
     draft.add(member(f"share/{PYC}", b"precious\n"), member(MODULE, b"PLACE = '" + PREFIX + b"'\n"))
     draft.add(tar.link(f"{SITE}/evil/__pycache__", "../../../../share"))
     draft.relocate(MODULE, "python")

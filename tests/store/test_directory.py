@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 from terrastore import atomic
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError
 from terrastore.store.directory import DirectoryStore
+from tests.mounts import cloning_or_skip
 from tests.store.contract import NAME, CopyingContract, WholeStore
 
 NOBODY = 65534
@@ -373,3 +375,48 @@ def test_denied_is_no_miss(place: str, nobody: ProcessPoolExecutor, share: Path)
     store = DirectoryStore(str(share))
     readers = [read, read_range] if place == NAME else READERS
     assert [StoreRefusedError] * len(readers) == [type(nobody.submit(ask, store).exception()) for ask in readers]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    """Somebody who may write to the directory can neither hold up who reads it nor fill its memory."""
+    store, place = DirectoryStore(str(tmp_path)), tmp_path / NAME
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/dev/zero")
+    with pytest.raises(StoreUnreachableError, match="is no file"):
+        store.read(NAME)
+    with pytest.raises(StoreUnreachableError, match="is no file"):
+        store.read_range(NAME, 0, 10)
+
+
+def test_a_copy_shares_its_blocks(tmp_path: Path) -> None:
+    """Where the filesystem can: it takes no room, is no second name of the file, and stays when the other changes."""
+    data, name = random.Random(8).randbytes(20_000_001), "v1/archives/key/a"
+    with cloning_or_skip(tmp_path / "xfs"):
+        source, copy = (DirectoryStore(str(tmp_path / "xfs" / each)) for each in ("source", "copy"))
+        with source.upload(name) as upload:
+            upload.write(data)
+        before = os.statvfs(tmp_path / "xfs")
+        assert copy.copy_from(source, name, len(data))
+        after = os.statvfs(tmp_path / "xfs")
+        assert (before.f_bfree - after.f_bfree) * after.f_frsize < 1_000_000
+        assert 1 == os.stat(copy.file_of(name)).st_nlink
+        with open(source.file_of(name), "r+b") as file:
+            file.write(b"edited")
+        assert data == copy.read_range(name, 0, len(data))
+
+
+def test_what_the_kernel_does_not_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not copied, such as between filesystems of some kinds: nothing is left, and whoever wants it reads it."""
+    source, copy = (DirectoryStore(str(tmp_path / each)) for each in ("source", "copy"))
+    source.create(NAME, b"data")
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    assert not copy.copy_from(source, NAME, 4)
+    assert not (tmp_path / "copy").exists()

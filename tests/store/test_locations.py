@@ -6,7 +6,7 @@ import pytest
 
 from terrastore.errors import UsageError
 from terrastore.store.directory import DirectoryStore
-from terrastore.store.locations import open_store, open_stores
+from terrastore.store.locations import is_same, open_store, open_stores
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,28 @@ def test_a_store_named_twice_is_one(tmp_path: Path) -> None:
     """White space around a URL and a slash behind a path mean nothing."""
     store = open_stores([f"{tmp_path}/store", f" {tmp_path}/store/ "])
     assert f"{tmp_path}/store" == str(store)
+
+
+@pytest.mark.parametrize(
+    ("same", "one", "other"),
+    [
+        (True, "store", "./store/"),
+        (True, "store", "link"),
+        (True, "s3://envs/web", "s3://envs/web/"),
+        (True, "s3://envs/web", "s3://envs/web?profile=other&region=eu-west-1"),
+        (True, "https://user:password@envs.example/web", "https://envs.example/web"),
+        (False, "store", "store/below"),
+        (False, "s3://envs/web", "s3://envs/web2"),
+        (False, "s3://envs/web", "s3://envs/web?endpoint_url=https://s3.example"),
+        (False, "s3://envs/web", "https://envs.example/web"),
+        (False, "s3://envs/web", "store"),
+    ],
+)
+def test_stores_in_the_same_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool, one: str, other: str
+) -> None:
+    """Whatever leads there: nobody copies from a store to itself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to("store")
+    assert same == is_same(open_store(one), open_store(other)) == is_same(open_store(other), open_store(one))

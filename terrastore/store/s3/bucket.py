@@ -199,7 +199,7 @@ class Bucket:
                         item["Key"].removeprefix(own),
                         item["Size"],
                         item["LastModified"].timestamp(),
-                        item.get("ETag", ""),
+                        _quoted(item.get("ETag", "")),
                     )
 
     def begin_upload(self, name: str, write_id: str) -> str:
@@ -317,6 +317,11 @@ def _check(answer: Mapping[str, Any], needed: str = "ETag") -> None:
     if needed not in answer or kind.startswith("text/html"):
         msg = f"the answer is none of S3's{f' but {kind}' if kind else ''}: is that a proxy?"
         raise trouble.NonsenseError(msg)
+
+
+def _quoted(etag: str) -> str:
+    """Return an ETag as answers for objects have it; listings of some stores leave the quotes out."""
+    return '"' + etag.strip('"') + '"'
 
 
 def _md5(data: bytes) -> str:
