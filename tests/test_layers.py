@@ -26,7 +26,7 @@ ROWS = (
     ("key", "kms", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "mounts", "patience", "sizes", "report", "errors", "loader", "processor", "redaction", "times", "names"),
+    ("atomic", "mounts", "patience", "sizes", "report", "terminal", "errors", "loader", "processor", "redaction", "times", "names"),
     ("abreast", "envelope", "folders", "sha256", "_asked"),
     ("__init__",),
 )

@@ -190,7 +190,7 @@ def unpack(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "key": state.key, "target": target.path})
     else:
         count = number(len(manifest.packages), "package")
-        print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
+        messages.print_line(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})")
     _discard(retired, report)
 
 
@@ -242,7 +242,7 @@ def rollback(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
-        print(f"rolled back {done.format(messages.near(now))}")
+        messages.print_line(f"rolled back {done.format(messages.near(now))}")
 
 
 def _freshness(values: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def _write_standalone(path: str, *, as_json: bool) -> None:
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "file": path, "bytes": len(content)})
     else:
-        print(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
+        messages.print_line(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
 
 
 def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:
@@ -296,7 +296,7 @@ def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, start
         messages.print_json(messages.outcome_json(outcome, report))
     else:
         seconds, asked = time.perf_counter() - started, ", ".join(inputs.files)
-        print(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds), flush=True)
+        messages.print_line(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds))
 
 
 def _discard(retired: str | None, report: Report) -> None:

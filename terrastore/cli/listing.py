@@ -70,7 +70,7 @@ def list_(**values: Any) -> None:
         for each in found:
             print(each.key)
     if not found:
-        print(f"{store} has no {'such ' if wanted else ''}environments", file=sys.stderr)
+        messages.print_line(f"{store} has no {'such ' if wanted else ''}environments", sys.stderr)
 
 
 def _requirement(text: str) -> Requirement:
@@ -158,7 +158,7 @@ def _lines(environments: Sequence[Environment], pointers: Mapping[EnvKey, Pointe
     """Return a line for each environment; what there is no room for is left out, the least important first."""
     cells = [_cells(each, pointers.get(each.key)) for each in environments]
     widths = {name: max((len(cell[name]) for cell in cells), default=0) for name in _ORDER}
-    shown = {name for name in _ORDER if widths[name]}
+    shown = {name for name in _ORDER if widths[name] and name != "short"}
     for name in _DISPENSABLE:
         if sum(widths[each] + 2 for each in shown) - 2 > columns:
             shown.discard(name)

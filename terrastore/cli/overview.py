@@ -53,7 +53,7 @@ def report(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, **where, **_document(found)})
     elif output is not None:
         count = number(len(found.environments), "environment")
-        print(f"written  {messages.near(output)}, {size(len(content))}: {count} of {found.store}")
+        messages.print_line(f"written  {messages.near(output)}, {size(len(content))}: {count} of {found.store}")
 
 
 def _place(path: str) -> str:

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from terrastore.messages import print_line
 from terrastore.report import Phase, Report, plain, plain_lines
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ class TerminalReport(Report):
 
     def _line(self, text: str) -> None:
         if self._live is not None:
-            self._live.console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
+            from terrastore import terminal  # noqa: PLC0415 -- as what draws
+
+            text = terminal.fitted(plain_lines(text), sys.stderr)
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(plain_lines(text), file=sys.stderr, flush=True)
+            print_line(plain_lines(text), sys.stderr)
 
     def _draw(self) -> None:
         if self._stop.wait(_PATIENCE):

@@ -51,8 +51,8 @@ def prune(**values: Any) -> None:
         return
     if values["verbose"] or values["dry_run"]:
         for each in pruned.removed:
-            print(_line(each))
-    print(_summary(pruned, str(store), dry_run=values["dry_run"]))
+            messages.print_line(_line(each))
+    messages.print_line(_summary(pruned, str(store), dry_run=values["dry_run"]))
 
 
 @click.command()
@@ -75,7 +75,7 @@ def pin(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), **document})
         return
     instead = f", no longer {before.short}" if before is not None and before != key else ""
-    print(f"pinned   {values['name']} holds {key.short}{instead}, in {store}")
+    messages.print_line(f"pinned   {values['name']} holds {key.short}{instead}, in {store}")
 
 
 @click.command()
@@ -91,7 +91,7 @@ def unpin(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), "pin": values["name"]})
     else:
-        print(f"unpinned {values['name']}, in {store}")
+        messages.print_line(f"unpinned {values['name']}, in {store}")
 
 
 def _line(removed: Removed) -> str:
