@@ -17,9 +17,13 @@ _PLENTY: Final = 200
 """Columns that are taken where nobody says how many there are."""
 _LEAST: Final = 24
 """Columns that text has at least: rather than fewer, what goes on begins further to the left."""
-_HEAD: Final = r"(?:terrastore: (?:\w+: )?|\s*(?:[\w.-]+ ?)*?\S* {2,}(?:\w+ {2,})?|\s*)"
+_SLIGHT: Final = 2
+_LABEL: Final = r"^([a-z]{4,8}) {2,}(?=\S)"
+_LABEL_WIDTH: Final = 9
+"""Columns of the word that a line may begin with, so that the lines of a run stand under each other."""
+_HEAD: Final = r"terrastore: (?:\w+: )?|\s*\S{1,12} {2,}(?:\w{1,8} {2,})?|[a-z]{8} (?=\S)|\s*(?:→ )?"
 """What a line begins with: who speaks, or labels with two spaces behind."""
-_TOGETHER: Final = r"(?<=\d) (?=(?:s|min|h|d|%|bytes?|[kMGT]B|of|[/])(?:\W|$))|(?<=→) | (?=→)"
+_TOGETHER: Final = r"(?<=\d) (?=(?:s|min|h|d|%|bytes?|[kMGT]B)(?:\W|$))|(?<=→) "
 """Spaces at which no line is broken: a figure has its unit beside it, and an arrow what it leads to."""
 
 
@@ -48,7 +52,11 @@ def fitted(text: str, stream: TextIO) -> str:
     if not stream.isatty():
         return text
     width = columns(stream)
-    return "\n".join(wrapped(line, width) for line in text.split("\n"))
+    return "\n".join(wrapped(re.sub(_LABEL, _padded, line), width) for line in text.split("\n"))
+
+
+def _padded(label: re.Match[str]) -> str:
+    return f"{label[1]:{_LABEL_WIDTH}}"
 
 
 def wrapped(line: str, width: int) -> str:
@@ -62,17 +70,17 @@ def wrapped(line: str, width: int) -> str:
         return line
     match = re.match(_HEAD, line)
     head = match[0] if match else ""
-    indent = len(head) if width - len(head) >= _LEAST else min(len(head), 2)
-    joined = re.sub(_TOGETHER, "\0", line[len(head) :])
-    lines, current = [], head
-    is_begun = False
-    for word in joined.split(" "):
-        if is_begun and _width(current) + 1 + _width(word) > width:
-            lines.append(current.rstrip())
-            current, is_begun = " " * indent, False
+    indent = len(head) if head and width - len(head) >= _LEAST else _SLIGHT
+    lines, current, is_begun = [], head, False
+    for word in re.sub(_TOGETHER, "\0", line[len(head) :]).split(" "):
+        is_full = _width(current) + is_begun + _width(word) > width
+        if is_full and (is_begun or current.strip()):
+            lines.append(current)
+            # A path that fits nowhere else begins further to the left.
+            current, is_begun = " " * (indent if indent + _width(word) <= width else _SLIGHT), False
         current += f" {word}" if is_begun else word
         is_begun = True
-    return "\n".join([*lines, current]).replace("\0", " ")
+    return "\n".join(each.rstrip() for each in [*lines, current]).replace("\0", " ")
 
 
 def _width(text: str) -> int:

@@ -26,8 +26,8 @@ ROWS = (
     ("key", "kms", "pointer", "difference"),
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
-    ("atomic", "mounts", "patience", "sizes", "report", "terminal", "errors", "loader", "processor", "redaction", "times", "names"),
-    ("abreast", "envelope", "folders", "sha256", "_asked"),
+    ("atomic", "mounts", "patience", "sizes", "report", "errors", "loader", "processor", "redaction", "times", "names"),
+    ("abreast", "envelope", "folders", "sha256", "terminal", "_asked"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

@@ -287,7 +287,8 @@ def _write_standalone(path: str, *, as_json: bool) -> None:
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "file": path, "bytes": len(content)})
     else:
-        messages.print_line(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
+        near = messages.near(path)
+        messages.print_line(f"written  {near}, {size(len(content))}; run it as python3 {near} ENV")
 
 
 def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:

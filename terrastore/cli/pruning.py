@@ -25,6 +25,10 @@ _KINDS: Final = {
 }
 
 
+_ROOMY: Final = 90
+"""Columns in which there is room for more than digits of a key."""
+
+
 @click.command()
 @options.store
 @options.criteria
@@ -95,11 +99,13 @@ def unpin(**values: Any) -> None:
 
 
 def _line(removed: Removed) -> str:
-    from terrastore.cli.listing import used  # noqa: PLC0415 -- see prune
+    from terrastore import terminal  # noqa: PLC0415 -- see prune
+    from terrastore.cli.listing import digits, used  # noqa: PLC0415
 
     environment = removed.environment
+    name = environment.key.short if terminal.columns() >= _ROOMY else digits(environment)
     last = used(environment) or "never used"
-    return f"{environment.key.short}  {size(environment.size):>9}  {last:17}  {removed.reason}"
+    return f"{name}  {size(environment.size):>9}  {last:17}  {removed.reason}"
 
 
 def _summary(pruned: Pruned, store: str, *, dry_run: bool) -> str:

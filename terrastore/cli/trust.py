@@ -44,7 +44,8 @@ def keygen(**values: Any) -> None:
         return
     print(key.line)
     if file is not None and not values["quiet"]:
-        messages.print_line(f"written  {messages.near(file)}: keep it secret, and sign with --signer {file}", sys.stderr)
+        told = f"written  {messages.near(file)}: keep it secret, and sign with --signer {file}"
+        messages.print_line(told, sys.stderr)
 
 
 @click.command()
