@@ -8,7 +8,6 @@ import importlib.machinery
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from tests.servers import SCRIPT, LackingError
 from tests.wire import Wire
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 SCRIPTS: Final = SCRIPT.parent

@@ -61,7 +61,7 @@ def _tell(values: dict[str, Any], document: Mapping[str, Any], text: str) -> Non
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, **document})
     else:
-        print(text)
+        messages.print_line(text)
 
 
 COMMANDS = (cache,)

@@ -211,7 +211,7 @@ def unpack(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "key": state.key, "target": target.path})
     else:
         count = number(len(manifest.packages), "package")
-        print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
+        messages.print_line(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})")
     discard(retired, report)
 
 
@@ -248,7 +248,7 @@ def relocate(**values: Any) -> None:
         else:
             state, count, retired = move(values["environment"], values["into"], force=values["force"], **named)
     standalone.tell(state.prefix, state.key, count, as_json=values["as_json"])
-    _discard(retired, report)
+    discard(retired, report)
 
 
 @click.command()
@@ -273,7 +273,7 @@ def rollback(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
-        print(f"rolled back {done.format(messages.near(now))}")
+        messages.print_line(f"rolled back {done.format(messages.near(now))}")
 
 
 def _publish_itself(values: dict[str, Any]) -> None:
@@ -349,7 +349,8 @@ def _write_standalone(path: str, *, as_json: bool) -> None:
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "file": path, "bytes": len(content)})
     else:
-        print(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
+        near = messages.near(path)
+        messages.print_line(f"written  {near}, {size(len(content))}; run it as python3 {near} ENV")
 
 
 def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:
@@ -358,7 +359,7 @@ def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, start
         messages.print_json(messages.outcome_json(outcome, report))
     else:
         seconds, asked = time.perf_counter() - started, ", ".join(inputs.files)
-        print(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds), flush=True)
+        messages.print_line(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds))
 
 
 def discard(retired: str | None, report: Report) -> None:

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from terrastore.messages import print_line
 from terrastore.report import Phase, Report, plain, plain_lines
 
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 0.4
 _FRAME: Final = 0.1
 _LINE_EVERY: Final = 10.0
+# Of the terminal's own colours those that can be seen on dark and on light ground.
+_STYLES: Final = {
+    "bar.back": "bright_black",
+    "bar.complete": "green",
+    "bar.finished": "green",
+    "bar.pulse": "green",
+    "progress.elapsed": "default",
+    "progress.spinner": "green",
+}
 
 
 class TerminalReport(Report):
@@ -71,9 +81,12 @@ class TerminalReport(Report):
 
     def _line(self, text: str) -> None:
         if self._live is not None:
-            self._live.console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
+            from terrastore import terminal  # noqa: PLC0415 -- as what draws
+
+            text = terminal.fitted(plain_lines(text), sys.stderr)
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(plain_lines(text), file=sys.stderr, flush=True)
+            print_line(plain_lines(text), sys.stderr)
 
     def _draw(self) -> None:
         if self._stop.wait(_PATIENCE):
@@ -96,16 +109,17 @@ class TerminalReport(Report):
         from rich.console import Console  # noqa: PLC0415 -- imported only when it is drawn
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
         from rich.table import Column  # noqa: PLC0415
+        from rich.theme import Theme  # noqa: PLC0415
 
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len("virtualenv"))),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True, justify="right", min_width=19)),
+            TextColumn("{task.fields[amount]}", justify="right", table_column=Column(no_wrap=True, min_width=19)),
             TimeElapsedColumn(),
             TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
         )
-        console = Console(stderr=True)
+        console = Console(stderr=True, theme=Theme(_STYLES))
         display = Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True)
         with _without_echo_of_controls(sys.stderr.fileno()), display as live:
             self._live = live
