@@ -68,7 +68,7 @@ def index_of(offered: Equipped) -> str:
 @contextmanager
 def in_s3(machine: BareMachine, server: S3Server, store: Path) -> Iterator[tuple[Wire, dict[str, str]]]:
     """Yield a wire to a store in S3, and what the machine must know of it."""
-    prefix, client = f"machines/{machine.folder.name}", server.client()
+    prefix, client = f"machines/{machine.folder.parent.name}", server.client()
     for path in (path for path in store.rglob("*") if path.is_file()):
         client.upload_file(str(path), server.bucket, f"{prefix}/{path.relative_to(store)}")
     with machine.wire(server.endpoint, secret=server.secret_key) as wire:
