@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def restore(machine: BareMachine, key: str, *more: str, shell: tuple[str, ...] = ("sh",), **variables: str) -> Result:
     """Run the script, by default with the store in /srv/store, for /srv/app/env."""
-    given = {"TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
+    given: dict[str, Any] = {"TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
     return machine(*shell, "/srv/restore.sh", key, "/srv/app/env", *more, **given)
 
 
@@ -47,7 +47,7 @@ def left(machine: BareMachine) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def without(machine: BareMachine, tool: str) -> dict[str, str]:
+def without(machine: BareMachine, tool: str) -> dict[str, Any]:
     """Return variables for a machine that lacks one of the tools."""
     folder = machine.folder / "bin"
     folder.mkdir()
