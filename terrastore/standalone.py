@@ -165,6 +165,8 @@ class _Report(Report):
 def _run(values: argparse.Namespace) -> None:
     python = interpreter.find(values.python) if values.python else None
     report = _Report(quiet=values.quiet)
+    if values.force and values.into is None:
+        raise UsageError("--force is of no use without --into", hint="leave it out")
     if values.into is None:
         state, count = relocate(values.environment, python=python, wait=values.wait, report=report)
         retired = None

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from terrastore.envelope import Envelope
+from terrastore.report import Report
+from terrastore.signing import Signing
+from terrastore.trust import Trust
 from tests.conftest import Result, command_line
 from tests.servers import SCRIPT, LackingError
 from tests.wire import Wire
@@ -38,31 +42,46 @@ with socket.socket() as any_socket:
 print(flush=True)
 sys.stdin.read()
 """
+# What is written beside /srv is gone when the command ends.
+_WRITABLE: Final = """
+set -eu
+enter=$1 root=$2 folder=$3
+shift 3
+mount -t tmpfs tmpfs "$folder.root"
+cd "$folder.root"
+mkdir upper work root
+mount -t overlay -o "lowerdir=$root,upperdir=upper,workdir=work" overlay root
+WRITABLE=1 exec sh "$enter" "$PWD/root" "$folder" "$@"
+"""
 
 
 @dataclass(frozen=True)
 class BareMachine:
-    """A machine whose /srv is ``folder``; ``shell`` runs its scripts, as root."""
+    """A machine whose /srv is ``folder``, and whose other folders are not written, but when ``writable`` is asked for.
+
+    Commands run as root.
+    """
 
     root: Path
     folder: Path
     network: int
 
-    def __call__(self, *command: str, shell: tuple[str, ...] = (), **variables: str) -> Result:
-        """Run a command to its end, in /srv."""
-        process = self.start(*command, shell=shell, **variables)
+    def __call__(self, *command: str, writable: bool = False, **variables: str) -> Result:
+        """Run a command to its end."""
+        process = self.start(*command, writable=writable, **variables)
         out, err = process.communicate(timeout=300)
         return Result(process.returncode, out, err)
 
-    def start(self, *command: str, shell: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, writable: bool = False, **variables: str) -> subprocess.Popen[str]:
         """Start a command without waiting; killing that kills all of it."""
+        enter = ("sh", "-c", _WRITABLE, "sh") if writable else ("sh",)
         given = [f"{name}={value}" for name, value in variables.items()]
         return subprocess.Popen(
             [
                 *("nsenter", f"--net=/proc/{self.network}/ns/net"),
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL"),
-                *("sh", str(SCRIPTS / "s3-server.d/enter-root.sh"), str(self.root), str(self.folder), *given),
-                *(*shell, *command),
+                *(*enter, str(SCRIPTS / "s3-server.d/enter-root.sh"), str(self.root), str(self.folder), *given),
+                *command,
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -103,7 +122,12 @@ def _enter(namespace: int) -> None:
 def bare_machine() -> Iterator[BareMachine]:
     """Yield a machine; LackingError tells why there can be none."""
     root = _root()
-    with tempfile.TemporaryDirectory(prefix="machine-") as folder:
+    with tempfile.TemporaryDirectory(prefix="machine-") as parent:
+        folder = Path(parent, "srv")
+        # Whatever the umask, and with a place for what is written elsewhere.
+        for place in (folder, folder.with_name("srv.root")):
+            place.mkdir()
+            place.chmod(0o755)
         holder = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", "unshare", "--net", sys.executable, "-c", _HOLDER],
             stdin=subprocess.PIPE,
@@ -113,11 +137,9 @@ def bare_machine() -> Iterator[BareMachine]:
             assert holder.stdout
             if not holder.stdout.readline():
                 raise LackingError("this user cannot make a network of its own")
-            # enter-root.sh makes /srv of it, where others may look.
-            os.chmod(folder, 0o755)
             shutil.copy(SCRIPTS / "bootstrap.sh", folder)
             shutil.copy(SCRIPTS / "restore.sh", folder)
-            yield BareMachine(root, Path(folder), holder.pid)
+            yield BareMachine(root, folder, holder.pid)
         finally:
             holder.communicate()
 
@@ -155,6 +177,11 @@ class Equipped:
         shutil.copytree(self.store, place, copy_function=os.link)
         (machine.folder / "requirements.txt").write_text(self.requirements)
         return place
+
+    def sign(self, store: Path, name: str, kind: str, key: str) -> None:
+        """Sign an object of a store's copy, a payload of some ``kind``, with the key in a file."""
+        envelope = Envelope.parse((store / name).read_bytes(), kind=kind)
+        self.replace(store, name, Signing([key], trust=Trust(), report=Report()).signed(envelope))
 
     def replace(self, store: Path, name: str, content: bytes) -> None:
         """Write an object of a store's copy; the file that it shares with the store itself stays as it is."""

@@ -39,7 +39,7 @@ SECRET = "hunter2"
 
 def boot(machine: BareMachine, *more: str, shell: tuple[str, ...] = ("sh",), **variables: str) -> Result:
     """Run the script as user data would, by default with the store in /srv/store."""
-    given = {"BOOT_DIR": "/srv/opt", "TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
+    given: dict[str, Any] = {"BOOT_DIR": "/srv/opt", "TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
     return machine("sh", "-c", 'cd /srv && exec "$@"', "sh", *shell, "bootstrap.sh", *ENSURE, *more, **given)
 
 
@@ -66,9 +66,9 @@ def index_of(offered: Equipped) -> str:
 
 
 @contextmanager
-def in_s3(machine: BareMachine, server: S3Server, store: Path) -> Iterator[tuple[Wire, dict[str, str]]]:
+def in_s3(machine: BareMachine, server: S3Server, store: Path) -> Iterator[tuple[Wire, dict[str, Any]]]:
     """Yield a wire to a store in S3, and what the machine must know of it."""
-    prefix, client = f"machines/{machine.folder.name}", server.client()
+    prefix, client = f"machines/{machine.folder.parent.name}", server.client()
     for path in (path for path in store.rglob("*") if path.is_file()):
         client.upload_file(str(path), server.bucket, f"{prefix}/{path.relative_to(store)}")
     with machine.wire(server.endpoint, secret=server.secret_key) as wire:
@@ -77,7 +77,7 @@ def in_s3(machine: BareMachine, server: S3Server, store: Path) -> Iterator[tuple
 
 
 @contextmanager
-def on_the_web(machine: BareMachine, store: Path) -> Iterator[tuple[Wire, dict[str, str]]]:
+def on_the_web(machine: BareMachine, store: Path) -> Iterator[tuple[Wire, dict[str, Any]]]:
     """Yield a wire to nginx before the store, with a login and a certificate of its own, and what the machine knows."""
     trusted = certificate(machine.folder)
     with (
@@ -111,13 +111,15 @@ def test_from_nothing(machine: BareMachine, offered: Equipped, request: pytest.F
 
 @pytest.mark.parametrize("shell", [("dash",), ("busybox", "sh")], ids=["dash", "busybox"])
 def test_from_a_directory(machine: BareMachine, offered: Equipped, shell: tuple[str, ...]) -> None:
-    """By any POSIX shell; what was made is terrastore at a place that stays."""
+    """By any POSIX shell; what was made is terrastore, at a place that stays, and would publish the very same."""
     offered.put_on(machine)
     result = boot(machine, shell=shell)
     assert (0, True) == (result.code, result.out.startswith("fetched  2 packages")), result.err
     version = machine("/srv/opt/current/bin/terrastore", "--version")
     assert f"terrastore {offered.itself['version']}\n" == version.out
     assert boot(machine, shell=shell).out.startswith("kept ")
+    again = machine("/srv/opt/current/bin/terrastore", "build", "--self", "--store", "/srv/again", "--json")
+    assert offered.itself["sha256"] == again.json["sha256"]
 
 
 def test_flags_count_as_for_terrastore(machine: BareMachine, offered: Equipped) -> None:
@@ -276,8 +278,8 @@ class TestTrust:
         signed = Signing([self.key], trust=Trust(), report=Report()).signed(Envelope(payload, kind=kind))
         self.offered.replace(self.store, lead_of(self.offered), signed.replace(kind.encode(), PAYLOAD_TYPE.encode()))
 
-    def boot(self, **variables: str) -> Result:
-        return boot(self.machine, TERRASTORE_TRUST="/srv/trust", **variables)
+    def boot(self) -> Result:
+        return boot(self.machine, TERRASTORE_TRUST="/srv/trust")
 
     def refuses(self, *told: str) -> None:
         refused(self.boot(), 8, *told)
@@ -367,7 +369,7 @@ def test_pip_where_it_is_asked_for(offered: Equipped, tmp_path: Path) -> None:
         "BOOT_PYTHON": str(shutil.which("python3")),
         "TERRASTORE_STORE": str(empty),
     }
-    command = ["sh", SCRIPTS / "bootstrap.sh", "--no-build", "-r", "/dev/null"]
+    command = ["sh", str(SCRIPTS / "bootstrap.sh"), "--no-build", "-r", "/dev/null"]
     for _ in range(2):
         done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
         # It ran, and has nothing to fetch.

@@ -12,9 +12,8 @@ import pytest
 from terrastore.boot.documents import PAYLOAD_TYPE
 from terrastore.envelope import PAYLOAD_TYPE as POINTER_TYPE
 from terrastore.envelope import Envelope
-from terrastore.report import Report
-from terrastore.signing import Signing, generate
-from terrastore.trust import PublicKey, Trust
+from terrastore.signing import generate
+from terrastore.trust import PublicKey
 from tests import faults
 from tests.end_to_end.test_bootstrap import in_s3, on_the_web
 from tests.processes import until
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 def restore(machine: BareMachine, key: str, *more: str, shell: tuple[str, ...] = ("sh",), **variables: str) -> Result:
     """Run the script, by default with the store in /srv/store, for /srv/app/env."""
-    given = {"TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
+    given: dict[str, Any] = {"TERRASTORE_STORE": "/srv/store", "BOOT_TRIES": "2"} | variables
     return machine(*shell, "/srv/restore.sh", key, "/srv/app/env", *more, **given)
 
 
@@ -48,7 +47,7 @@ def left(machine: BareMachine) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def without(machine: BareMachine, tool: str) -> dict[str, str]:
+def without(machine: BareMachine, tool: str) -> dict[str, Any]:
     """Return variables for a machine that lacks one of the tools."""
     folder = machine.folder / "bin"
     folder.mkdir()
@@ -219,9 +218,7 @@ class TestTrust:
         (self.machine.folder / "trust").write_text("\n".join(lines) + "\n")
 
     def sign(self, name: str, kind: str) -> None:
-        envelope = Envelope.parse((self.store / name).read_bytes(), kind=kind)
-        signed = Signing([self.key], trust=Trust(), report=Report()).signed(envelope)
-        self.offered.replace(self.store, name, signed)
+        self.offered.sign(self.store, name, kind, self.key)
 
     def restore(self) -> Result:
         return restore(self.machine, self.offered.key, "--trust", "/srv/trust")
