@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 0.4
 _FRAME: Final = 0.1
 _LINE_EVERY: Final = 10.0
-# Of the terminal's own colours those that can be seen on dark and on light ground.
-_STYLES: Final = {
-    "bar.back": "bright_black",
-    "bar.complete": "green",
-    "bar.finished": "green",
-    "bar.pulse": "green",
-    "progress.elapsed": "default",
-    "progress.spinner": "green",
-}
 
 
 class TerminalReport(Report):
@@ -106,26 +97,14 @@ class TerminalReport(Report):
             print(f"{phase.name}{done} after {seconds:.0f} s{status}", file=sys.stderr, flush=True)
 
     def _draw_live(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 -- imported only when it is drawn
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-        from rich.table import Column  # noqa: PLC0415
-        from rich.theme import Theme  # noqa: PLC0415
+        from terrastore.cli.display import Display  # noqa: PLC0415 -- imported only when it is drawn
 
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len("virtualenv"))),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}", justify="right", table_column=Column(no_wrap=True, min_width=19)),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
-        )
-        console = Console(stderr=True, theme=Theme(_STYLES))
-        display = Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True)
-        with _without_echo_of_controls(sys.stderr.fileno()), display as live:
-            self._live = live
+        # Lines that are told go through it before it begins and until it is gone, or one of them would cut it in two.
+        self._live = live = Display()
+        with _without_echo_of_controls(sys.stderr.fileno()), live:
             while not self._stop.wait(_FRAME):
                 self._update(live)
-            self._live = None
+        self._live = None
 
     def _update(self, live: Progress) -> None:
         with self._lock:
