@@ -65,19 +65,30 @@ def plain_lines(text: str) -> str:
 class Phase:
     """One stretch of work. ``total`` and ``done`` are in ``unit``: bytes, or a count of the unit's plural."""
 
-    def __init__(self, name: str, *, total: int | None, unit: str, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        total: int | None,
+        unit: str,
+        tell: Callable[[str], None] | None = None,
+        moved: Callable[[Phase], object] | None = None,
+    ) -> None:
         self.name = name
         self.total = total
         self.unit = unit
         self.done = 0
         self.status = ""
         self._tell = tell
+        self._moved = moved
         self._lock = threading.Lock()
 
     def advance(self, amount: int) -> None:
         """Add to ``done``; safe from any thread."""
         with self._lock:
             self.done += amount
+        if self._moved is not None:
+            self._moved(self)
 
     def say(self, status: str) -> None:
         """Show what is being worked on right now."""
@@ -100,7 +111,7 @@ class Report:
     @contextmanager
     def phase(self, name: str, *, total: int | None = None, unit: str = "bytes") -> Iterator[Phase]:
         """Measure a stretch of work; phases may overlap, and one that comes again adds up."""
-        phase = Phase(name, total=total, unit=unit, tell=self.told)
+        phase = Phase(name, total=total, unit=unit, tell=self.told, moved=self.moved)
         started = time.perf_counter()
         self._phases.append(phase)
         self.begun(phase)
@@ -129,6 +140,9 @@ class Report:
 
     def begun(self, phase: Phase) -> None:
         """Start to draw ``phase``."""
+
+    def moved(self, phase: Phase) -> None:
+        """Hear of a step of ``phase``, from whichever thread makes it."""
 
     def ended(self, phase: Phase) -> None:
         """Stop drawing ``phase``."""

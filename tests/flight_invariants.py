@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from terrastore.ensure import FETCHED
+from terrastore.ensuring import FETCHED
 from terrastore.errors import ArchiveRefusedError, BuildError, NotInStoreError, StoreUnreachableError, WaitError
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, OVER, TTL

@@ -1,6 +1,6 @@
 """A world of machines that want the same environments while things go wrong.
 
-The code of a run is the real one, from :mod:`terrastore.ensure` down to the notes of a lease, in processes of
+The code of a run is the real one, from :mod:`terrastore.ensuring` down to the notes of a lease, in processes of
 :mod:`tests.simulation` that have one store in common. Three steps take time instead of doing work: installing
 packages, packing them, and unpacking, which reads and verifies every byte all the same.
 """
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore import catalogue, ensure, pins, prune
+from terrastore import catalogue, ensuring, pins, prune
 from terrastore.archive.frames import verified
 from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.unpack import Taken
 from terrastore.archive.ustar import MalformedError
 from terrastore.build import Built
-from terrastore.ensure import Outcome, Policy
+from terrastore.ensuring import Outcome, Policy
 from terrastore.errors import (
     HEAL,
     ArchiveRefusedError,
@@ -460,10 +460,12 @@ class World:
             elif errand.kind == PIN:
                 self._pin(errand.key)
             elif errand.kind == BUILD:
-                visit.outcome = ensure.build(inputs, store=self.store, cache=cache, policy=policy, report=visit.report)
+                visit.outcome = ensuring.build(
+                    inputs, store=self.store, cache=cache, policy=policy, report=visit.report
+                )
             else:
                 target = Target(str(cache / f"{self.actor.name} {len(self.actor.visits)}"))
-                visit.outcome = ensure.ensure(
+                visit.outcome = ensuring.ensure(
                     inputs, target, store=self.store, cache=cache, policy=policy, report=visit.report
                 )
         except TerrastoreError as error:
@@ -504,7 +506,7 @@ class World:
             "terrastore.atomic._LOCK_POLL_SECONDS": LOCK_POLL,
             "terrastore.archive.pack.pack": self._pack,
             "terrastore.build.built": self._built,
-            "terrastore.ensure.Patience": self._patience,
+            "terrastore.ensuring.Patience": self._patience,
             "terrastore.flight.Lease": self._lease,
             "terrastore.flight.random": self.chance,
             "terrastore.flight.secrets": random_id,

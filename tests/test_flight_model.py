@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore.ensure import BUILT, FETCHED, KEPT
+from terrastore.ensuring import BUILT, FETCHED, KEPT
 from terrastore.errors import BuildError, StoreUnreachableError, WaitError
 from terrastore.flight import _has_ended, _Turn, _Watch
 from terrastore.publish import Publication
@@ -240,7 +240,7 @@ FLAWS: Final = {
     ),
     "who was late keeps what it built": Flaw(
         "installed is sound and shared",
-        {"terrastore.ensure.Run._theirs": lambda *_: None},
+        {"terrastore.ensuring.Run._theirs": lambda *_: None},
         Weather(patient=False),
     ),
     "a heartbeat that never hears that it was taken over": Flaw(

@@ -18,7 +18,7 @@ from terrastore.report import number, size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from terrastore.ensure import Outcome
+    from terrastore.ensuring import Outcome
     from terrastore.inputs import Inputs
     from terrastore.place import Releases, Shelf, Target
     from terrastore.report import Report
@@ -94,7 +94,7 @@ def ensured(
     force: bool = False,
 ) -> Outcome:
     """Make sure that an environment is there, by what the options of ``ensure`` and ``run`` say."""
-    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
+    from terrastore.ensuring import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
 
     options.refuse_wheelhouse(values)
     for said in _CONTRADICTIONS:
@@ -147,7 +147,7 @@ def build(**values: Any) -> None:
     if values["itself"]:
         _publish_itself(values)
         return
-    from terrastore.ensure import Policy, build  # noqa: PLC0415
+    from terrastore.ensuring import Policy, build  # noqa: PLC0415
 
     options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()

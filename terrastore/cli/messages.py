@@ -9,7 +9,7 @@ from terrastore.report import number, size
 
 if TYPE_CHECKING:
     from terrastore.boot.publishing import Published
-    from terrastore.ensure import Outcome
+    from terrastore.ensuring import Outcome
     from terrastore.report import Report
 
 __all__ = [

@@ -249,7 +249,7 @@ def trust(values: dict[str, Any]) -> Trust:
 
 
 def vouching(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a :class:`~terrastore.ensure.Policy` says of trust."""
+    """Return what a :class:`~terrastore.ensuring.Policy` says of trust."""
     return {
         "trust": values["trust"],
         "realm": values["realm"] or "",

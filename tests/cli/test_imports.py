@@ -52,7 +52,7 @@ KEPT = {
             "cli.messages",
             "cli.options",
             "cli.progress",
-            "ensure",
+            "ensuring",
             "environment",
             "errors",
             "folders",
@@ -300,5 +300,5 @@ def test_help_needs_no_command(locked: CommandLine) -> None:
         cwd=locked.cwd, env=locked.env, capture_output=True, check=True,
     )  # fmt: skip
     found = Imports(json.loads(report.read_text()))
-    assert "" == found.ways(found.ours & {"terrastore.ensure", "terrastore.install", "terrastore.catalogue"})
+    assert "" == found.ways(found.ours & {"terrastore.ensuring", "terrastore.install", "terrastore.catalogue"})
     assert {"terrastore.cli.doctor", "terrastore.cli.listing", "terrastore.cli.stores"} <= found.ours

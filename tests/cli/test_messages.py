@@ -9,7 +9,7 @@ import pytest
 
 from terrastore.cli.messages import near, outcome_json, outcome_line, print_error, print_json
 from terrastore.cli.progress import TerminalReport
-from terrastore.ensure import BUILT, FETCHED, KEPT, Outcome
+from terrastore.ensuring import BUILT, FETCHED, KEPT, Outcome
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.key import EnvKey
 from terrastore.report import Report
