@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,15 @@ def left(machine: BareMachine) -> set[str]:
     """Return what is where terrastore goes."""
     folder = machine.folder / "opt"
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def contents(store: Path) -> dict[str, dict[str, tuple[int, bytes]]]:
+    """Return what is in the wheels of a store, by name; how well it is compressed is a matter of the machine's zlib."""
+    found = {}
+    for path in store.glob("v1/self/files/*/*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            found[path.name] = {each.filename: (each.external_attr, wheel.read(each)) for each in wheel.infolist()}
+    return found
 
 
 def lead_of(offered: Equipped) -> str:
@@ -118,8 +128,8 @@ def test_from_a_directory(machine: BareMachine, offered: Equipped, shell: tuple[
     version = machine("/srv/opt/current/bin/terrastore", "--version")
     assert f"terrastore {offered.itself['version']}\n" == version.out
     assert boot(machine, shell=shell).out.startswith("kept ")
-    again = machine("/srv/opt/current/bin/terrastore", "build", "--self", "--store", "/srv/again", "--json")
-    assert offered.itself["sha256"] == again.json["sha256"]
+    machine("/srv/opt/current/bin/terrastore", "build", "--self", "--store", "/srv/again")
+    assert contents(offered.store) == contents(machine.folder / "again")
 
 
 def test_flags_count_as_for_terrastore(machine: BareMachine, offered: Equipped) -> None:
