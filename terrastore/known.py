@@ -22,14 +22,33 @@ if TYPE_CHECKING:
     from terrastore.report import Report
     from terrastore.store.protocol import Store
 
-_SCHEMA: Final = 1
+_SCHEMA: Final = 2
+
+
+class Weight(NamedTuple):
+    """A layer, by the SHA-256 of its raw bytes, and its bytes after and before compression.
+
+    ``version`` is None for ``base`` and ``rest``, which are no packages.
+    """
+
+    name: str
+    version: str | None
+    digest: str
+    packed: int
+    size: int
 
 
 class Contents(NamedTuple):
-    """Packages of an environment, as (name, version), and the SHA-256 of the wheels that its manifest names."""
+    """What an environment consists of.
+
+    ``packages`` are (name, version), ``wheels`` the SHA-256 of the wheels that its manifest names, ``python`` the
+    version of its interpreter.
+    """
 
     packages: tuple[tuple[str, str], ...]
     wheels: tuple[str, ...]
+    layers: tuple[Weight, ...] = ()
+    python: str = ""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Contents:
@@ -38,6 +57,10 @@ class Contents(NamedTuple):
         return cls(
             packages=tuple((package.name, package.version) for package in manifest.packages),
             wheels=tuple(sorted({wheel.sha256 for wheel in (*kept, *manifest.tools)})),
+            layers=tuple(
+                Weight(layer.name, layer.version, layer.digest, layer.packed, layer.size) for layer in manifest.layers
+            ),
+            python=manifest.interpreter["version"],
         )
 
 
@@ -108,7 +131,14 @@ class Known:
             return {}
 
     def _remember(self, contents: dict[str, Contents]) -> None:
-        document = {"schema": _SCHEMA, "archives": contents}
+        # Environments have most layers in common: each is written once.
+        layers = {layer: None for each in contents.values() for layer in each.layers}
+        places = {layer: place for place, layer in enumerate(layers)}
+        archives = {
+            name: (each.packages, each.wheels, [places[layer] for layer in each.layers], each.python)
+            for name, each in contents.items()
+        }
+        document = {"schema": _SCHEMA, "layers": list(layers), "archives": archives}
         with suppress(OSError):  # it saves requests, and is worth no failure
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             data = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
@@ -116,5 +146,17 @@ class Known:
 
 
 def _parsed(document: dict[str, Any]) -> Iterable[tuple[str, Contents]]:
-    for name, (packages, wheels) in document["archives"].items():
-        yield name, Contents(tuple((str(each), str(version)) for each, version in packages), tuple(map(str, wheels)))
+    layers = [
+        Weight(str(name), None if version is None else str(version), str(digest), int(packed), int(size))
+        for name, version, digest, packed, size in document["layers"]
+    ]
+    for name, (packages, wheels, places, python) in document["archives"].items():
+        yield (
+            name,
+            Contents(
+                packages=tuple((str(each), str(version)) for each, version in packages),
+                wheels=tuple(map(str, wheels)),
+                layers=tuple(layers[place] for place in places),
+                python=str(python),
+            ),
+        )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.redaction import without_secrets
 from terrastore.report import plain_lines
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 SCHEMA: Final = 1
 
@@ -18,6 +21,16 @@ def near(path: str) -> str:
     """Return ``path`` relative to the working directory when it is below that."""
     relative = os.path.relpath(path)
     return path if relative.split(os.sep)[0] == os.pardir else relative
+
+
+def print_line(text: str, stream: TextIO | None = None) -> None:
+    """Print lines for people, on standard output unless said otherwise; on a terminal they are broken between words."""
+    stream = stream or sys.stdout
+    if stream.isatty():
+        from terrastore import terminal  # noqa: PLC0415 -- where nobody watches it is not needed
+
+        text = terminal.fitted(text, stream)
+    print(text, file=stream, flush=True)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -33,9 +46,9 @@ def print_error(error: TerrastoreError, *, as_json: bool, verbose: bool) -> None
         # What an error was raised from may quote a URL as it was said.
         print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     # A store's words may be in it.
-    print(f"terrastore: error: {plain_lines(error.message)}", file=sys.stderr)
+    print_line(f"terrastore: error: {plain_lines(error.message)}", sys.stderr)
     if error.hint:
-        print(f"terrastore: hint: {plain_lines(error.hint)}", file=sys.stderr)
+        print_line(f"terrastore: hint: {plain_lines(error.hint)}", sys.stderr)
     if as_json:
         print_json(error_json(error.kind, error.message, error.hint))
 

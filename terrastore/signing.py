@@ -122,7 +122,7 @@ class Signing:
         if self._lasts is not None:
             try:
                 times.after(self._lasts)
-            except OverflowError:
+            except (OSError, OverflowError, ValueError):
                 raise UsageError("--expires names a time after the year 9999", hint="write less, such as 90d") from None
         for _, each in self.signers:
             if isinstance(each, FileSigner) and _is_open(str(each)):

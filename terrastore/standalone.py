@@ -58,6 +58,7 @@ MODULES: Final = (
     "room",
     "sha256",
     "standalone",
+    "terminal",
 )
 """What the file holds: this module and, of terrastore, what it imports, all the way down."""
 
@@ -90,7 +91,7 @@ def tell(prefix: str, key: str, count: int, *, as_json: bool) -> None:
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "target": prefix, "files": count, "key": key})
     else:
-        print(f"relocated {number(count, 'file')} → {messages.near(prefix)}")
+        messages.print_line(f"relocated {number(count, 'file')} → {messages.near(prefix)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -153,12 +154,12 @@ class _Report(Report):
 
     def remark(self, message: str) -> None:
         if self._quiet < 1:
-            print(message, file=sys.stderr, flush=True)
+            messages.print_line(message, sys.stderr)
 
     def warn(self, message: str) -> None:
         super().warn(message)
         if self._quiet < 2:  # noqa: PLR2004
-            print(f"terrastore: warning: {message}", file=sys.stderr, flush=True)
+            messages.print_line(f"terrastore: warning: {message}", sys.stderr)
 
 
 def _run(values: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ ROWS = (
     ("cli",),
     ("boot",),
     ("standalone",),
-    ("ensure", "doctor", "promotion", "settings", "why"),
+    ("ensure", "doctor", "overview", "promotion", "settings", "why"),
     ("production", "flight"),
     ("supply",),
     ("endorse", "filling", "nearest", "prune"),
@@ -28,7 +28,7 @@ ROWS = (
     ("requirements", "interpreter", "host", "room"),
     ("messages",),
     ("atomic", "mounts", "patience", "sizes", "report", "errors", "loader", "processor", "redaction", "times", "names"),
-    ("abreast", "envelope", "folders", "sha256", "_asked"),
+    ("abreast", "envelope", "folders", "sha256", "terminal", "_asked"),
     ("__init__",),
 )
 RANK = {unit: rank for rank, row in enumerate(ROWS) for unit in row}

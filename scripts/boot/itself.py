@@ -1,4 +1,4 @@
-"""Which terrastore a store has for this machine (FORMAT.md, section 13)."""
+"""Which terrastore a store has for this machine (FORMAT.md, section 15)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a store says of terrastore itself: the index of its files, and the payload that leads to that.
 
-``archive/FORMAT.md`` section 13 is the specification.
+``archive/FORMAT.md`` section 15 is the specification.
 """
 
 from __future__ import annotations

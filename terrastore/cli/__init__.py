@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 # Where commands are, by the names of modules here.
 _PLACES: Final = {
     "environments": ("ensure", "build", "key", "unpack", "relocate", "rollback"),
+    "running": ("run",),
     "why": ("why",),
     "listing": ("list",),
     "stores": ("show", "verify", "remove"),
+    "overview": ("report",),
     "pruning": ("prune", "pin", "unpin"),
     "copying": ("copy",),
     "doctor": ("doctor",),
@@ -118,7 +120,7 @@ def _warn_of_unknown_variables() -> None:
 
             close = difflib.get_close_matches(name, names, n=1)
             meant = f"; did you mean {close[0]}?" if close else ""
-            print(f"terrastore: warning: {name} is no setting{meant}", file=sys.stderr)
+            messages.print_line(f"terrastore: warning: {name} is no setting{meant}", sys.stderr)
 
 
 def _as_error(problem: Exception) -> TerrastoreError:

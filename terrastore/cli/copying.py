@@ -68,7 +68,7 @@ def copy(**values: Any) -> None:
             }
         )
         if not values["as_json"]:
-            print(_line(promoted, source, destination, seconds), flush=True)
+            messages.print_line(_line(promoted, source, destination, seconds))
     if values["as_json"]:
         messages.print_json(
             {"schema": messages.SCHEMA, "from": str(source), "to": str(destination), "environments": told}

@@ -48,9 +48,9 @@ def doctor(**values: Any) -> None:
         for finding in examination:
             findings.append(finding)
             if not values["as_json"]:
-                print(f"{finding.level:8} {finding.subject:8} {finding.message}", flush=True)
+                messages.print_line(f"{finding.level:8} {finding.subject:8} {finding.message}")
                 if finding.hint:
-                    print(f"{'':17} → {finding.hint}", flush=True)
+                    messages.print_line(f"{'':17} → {finding.hint}")
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "findings": [asdict(finding) for finding in findings]})
     click.get_current_context().exit(next((each.exit_code for each in findings if each.exit_code), 0))

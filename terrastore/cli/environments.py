@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
     from terrastore.ensure import Outcome
     from terrastore.inputs import Inputs
-    from terrastore.place import Releases, Target
+    from terrastore.place import Releases, Shelf, Target
     from terrastore.report import Report
 
 
+_CONTRADICTIONS = (
+    ("no_build", "rebuild"),
+    ("no_build", "ignore_store"),
+    ("no_cache", "link_mode"),
+    ("no_publish", "require_publish"),
+)
 # The strongest first.
 _SOURCES = (
     click.core.ParameterSource.COMMANDLINE,
@@ -52,15 +58,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 @options.what
 @options.place
 @options.store
-@options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
-@options.option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted.")
-@options.option("--ignore-store", is_flag=True, help="Build without any store.")
-@options.option(
-    "--on-store-error",
-    type=click.Choice(["fail", "build"]),
-    default="fail",
-    help="What to do when the store does not answer; default: fail.",
-)
+@options.making
 @options.freshness
 @options.publishing
 @options.trusting
@@ -76,43 +74,57 @@ def ensure(**values: Any) -> None:
 
     It is kept when it is what was asked for, fetched when the store has it, else built, published and installed.
     """
-    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
-
-    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
-    if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
-        other = "--rebuild" if values["rebuild"] else "--ignore-store"
-        raise UsageError(f"--no-build and {other} contradict each other", hint="leave one out")
-    if values["no_cache"] and values["link_mode"]:
-        raise UsageError("--no-cache and --link-mode contradict each other", hint="leave one out")
-    if values["no_publish"] and values["require_publish"]:
-        raise UsageError("--no-publish and --require-publish contradict each other", hint="leave one out")
     place, shown = where(values)
     if values["backup"] and values["link"] is not None:
         raise UsageError("--backup is of no use with --link", hint="leave it out: the releases before stay")
-    store = None if values["ignore_store"] else options.opened_store(values["store"])
-    policy = Policy(
-        build=not values["no_build"],
-        **_freshness(values),
-        verify=values["verify"],
-        rebuild=values["rebuild"],
-        publish=not values["no_publish"],
-        require_publish=values["require_publish"],
-        backup=values["backup"],
-        force=values["force"],
-        wait=values["wait"],
-        build_blindly=values["on_store_error"] == "build",
-        wheelhouse=values["wheelhouse"],
-        cache=not values["no_cache"],
-        link_mode=values["link_mode"],
-        cache_limit=values["cache_limit"],
-        **options.vouching(values),
-    )
-    cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
-        outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
+        outcome = ensured(inputs, place, values, report, backup=values["backup"], force=values["force"])
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
-    _discard(outcome.retired, report)
+    discard(outcome.retired, report)
+
+
+def ensured(
+    inputs: Inputs,
+    place: Target | Releases | Shelf,
+    values: dict[str, Any],
+    report: Report,
+    *,
+    backup: bool = False,
+    force: bool = False,
+) -> Outcome:
+    """Make sure that an environment is there, by what the options of ``ensure`` and ``run`` say."""
+    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
+
+    options.refuse_wheelhouse(values)
+    for said in _CONTRADICTIONS:
+        if all(values[name] for name in said):
+            words = " and ".join(f"--{name.replace('_', '-')}" for name in said)
+            raise UsageError(f"{words} contradict each other", hint="leave one out")
+    return ensure(
+        inputs,
+        place,
+        store=None if values["ignore_store"] else options.opened_store(values["store"]),
+        cache=options.cache_path(values["cache_dir"]),
+        policy=Policy(
+            build=not values["no_build"],
+            **_freshness(values),
+            verify=values["verify"],
+            rebuild=values["rebuild"],
+            publish=not values["no_publish"],
+            require_publish=values["require_publish"],
+            wait=values["wait"],
+            build_blindly=values["on_store_error"] == "build",
+            wheelhouse=values["wheelhouse"],
+            cache=not values["no_cache"],
+            link_mode=values["link_mode"],
+            cache_limit=values["cache_limit"],
+            backup=backup,
+            force=force,
+            **options.vouching(values),
+        ),
+        report=report,
+    )
 
 
 @click.command()
@@ -199,8 +211,8 @@ def unpack(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "key": state.key, "target": target.path})
     else:
         count = number(len(manifest.packages), "package")
-        print(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})", flush=True)
-    _discard(retired, report)
+        messages.print_line(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})")
+    discard(retired, report)
 
 
 @click.command()
@@ -236,7 +248,7 @@ def relocate(**values: Any) -> None:
         else:
             state, count, retired = move(values["environment"], values["into"], force=values["force"], **named)
     standalone.tell(state.prefix, state.key, count, as_json=values["as_json"])
-    _discard(retired, report)
+    discard(retired, report)
 
 
 @click.command()
@@ -261,7 +273,7 @@ def rollback(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
-        print(f"rolled back {done.format(messages.near(now))}")
+        messages.print_line(f"rolled back {done.format(messages.near(now))}")
 
 
 def _publish_itself(values: dict[str, Any]) -> None:
@@ -337,7 +349,8 @@ def _write_standalone(path: str, *, as_json: bool) -> None:
     if as_json:
         messages.print_json({"schema": messages.SCHEMA, "file": path, "bytes": len(content)})
     else:
-        print(f"written  {messages.near(path)}, {size(len(content))}; run it as python3 {messages.near(path)} ENV")
+        near = messages.near(path)
+        messages.print_line(f"written  {near}, {size(len(content))}; run it as python3 {near} ENV")
 
 
 def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, started: float, as_json: bool) -> None:
@@ -346,14 +359,14 @@ def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, start
         messages.print_json(messages.outcome_json(outcome, report))
     else:
         seconds, asked = time.perf_counter() - started, ", ".join(inputs.files)
-        print(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds), flush=True)
+        messages.print_line(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds))
 
 
-def _discard(retired: str | None, report: Report) -> None:
+def discard(retired: str | None, report: Report) -> None:
     """Remove what was replaced, if anything, once the result is told."""
-    from terrastore.place import discard  # noqa: PLC0415 -- see ensure
+    from terrastore import place  # noqa: PLC0415 -- see ensure
 
-    if retired is not None and not discard(retired):
+    if retired is not None and not place.discard(retired):
         report.warn(f"this user cannot remove what was replaced: {retired}")
 
 

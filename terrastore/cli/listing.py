@@ -70,7 +70,7 @@ def list_(**values: Any) -> None:
         for each in found:
             print(each.key)
     if not found:
-        print(f"{store} has no {'such ' if wanted else ''}environments", file=sys.stderr)
+        messages.print_line(f"{store} has no {'such ' if wanted else ''}environments", sys.stderr)
 
 
 def _requirement(text: str) -> Requirement:
@@ -146,6 +146,11 @@ def described(environment: Environment) -> dict[str, Any]:
     }
 
 
+def digits(environment: Environment) -> str:
+    """Return the first digits of a key, which ``show`` takes too."""
+    return environment.key.short.split("-", 2)[2]
+
+
 def used(environment: Environment) -> str:
     """Return when an environment was used last, as far as that is known: in weeks."""
     if environment.marked is None:
@@ -158,16 +163,17 @@ def _lines(environments: Sequence[Environment], pointers: Mapping[EnvKey, Pointe
     """Return a line for each environment; what there is no room for is left out, the least important first."""
     cells = [_cells(each, pointers.get(each.key)) for each in environments]
     widths = {name: max((len(cell[name]) for cell in cells), default=0) for name in _ORDER}
-    shown = {name for name in _ORDER if widths[name]}
+    shown = {name for name in _ORDER if widths[name] and name not in _SHORTER.values()}
     for name in _DISPENSABLE:
         if sum(widths[each] + 2 for each in shown) - 2 > columns:
             shown.discard(name)
-            shown |= {"short"} if name == "key" else set()
+            shown |= {_SHORTER[name]} if name in _SHORTER else set()
     return [_line(cell, [name for name in _ORDER if name in shown], widths, columns) for cell in cells]
 
 
-_ORDER: Final = ("key", "short", "age", "used", "size", "packages", "python", "pins")
-_DISPENSABLE: Final = ("key", "python", "packages")
+_ORDER: Final = ("key", "short", "digits", "age", "used", "size", "packages", "python", "pins")
+_DISPENSABLE: Final = ("key", "python", "packages", "short")
+_SHORTER: Final = {"key": "short", "short": "digits"}
 _TO_THE_RIGHT: Final = frozenset({"age", "size", "packages"})
 
 
@@ -177,6 +183,7 @@ def _cells(environment: Environment, pointer: Pointer | None) -> dict[str, str]:
     return {
         "key": environment.key.text,
         "short": environment.key.short,
+        "digits": digits(environment),
         "age": f"{times.about(time.time() - environment.made)} ago",
         "used": used(environment),
         "size": size(environment.size),

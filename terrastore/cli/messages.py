@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from terrastore.messages import SCHEMA, error_json, near, print_error, print_interrupted, print_json
+from terrastore.messages import SCHEMA, error_json, near, print_error, print_interrupted, print_json, print_line
 from terrastore.report import number, size
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "print_error",
     "print_interrupted",
     "print_json",
+    "print_line",
 ]
 
 

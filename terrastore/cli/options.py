@@ -14,6 +14,7 @@ from terrastore.inputs import PIP, UV, Inputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from terrastore.prune import Criteria
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
 
@@ -131,10 +132,33 @@ caching = _together(
     cache_limit,
 )
 
+criteria = _together(
+    option("--unused-for", type=Duration(), metavar="TIME", help="What was not used for so long goes, such as 30d."),
+    option("--keep-last", type=click.IntRange(min=0), metavar="N", help="All but the N that were used last go."),
+    option(
+        "--max-size",
+        type=Size(),
+        metavar="SIZE",
+        help="What was not used for longest goes, until the store has at most SIZE, such as 50GB.",
+    ),
+)
+
 freshness = _together(
     option("--refresh", is_flag=True, help="Look up again what is not pinned; build if that moved."),
     option("--max-age", type=Duration(), metavar="TIME", help="Take nothing older, such as 24h or 7d."),
     option("--expect", metavar="KEY", help="Fail when the key is another one."),
+)
+
+making = _together(
+    option("--no-build", is_flag=True, help="Fail rather than build what the store does not have."),
+    option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted."),
+    option("--ignore-store", is_flag=True, help="Build without any store."),
+    option(
+        "--on-store-error",
+        type=click.Choice(["fail", "build"]),
+        default="fail",
+        help="What to do when the store does not answer; default: fail.",
+    ),
 )
 
 publishing = _together(
@@ -176,10 +200,14 @@ place = _together(
     option("--releases", metavar="DIR", help="Where releases stand; default: releases beside the link."),
 )
 
-common = _together(
-    option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
+telling = _together(
     option("-q", "--quiet", count=True, help="Less on standard error; twice: errors alone."),
     option("-v", "--verbose", count=True, help="What tools say, on standard error, and tracebacks."),
+)
+
+common = _together(
+    option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
+    telling,
 )
 
 
@@ -190,6 +218,13 @@ def inputs(values: dict[str, Any]) -> Inputs:
     names = [name for name in Inputs._fields if name not in ours]
     taken = {name: values.pop(renamed.get(name, name)) for name in names}
     return Inputs(**taken, seed=not values.pop("no_seed"), cache=cache_path(values["cache_dir"]))
+
+
+def criteria_of(values: dict[str, Any]) -> Criteria:
+    """Return which environments the options of ``criteria`` say are to go."""
+    from terrastore.prune import Criteria  # noqa: PLC0415 -- help needs none
+
+    return Criteria(unused_for=values["unused_for"], keep_last=values["keep_last"], max_size=values["max_size"])
 
 
 def refuse_wheelhouse(values: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from terrastore.messages import print_line
 from terrastore.report import Phase, Report, plain, plain_lines
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ class TerminalReport(Report):
 
     def _line(self, text: str) -> None:
         if self._live is not None:
-            self._live.console.print(plain_lines(text), markup=False, highlight=False, soft_wrap=True)
+            from terrastore import terminal  # noqa: PLC0415 -- as what draws
+
+            text = terminal.fitted(plain_lines(text), sys.stderr)
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(plain_lines(text), file=sys.stderr, flush=True)
+            print_line(plain_lines(text), sys.stderr)
 
     def _draw(self) -> None:
         if self._stop.wait(_PATIENCE):
@@ -93,25 +97,14 @@ class TerminalReport(Report):
             print(f"{phase.name}{done} after {seconds:.0f} s{status}", file=sys.stderr, flush=True)
 
     def _draw_live(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 -- imported only when it is drawn
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-        from rich.table import Column  # noqa: PLC0415
+        from terrastore.cli.display import Display  # noqa: PLC0415 -- imported only when it is drawn
 
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=len("virtualenv"))),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}", table_column=Column(no_wrap=True, justify="right", min_width=19)),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[status]}", table_column=Column(no_wrap=True, ratio=1), markup=False),
-        )
-        console = Console(stderr=True)
-        display = Progress(*columns, console=console, transient=True, refresh_per_second=10, expand=True)
-        with _without_echo_of_controls(sys.stderr.fileno()), display as live:
-            self._live = live
+        # Lines that are told go through it before it begins and until it is gone, or one of them would cut it in two.
+        self._live = live = Display()
+        with _without_echo_of_controls(sys.stderr.fileno()), live:
             while not self._stop.wait(_FRAME):
                 self._update(live)
-            self._live = None
+        self._live = None
 
     def _update(self, live: Progress) -> None:
         with self._lock:

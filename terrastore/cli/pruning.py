@@ -25,20 +25,13 @@ _KINDS: Final = {
 }
 
 
+_ROOMY: Final = 90
+"""Columns in which there is room for more than digits of a key."""
+
+
 @click.command()
 @options.store
-@options.option(
-    "--unused-for", type=options.Duration(), metavar="TIME", help="Remove what was not used for so long, such as 30d."
-)
-@options.option(
-    "--keep-last", type=click.IntRange(min=0), metavar="N", help="Remove all but the N that were used last."
-)
-@options.option(
-    "--max-size",
-    type=options.Size(),
-    metavar="SIZE",
-    help="Remove what was not used for longest, until the store has at most SIZE, such as 50GB.",
-)
+@options.criteria
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
 @options.cache_dir
 @options.common
@@ -53,9 +46,7 @@ def prune(**values: Any) -> None:
     from terrastore.known import Known  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
-    criteria = pruning.Criteria(
-        unused_for=values["unused_for"], keep_last=values["keep_last"], max_size=values["max_size"]
-    )
+    criteria = options.criteria_of(values)
     with reporting(values["quiet"]) as report:
         known = Known(store, Path(options.cache_path(values["cache_dir"]), "known"), report)
         pruned = pruning.prune(store, criteria, known=known, report=report, dry_run=values["dry_run"])
@@ -64,8 +55,8 @@ def prune(**values: Any) -> None:
         return
     if values["verbose"] or values["dry_run"]:
         for each in pruned.removed:
-            print(_line(each))
-    print(_summary(pruned, str(store), dry_run=values["dry_run"]))
+            messages.print_line(_line(each))
+    messages.print_line(_summary(pruned, str(store), dry_run=values["dry_run"]))
 
 
 @click.command()
@@ -88,7 +79,7 @@ def pin(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), **document})
         return
     instead = f", no longer {before.short}" if before is not None and before != key else ""
-    print(f"pinned   {values['name']} holds {key.short}{instead}, in {store}")
+    messages.print_line(f"pinned   {values['name']} holds {key.short}{instead}, in {store}")
 
 
 @click.command()
@@ -104,15 +95,17 @@ def unpin(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), "pin": values["name"]})
     else:
-        print(f"unpinned {values['name']}, in {store}")
+        messages.print_line(f"unpinned {values['name']}, in {store}")
 
 
 def _line(removed: Removed) -> str:
-    from terrastore.cli.listing import used  # noqa: PLC0415 -- see prune
+    from terrastore import terminal  # noqa: PLC0415 -- see prune
+    from terrastore.cli.listing import digits, used  # noqa: PLC0415
 
     environment = removed.environment
+    name = environment.key.short if terminal.columns() >= _ROOMY else digits(environment)
     last = used(environment) or "never used"
-    return f"{environment.key.short}  {size(environment.size):>9}  {last:17}  {removed.reason}"
+    return f"{name}  {size(environment.size):>9}  {last:17}  {removed.reason}"
 
 
 def _summary(pruned: Pruned, store: str, *, dry_run: bool) -> str:

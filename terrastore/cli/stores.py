@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("subject", metavar="ENV|KEY")
 @options.store
 @options.option("--freeze", is_flag=True, help="Print a requirements file, with hashes, of what was resolved.")
+@click.option("--tree", is_flag=True, help="Print what weighs how much, by package, and what needs it.")
 @options.trusting
 @options.common
 def show(**values: Any) -> None:
@@ -35,6 +36,7 @@ def show(**values: Any) -> None:
 
     subject = values["subject"]
     told: dict[str, Any]
+    root = None
     if os.path.isdir(subject):
         manifest, root = read_environment_manifest(subject), os.path.realpath(subject)
         told, lines = {"target": root}, [f"  stands     {root}"]
@@ -46,8 +48,9 @@ def show(**values: Any) -> None:
     elif values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, **told, "manifest": json.loads(manifest.to_json())})
     else:
-        for line in (manifest.key, *lines, *_description(manifest)):
-            print(plain(line))
+        weights = _weights(manifest, root) if values["tree"] else _description(manifest)
+        for line in (manifest.key, *lines, *weights):
+            messages.print_line(plain(line))
 
 
 @click.command()
@@ -77,7 +80,7 @@ def verify(**values: Any) -> int:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": found.key.text, "sound": True})
     else:
-        print(f"sound    {size(archive.size)} in {found.store}  ({found.key.short})")
+        messages.print_line(f"sound    {size(archive.size)} in {found.store}  ({found.key.short})")
     return 0
 
 
@@ -99,7 +102,7 @@ def remove(**values: Any) -> None:
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "key": key.text, "bytes": freed})
     else:
-        print(f"removed  {size(freed)} from {store}  ({key.short})")
+        messages.print_line(f"removed  {size(freed)} from {store}  ({key.short})")
 
 
 def _refuse_pinned(store: Store, key: EnvKey) -> None:
@@ -160,10 +163,10 @@ def _verify_environment(path: str, values: dict[str, Any]) -> int:
         told |= {"packages": packages, "others": drift.others, "untold": drift.untold, "projects": drift.projects}
         messages.print_json(told)
     elif not drift:
-        print(f"sound    {path}  ({state.key})")
+        messages.print_line(f"sound    {path}  ({state.key})")
     else:
         for phrase in drift.phrases():
-            print(phrase)
+            messages.print_line(phrase)
         if values["verbose"]:
             for name, what in drift.files().items():
                 print(f"{what:8} {plain(name)}")
@@ -227,6 +230,18 @@ def _description(manifest: Manifest) -> list[str]:
         built = f"  built here {' '.join(package.flags)}".rstrip() if package.built else ""
         lines.append(f"    {package.name + ' ' + package.version:{width}}  {weight:>9}{built}")
     return lines
+
+
+def _weights(manifest: Manifest, root: str | None) -> list[str]:
+    """Return what weighs how much; who needs what is told of an environment that stands at ``root``."""
+    from terrastore import terminal  # noqa: PLC0415
+    from terrastore.archive.needing import needed_by  # noqa: PLC0415 -- of no other command
+    from terrastore.cli import tree  # noqa: PLC0415
+
+    asked = manifest.request.get("requirements", ())
+    users = needed_by(root, manifest.interpreter["version"], asked) if root is not None else {}
+    total = f"  unpacked   {size(manifest.totals.size)} in {number(len(manifest.packages), 'package')}"
+    return [total, *tree.lines(manifest, users, columns=terminal.columns(), fine=terminal.is_fine())]
 
 
 def _needs(manifest: Manifest) -> list[str]:

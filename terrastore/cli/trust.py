@@ -44,7 +44,8 @@ def keygen(**values: Any) -> None:
         return
     print(key.line)
     if file is not None and not values["quiet"]:
-        print(f"written  {messages.near(file)}: keep it secret, and sign with --signer {file}", file=sys.stderr)
+        told = f"written  {messages.near(file)}: keep it secret, and sign with --signer {file}"
+        messages.print_line(told, sys.stderr)
 
 
 @click.command()
@@ -75,7 +76,7 @@ def sign(**values: Any) -> None:
             signed.append({"key": key.text, "signers": names, "expires": found.pointer.expires})
             if not values["as_json"]:
                 until = f", until {found.pointer.expires}" if found.pointer.expires else ""
-                print(f"signed   by {', '.join(names)} in {found.store}{until}  ({key.short})")
+                messages.print_line(f"signed   by {', '.join(names)} in {found.store}{until}  ({key.short})")
     if values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, "store": str(store), "environments": signed})
 

@@ -46,9 +46,9 @@ def why(**values: Any) -> None:
         messages.print_json(_as_json(answer) | {"unpinned": unpinned, "warnings": report.warnings})
         return
     for line in _lines(answer, store, shown=shown, asked=", ".join(inputs.files)):
-        print(line)
+        messages.print_line(line)
     if unpinned:
-        print(f"unpinned {listed(unpinned)}: no version is pinned")
+        messages.print_line(f"unpinned {listed(unpinned)}: no version is pinned")
 
 
 def _lines(answer: Answer, store: Store, *, shown: str, asked: str) -> Iterator[str]:
