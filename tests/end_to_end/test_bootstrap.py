@@ -351,8 +351,9 @@ class TestTrust:
     def test_a_file_that_is_none(self) -> None:
         """It is not passed over."""
         refused(self.boot(), 2, "the trust file '/srv/trust' cannot be read")
-        self.trust("ed25519")
-        refused(self.boot(), 2, "a line that is none")
+        for line in ("ed25519", "anybody\nrevokes click", f"{self.public.line} not-afer=2030-01-01", "ed25519 ci AAAA"):
+            self.trust(line)
+            refused(self.boot(), 2, "the trust file has a line")
 
     def test_a_newer_libc_is_needed(self) -> None:
         """What could not run is not fetched."""
