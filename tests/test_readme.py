@@ -49,7 +49,7 @@ def test_every_link_leads_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("script", re.findall(r"`?(scripts/[a-z0-9-]+)`?", README))
+@pytest.mark.parametrize("script", re.findall(r"`?(scripts/[a-z0-9-]+(?:\.sh)?)`?", README))
 def test_every_script_named_is_there(script: str) -> None:
     """README names scripts that can be run."""
     assert (ROOT / script).stat().st_mode & 0o111

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -76,13 +77,20 @@ def fetched(store: Store, home: str, work: str) -> str | None:
     os.mkdir(f"{new}/bin")
     for wheel in index["wheels"]:
         download(store, place_of(wheel), f"{work}/wheel", wheel)
-        with zipfile.ZipFile(f"{work}/wheel") as archive:
-            archive.extractall(packages)
+        unzip(f"{work}/wheel", packages)
     # A virtual environment is no more than this (PEP 405).
     os.symlink(BASE, f"{new}/bin/python")
     with open(f"{new}/pyvenv.cfg", "w") as file:
         file.write(f"home = {os.path.dirname(BASE)}\ninclude-system-site-packages = false\n")
     return finished(new, place)
+
+
+def unzip(wheel: str, folder: str) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            place = archive.extract(entry, folder)
+            if entry.external_attr >> 16 & stat.S_IXUSR:
+                os.chmod(place, 0o755)
 
 
 def installed(home: str, work: str) -> str:

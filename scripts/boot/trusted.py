@@ -16,7 +16,7 @@ from typing import Any
 from scripts.boot.running import UNFIT, UNTRUSTED, USAGE, Failure, settings, tell
 from scripts.boot.stores import Store, read
 
-_SIGNATURES = 16
+_SIGNATURES, _KEY_SIZE = 16, 32
 # What a public key of Ed25519 begins with (RFC 8410), in base64; the key's own bytes follow.
 _ED25519 = "MCowBQYDK2VwAyEA"
 
@@ -60,9 +60,17 @@ def trust_lines() -> list[list[str]] | None:
         return None
     try:
         with open(os.path.expanduser(said[-1]), encoding="utf-8") as file:
-            return [words for line in file.read().split("\n") if (words := line.partition("#")[0].split())]
+            lines = [words for line in file.read().split("\n") if (words := line.partition("#")[0].split())]
     except (OSError, ValueError) as error:
         raise Failure(USAGE, f"the trust file {said[-1]!r} cannot be read: {error}") from None
+    for words in lines:
+        # A misspelt revoke must not count for nothing.
+        match words:
+            case ["ed25519", _, _, *_] | ["revoke", _, *_] | ["anybody"]:
+                pass
+            case _:
+                raise Failure(USAGE, f"the trust file has a line that is none: {' '.join(words)}")
+    return lines
 
 
 def require_signature(content: bytes, kind: str, signatures: Sequence[Mapping[str, str]], work: str) -> None:
@@ -83,22 +91,16 @@ def require_signature(content: bytes, kind: str, signatures: Sequence[Mapping[st
 def valid_keys(lines: Iterable[Sequence[str]]) -> list[str]:
     """Return the keys, in base64, that count now."""
     now, keys = datetime.now(UTC), []
-    for words in lines:
+    for _, name, key, *periods in (words for words in lines if words[0] == "ed25519"):
         try:
-            match words:
-                case ["ed25519", _, key, *periods]:
-                    limits = dict(period.split("=", 1) for period in periods)
-                    begin, end = limits.pop("not-before", "0001-01-01"), limits.pop("not-after", "9999-12-31")
-                    if limits:
-                        raise ValueError
-                    if moment(begin) <= now < moment(end):
-                        keys.append(key)
-                case ["revoke", _, *_] | ["anybody"]:
-                    pass
-                case _:
-                    raise ValueError
+            limits = dict(period.split("=", 1) for period in periods)
+            begin, end = limits.pop("not-before", "0001-01-01"), limits.pop("not-after", "9999-12-31")
+            if limits or len(base64.b64decode(key, validate=True)) != _KEY_SIZE:
+                raise ValueError
+            if moment(begin) <= now < moment(end):
+                keys.append(key)
         except ValueError:
-            raise Failure(USAGE, f"the trust file has a line that is none: {' '.join(words)}") from None
+            raise Failure(USAGE, f"the trust file has a line for {name} that is none") from None
     return keys
 
 

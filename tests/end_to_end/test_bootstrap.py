@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,15 @@ def left(machine: BareMachine) -> set[str]:
     """Return what is where terrastore goes."""
     folder = machine.folder / "opt"
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def contents(store: Path) -> dict[str, dict[str, tuple[int, bytes]]]:
+    """Return what is in the wheels of a store, by name; how well it is compressed is a matter of the machine's zlib."""
+    found = {}
+    for path in store.glob("v1/self/files/*/*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            found[path.name] = {each.filename: (each.external_attr, wheel.read(each)) for each in wheel.infolist()}
+    return found
 
 
 def lead_of(offered: Equipped) -> str:
@@ -118,8 +128,8 @@ def test_from_a_directory(machine: BareMachine, offered: Equipped, shell: tuple[
     version = machine("/srv/opt/current/bin/terrastore", "--version")
     assert f"terrastore {offered.itself['version']}\n" == version.out
     assert boot(machine, shell=shell).out.startswith("kept ")
-    again = machine("/srv/opt/current/bin/terrastore", "build", "--self", "--store", "/srv/again", "--json")
-    assert offered.itself["sha256"] == again.json["sha256"]
+    machine("/srv/opt/current/bin/terrastore", "build", "--self", "--store", "/srv/again")
+    assert contents(offered.store) == contents(machine.folder / "again")
 
 
 def test_flags_count_as_for_terrastore(machine: BareMachine, offered: Equipped) -> None:
@@ -341,8 +351,9 @@ class TestTrust:
     def test_a_file_that_is_none(self) -> None:
         """It is not passed over."""
         refused(self.boot(), 2, "the trust file '/srv/trust' cannot be read")
-        self.trust("ed25519")
-        refused(self.boot(), 2, "a line that is none")
+        for line in ("ed25519", "anybody\nrevokes click", f"{self.public.line} not-afer=2030-01-01", "ed25519 ci AAAA"):
+            self.trust(line)
+            refused(self.boot(), 2, "the trust file has a line")
 
     def test_a_newer_libc_is_needed(self) -> None:
         """What could not run is not fetched."""
