@@ -76,7 +76,7 @@ def test_where_nothing_draws() -> None:
 
 def test_what_a_store_says_cannot_draw() -> None:
     """Names from a manifest have no controls, and one called base is a package when it has a version."""
-    sizes = {("base", "1.0"): 10, ("evil\x1b[2J", "1\r2"): 5}
+    sizes: dict[tuple[str, str | None], int] = {("base", "1.0"): 10, ("evil\x1b[2J", "1\r2"): 5}
     lines = tree.lines(manifest(sizes), {"base": ["\x1b]0;x\x07"]}, columns=100)
     assert "base 1.0" in lines[0]
     assert not any(each in "".join(lines) for each in "\x1b\r\x07")
