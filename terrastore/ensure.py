@@ -17,7 +17,7 @@ from terrastore.errors import (
 from terrastore.interpreter import Fingerprint
 from terrastore.key import EnvKey
 from terrastore.patience import Patience
-from terrastore.place import Releases
+from terrastore.place import Releases, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from terrastore.inputs import Inputs
     from terrastore.install import Installed
     from terrastore.nearest import Nearest
-    from terrastore.place import Target
+    from terrastore.place import Shelf
     from terrastore.report import Report
     from terrastore.signing import Signing
     from terrastore.store.protocol import Store
@@ -105,7 +105,7 @@ class Outcome(NamedTuple):
 
 def ensure(
     inputs: Inputs,
-    place: Target | Releases,
+    place: Target | Releases | Shelf,
     *,
     store: Store | None,
     cache: str | Path,
@@ -116,9 +116,9 @@ def ensure(
 
     :raises TerrastoreError: when it does not; the old environment is then as it was
     """
-    before = place.current() if isinstance(place, Releases) else place.path
+    before = place.path if isinstance(place, Target) else place.current()
     run = Run(inputs, store, cache, policy, report, before=before)
-    target = place.target(run.key) if isinstance(place, Releases) else place
+    target = place if isinstance(place, Target) else place.target(run.key)
     if isinstance(place, Releases) and not place.leads_to(target.path):
         place.check_switchable()
     outcome = run.kept(target)

@@ -1,7 +1,8 @@
 """What a pointer is stored in, and what signatures are over: DSSE (secure-systems-lab/dsse, version 1.0).
 
-``archive/FORMAT.md`` section 6 is the specification. The payload's raw bytes are kept, for signatures are over them and
-are judged before anything in them is looked at.
+``archive/FORMAT.md`` section 6 is the specification; what leads to terrastore itself (section 13) is a payload of
+another type, so that a signature over the one says nothing of the other. The payload's raw bytes are kept, for
+signatures are over them and are judged before anything in them is looked at.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ class Signature(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """A payload, and signatures over it, none of them judged."""
+    """A payload, and signatures over it, none of them judged; ``kind`` is the payload's type."""
 
     payload: bytes
     signatures: tuple[Signature, ...] = ()
+    kind: str = PAYLOAD_TYPE
 
     @property
     def signed(self) -> bytes:
         """What a signature is over: DSSE's pre-authentication encoding of payload type and payload."""
-        kind = PAYLOAD_TYPE.encode()
+        kind = self.kind.encode()
         return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
 
     def with_signatures(self, added: tuple[Signature, ...]) -> Self:
@@ -54,28 +56,28 @@ class Envelope(NamedTuple):
         """Return the envelope as it is stored."""
         document = {
             "payload": b64encode(self.payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
+            "payloadType": self.kind,
             "signatures": [{"keyid": each.keyid, "sig": b64encode(each.value).decode()} for each in self.signatures],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
+    def parse(cls, data: bytes, *, kind: str = PAYLOAD_TYPE) -> Self:
         """Return the envelope that ``data`` is.
 
-        :raises EnvelopeError: when it is none, or larger than 64 KiB, or has more than 16 signatures
+        :raises EnvelopeError: when it is none of that kind, or larger than 64 KiB, or has more than 16 signatures
         """
         if len(data) > ENVELOPE_LIMIT:
             raise EnvelopeError(f"the pointer has {len(data)} bytes")
         try:
             document = json.loads(data)
-            kind, signatures = document["payloadType"], document["signatures"]
-            if kind != PAYLOAD_TYPE or not isinstance(signatures, list):
+            found, signatures = document["payloadType"], document["signatures"]
+            if found != kind or not isinstance(signatures, list):
                 raise EnvelopeError("the envelope does not hold a pointer")
             if len(signatures) > SIGNATURES_LIMIT:
                 raise EnvelopeError(f"the envelope has more than {SIGNATURES_LIMIT} signatures")
             payload = b64decode(document["payload"], validate=True)
-            return cls(payload, tuple(map(_signature, signatures)))
+            return cls(payload, tuple(map(_signature, signatures)), kind)
         except EnvelopeError:
             raise
         except (LookupError, TypeError, RecursionError, ValueError):

@@ -254,6 +254,19 @@ class Target(NamedTuple):
         return os.path.lexists(self.path) and os.stat(self.path).st_ino == inode
 
 
+class Shelf(NamedTuple):
+    """Environments side by side in ``directory``, named by key: each is for whoever asks for the same."""
+
+    directory: str
+
+    def target(self, key: EnvKey) -> Target:
+        """Return where the environment of ``key`` belongs."""
+        return Target(os.path.join(os.path.realpath(self.directory), key.text))
+
+    def current(self) -> None:
+        """Return None: none of them stands in another one's place."""
+
+
 class Releases(NamedTuple):
     """Environments side by side in ``directory``, named by key, and a symbolic link to the current one."""
 

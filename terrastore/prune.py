@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from terrastore import abreast, holdings, pins, times, uses
-from terrastore.errors import UsageError
+from terrastore.errors import StoreUnreachableError, UsageError
 from terrastore.report import size
 from terrastore.store import layout
 from terrastore.store.protocol import Layered, PrunableStore
@@ -162,9 +162,11 @@ def _now(store: PrunableStore) -> float:
     name = layout.probe(secrets.token_hex(16))
     with store.upload(name):
         pass
-    (listed,) = store.list(name)
+    modified = next((listed.modified for listed in store.list(name) if listed.name == name), None)
     store.remove(name)
-    return listed.modified
+    if modified is None:
+        raise StoreUnreachableError(f"{store} does not list what was just written to it", hint="run again")
+    return modified
 
 
 def _refuse_unreadable_pins(store: Store, held: Holdings) -> None:

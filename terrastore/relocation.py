@@ -11,7 +11,7 @@ from terrastore import environment, interpreter
 from terrastore.archive import originals, projects
 from terrastore.archive.strays import replaced, strays
 from terrastore.environment import State
-from terrastore.errors import BuildError, HostError
+from terrastore.errors import BuildError, HostError, UsageError
 from terrastore.host import REMEDY, Host
 from terrastore.interpreter import Fingerprint, Interpreter
 from terrastore.place import Target
@@ -26,18 +26,41 @@ if TYPE_CHECKING:
 _LISTED: Final = 12
 
 
-def relocate(path: str, *, python: Interpreter | None, wait: float, report: Report) -> tuple[State, int]:
+def move(
+    path: str, into: str, *, force: bool, python: Interpreter | None, wait: float, report: Report
+) -> tuple[State, int, str | None]:
+    """Make the environment at ``path`` work at ``into``, and put it there in one step, in place of what is there.
+
+    Return what :func:`relocate` does, and where the environment is now that was there, to be removed, if any was.
+
+    :raises UsageError: when ``into`` is on another filesystem, or must not be replaced; else as :func:`relocate`
+    """
+    staged, target = Target.at(path), Target.at(into)
+    target.check_replaceable(force=force, needed=[staged.path])
+    with target.locked(report, wait=wait):
+        if os.path.isdir(staged.path) and os.stat(staged.path).st_dev != os.stat(target.parent).st_dev:
+            raise UsageError(
+                f"{staged.path} and {target.parent} are on different filesystems", hint="unpack it beside its target"
+            )
+        state, count = relocate(staged.path, prefix=target.path, python=python, wait=wait, report=report)
+        return state, count, target.swap(staged.path, backup=False)
+
+
+def relocate(
+    path: str, *, python: Interpreter | None, wait: float, report: Report, prefix: str | None = None
+) -> tuple[State, int]:
     """Make the environment at ``path`` work where it stands; return its new state and how many files were rewritten.
 
     It may have been moved, copied, or unpacked by plain tar. Without ``python`` it is bound to the interpreter it
-    had, or to another of the same version. Killed at any moment, it is no environment that ``ensure`` keeps until it
-    was relocated again.
+    had, or to another of the same version. With ``prefix`` it works there, once it was moved. Killed at any moment,
+    it is no environment that ``ensure`` keeps until it was relocated again.
 
     :raises UsageError: when terrastore did not make it, or a file cannot take its path
     :raises ArchiveRefusedError: when a later version made it
     :raises HostError: when no interpreter of its version is here, or the host lacks what it needs
     """
     target = Target.at(path)
+    prefix = target.path if prefix is None else prefix
     target.check_usable()
     manifest = originals.read_environment_manifest(target.path)
     originals.check_kinds(manifest)
@@ -53,11 +76,11 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
             for member, data in kept.items()
             if member.path not in others and os.path.lexists(f"{target.path}/{member.path}")
         }
-        contents = originals.relocated(manifest, there, target.path, report)
+        contents = originals.relocated(manifest, there, prefix, report)
         state = State(
             key=manifest.key,
             archive="",
-            prefix=target.path,
+            prefix=prefix,
             packages=len(manifest.packages),
             inputs=(),
             interpreter=Fingerprint.of(python.executable),
@@ -65,13 +88,13 @@ def relocate(path: str, *, python: Interpreter | None, wait: float, report: Repo
         had = (before.prefix or before.moving_from) if before is not None else ""
         originals.keep_edited(target.path, manifest, there, had, contents, report)
         if before is not None:
-            state = before._replace(prefix=target.path, interpreter=state.interpreter, moving_from="")
+            state = before._replace(prefix=prefix, interpreter=state.interpreter, moving_from="")
             # Not even at the place it had before is it whole again until the end.
             before._replace(prefix="", moving_from=had).write(target.path)
-            _move_projects(target.path, had, report)
+            _move_projects(target.path, had, prefix, report)
             rewritten = {entry.path for entry in manifest.relocations} - others
-            _tell_strays(target.path, had, rewritten, report)
-        originals.write_relocated(target.path, manifest, there, contents, target.path, report)
+            _tell_strays(target.path, had, prefix, rewritten, report)
+        originals.write_relocated(target.path, manifest, there, contents, prefix, report)
         libraries = environment.bind(target.path, python, manifest.needs)
         environment.check(target.path, python, libraries)
         compile_rewritten(target.path, manifest, report)
@@ -131,18 +154,18 @@ def fits(wanted: Any, python: Interpreter) -> bool:
     return bool(wanted in (python.identity(), python.identity(any_patch=True)))
 
 
-def _move_projects(path: str, before: str, report: Report) -> None:
-    """Make the scripts of projects that are to be edited work here; what does not is a stray. Tell which are gone."""
+def _move_projects(path: str, before: str, prefix: str, report: Report) -> None:
+    """Make the scripts of projects to be edited work at ``prefix``, else they are strays; tell which are gone."""
     if before:
-        projects.move(path, before, path)
+        projects.move(path, before, prefix)
     if gone := [each.path for each in projects.projects(path) if not os.path.isdir(each.path)]:
         report.warn(
             f"installed to be edited, and not there any more: {listed(gone)}; install them again, or run ensure"
         )
 
 
-def _tell_strays(path: str, before: str, relocated: Collection[str], report: Report) -> None:
-    if before not in {"", path} and (found := strays(path, before, relocated)):
+def _tell_strays(path: str, before: str, prefix: str, relocated: Collection[str], report: Report) -> None:
+    if before not in {"", prefix} and (found := strays(path, before, relocated)):
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         named = ", ".join(found[:_LISTED]) + more
         report.warn(f"added since it was made, and still for {before}: {named}; edit them, or install them again")

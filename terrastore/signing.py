@@ -122,7 +122,7 @@ class Signing:
         if self._lasts is not None:
             try:
                 times.after(self._lasts)
-            except OverflowError:
+            except (OSError, OverflowError, ValueError):
                 raise UsageError("--expires names a time after the year 9999", hint="write less, such as 90d") from None
         for _, each in self.signers:
             if isinstance(each, FileSigner) and _is_open(str(each)):
@@ -136,7 +136,7 @@ class Signing:
 
     def sealed(self, pointer: Pointer) -> bytes:
         """Return the envelope of a pointer with our signatures; raises as ``signers``."""
-        return self._signed(Envelope(pointer.to_payload()))
+        return self.signed(Envelope(pointer.to_payload()))
 
     def vouched(self, pointer: Pointer, envelope: bytes) -> bytes:
         """Return a pointer's envelope with our signatures besides; with ours alone where it is issued anew for that.
@@ -144,9 +144,13 @@ class Signing:
         :raises UsageError: when it has too many already; else as ``signers``
         """
         issued = self.issued(pointer)
-        return self._signed(Envelope.parse(envelope)) if issued == pointer else self.sealed(issued)
+        return self.signed(Envelope.parse(envelope)) if issued == pointer else self.sealed(issued)
 
-    def _signed(self, envelope: Envelope) -> bytes:
+    def signed(self, envelope: Envelope) -> bytes:
+        """Return an envelope as it is stored, with our signatures besides.
+
+        :raises UsageError: when it has too many already; else as ``signers``
+        """
         made = (Signature(key.keyid, each.sign(envelope.signed)) for key, each in self.signers)
         try:
             return envelope.with_signatures(tuple(made)).to_bytes()

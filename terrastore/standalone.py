@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from terrastore import __version__, interpreter, messages
 from terrastore.errors import INTERRUPTED, UsageError
-from terrastore.place import WAIT
-from terrastore.relocation import relocate
+from terrastore.place import WAIT, discard
+from terrastore.relocation import move, relocate
 from terrastore.report import Report, number
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class _Parser(argparse.ArgumentParser):
         )
         parser.add_argument("environment", metavar="ENV", help="the environment's directory")
         parser.add_argument(
+            "--into", metavar="DIR", help="make it work there, and move it there, in place of an environment"
+        )
+        parser.add_argument("--force", action="store_true", help="with --into: replace what is no environment too")
+        parser.add_argument(
             "--python", metavar="SPEC", help="interpreter: a version, a command or a path; default: one that fits"
         )
         parser.add_argument(
@@ -161,5 +165,15 @@ class _Report(Report):
 def _run(values: argparse.Namespace) -> None:
     python = interpreter.find(values.python) if values.python else None
     report = _Report(quiet=values.quiet)
-    state, count = relocate(values.environment, python=python, wait=values.wait, report=report)
+    if values.force and values.into is None:
+        raise UsageError("--force is of no use without --into", hint="leave it out")
+    if values.into is None:
+        state, count = relocate(values.environment, python=python, wait=values.wait, report=report)
+        retired = None
+    else:
+        state, count, retired = move(
+            values.environment, values.into, force=values.force, python=python, wait=values.wait, report=report
+        )
     tell(state.prefix, state.key, count, as_json=values.json)
+    if retired is not None and not discard(retired):
+        report.warn(f"this user cannot remove what was replaced: {retired}")

@@ -169,14 +169,17 @@ class Trust(NamedTuple):
             envelope = Envelope.parse(data)
         except EnvelopeError as error:
             raise PointerError(str(error)) from None
-        signers = self._signers(envelope)
+        signers = self.signers_of(envelope)
         pointer = Pointer.from_payload(envelope.payload, key=key)
         if self.realm is not None and pointer.realm != self.realm:
             raise PointerError(f"it is for {_realm(pointer.realm)}, and {_realm(self.realm)} is asked for")
         return Judged(pointer, signers)
 
-    def _signers(self, envelope: Envelope) -> tuple[str, ...]:
-        """Return who signed, of those who are trusted now."""
+    def signers_of(self, envelope: Envelope) -> tuple[str, ...]:
+        """Return who signed, of those who are trusted now.
+
+        :raises UntrustedError: when nobody did, and somebody must
+        """
         if not self.keys and self.admits_anybody:
             return ()
         now, known = datetime.now(UTC), {key.keyid: key for key in self.keys}

@@ -158,9 +158,11 @@ class Wheelhouse:
         with self._report.phase("wheels", unit="wheels") as phase:
             found = []
             for wheel in wheels:
-                if (path := self._at_hand(wheel)) is not None:
-                    _copy(path, os.path.join(folder, wheel.file))
-                    found.append(wheel)
+                # One that somebody prunes in this instant is not at hand: an index may have it.
+                with suppress(FileNotFoundError):
+                    if (path := self._at_hand(wheel)) is not None:
+                        _copy(path, os.path.join(folder, wheel.file))
+                        found.append(wheel)
                 phase.advance(1)
             return found
 
@@ -169,6 +171,7 @@ class Wheelhouse:
         path = str(self._cache / wheel.sha256 / wheel.file)
         with suppress(OSError):
             if _digest(path) == wheel.sha256:
+                os.utime(os.path.dirname(path))  # so that what is used stays
                 return path
         name = layout.wheel(wheel.sha256, wheel.file)
         for store in self._layers:

@@ -60,10 +60,26 @@ def check_next_ensure_heals(world: World, key: EnvKey, visits: Sequence[Visit]) 
 
 
 def check_published_stays(world: World, first: Visit, *, is_published: bool) -> None:
-    """Check that what was published is there for whoever comes when all is quiet, where nobody removes or spoils it."""
+    """Check that what was published is there for whoever comes when all is quiet, where nobody removes or spoils it.
+
+    What is pinned is there too although others are pruned, unless a prune broke off.
+    """
     is_fetched = first.outcome is not None and first.outcome.outcome == FETCHED
-    if is_published and not is_fetched and not world.drawn.loses_archives:
+    is_pruned = world.drawn.prunes and (first.errand.key not in world.pinned or bool(world.drawn.disasters))
+    if is_published and not is_fetched and not is_pruned and not world.drawn.loses_archives:
         raise Violation("published stays", "it was built again")
+
+
+def check_reader_keeps_its_archive(world: World, name: str) -> None:
+    """Check that who follows a pointer finds the archive, whatever is pruned, where nobody removes or spoils any."""
+    if world.store.peek(name) is None and not world.drawn.loses_archives:
+        raise Violation("a reader keeps its archive", f"{name} is gone")
+
+
+def check_renewed_stays(world: World, key: EnvKey, visit: Visit) -> None:
+    """Check that a prune removes no pointer that came after it listed them, where the store can see to that."""
+    if world.store.conditional and world.store.swaps and world.put_up.get(key, -1) > visit.listed:
+        raise Violation("a renewed pointer stays", f"{key.short} is as it was put up after all was listed")
 
 
 def check_installed_is_sound_and_shared(world: World, visit: Visit, digest: str, data: bytes) -> None:
@@ -162,7 +178,7 @@ def check_end_has_a_reason(world: World, visit: Visit) -> None:
         or error is visit.failure
         or (isinstance(error, BuildError) and world.told(error) is not None)
         or (isinstance(error, WaitError) and visit.errand.wait > 0 and world.clock >= visit.deadline - TOLERANCE)
-        or (isinstance(error, StoreUnreachableError) and visit.troubles > 0)
+        or (isinstance(error, StoreUnreachableError) and (visit.troubles > 0 or world.drawn.loses_archives))
     )
     if not has_reason:
         raise Violation("end has a reason", repr(error))

@@ -14,13 +14,14 @@ import shutil
 from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore import catalogue, ensure
+from terrastore import catalogue, ensure, pins, prune
 from terrastore.archive.frames import verified
 from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.unpack import Taken
@@ -34,14 +35,17 @@ from terrastore.errors import (
     RequirementsError,
     StoreUnreachableError,
     TerrastoreError,
+    UsageError,
 )
 from terrastore.flight import Flight
 from terrastore.inputs import Inputs
 from terrastore.install import Installed
 from terrastore.key import EnvKey, Request
+from terrastore.known import Known
 from terrastore.patience import Patience
 from terrastore.place import Target
 from terrastore.pointer import PointerError
+from terrastore.prune import Criteria
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, FAILED, Lease, Note
@@ -61,7 +65,9 @@ from tests.flight_invariants import (
     check_patience,
     check_pointer_has_its_archive,
     check_published_stays,
+    check_reader_keeps_its_archive,
     check_removal_is_a_miss,
+    check_renewed_stays,
     check_silence_ends_the_wait,
 )
 from tests.published import Archive, make_tree, pack_tree
@@ -69,6 +75,7 @@ from tests.simulation import KilledError, Process, SharedStore, Simulation, Thre
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import tzinfo
     from pathlib import Path
 
     from terrastore.archive.framing import Sink
@@ -80,9 +87,11 @@ if TYPE_CHECKING:
     from terrastore.store.lease import Board
 
 ENSURE, BUILD, REBUILD, REMOVE, TURN = "ensure", "build", "rebuild", "remove", "have a turn"
+PRUNE, PIN = "prune", "pin"
 CRASH, REBOOT, FREEZE, SUSPEND, STALL = "crash", "reboot", "freeze", "suspend", "stall"
 UNREACHABLE, LOST_REPLY, CUT_OFF, SPOIL = "unreachable", "lost reply", "cut off", "spoil"
 PASSED_ON, TAKEN_OVER = "failure passed on", "taken over"
+POINTER_PRUNED, ARCHIVE_PRUNED, PINNED = "pointer pruned", "archive pruned", "pinned"
 DISASTERS: Final = (CRASH, REBOOT, FREEZE, SUSPEND, STALL, UNREACHABLE, LOST_REPLY, CUT_OFF, SPOIL)
 RATES: Final = (0.003, 0.01, 0.05)
 MOST_DISASTERS: Final = 8
@@ -92,6 +101,10 @@ WAITS: Final = (0.0, 3.0, 30.0, 59.0, 70.0, 120.0, 600.0)
 PATIENT: Final = 10_000.0
 BUILD_TIMES: Final = (0.0, 5.0, 30.0, 150.0)
 MOST_STEPS: Final = 50_000
+GRACE: Final = 3000.0
+"""Longer than anybody is kept from going on by all that goes wrong in a world, as a day is in ours."""
+EPOCH: Final = 1_700_000_000.0
+"""What a store's clock says when a world begins."""
 
 
 class Asked(Inputs):
@@ -160,7 +173,11 @@ class Weather:
             latency=latency,
             disasters={kind: chance.choice(RATES) for kind in DISASTERS if chance.random() < likely},
             failures=chance.choice((0.0, 0.0, 0.3, 0.8)),
-            errands=errands + (REMOVE,) * chance.randrange(3) + (REBUILD,) * chance.randrange(2),
+            errands=errands
+            + (REMOVE,) * chance.choice((0, 0, 1, 2))
+            + (REBUILD,) * chance.randrange(2)
+            + (PRUNE,) * chance.choice((0, 0, 2, 4))
+            + (PIN,) * chance.randrange(2),
             patient=chance.random() < 0.3,
         )
 
@@ -168,6 +185,11 @@ class Weather:
     def is_calm(self) -> bool:
         """Whether nobody disturbs anybody, so that one build of a key is enough."""
         return not self.disasters and not self.failures and self.patient and {ENSURE, BUILD}.issuperset(self.errands)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether somebody prunes."""
+        return PRUNE in self.errands
 
     @property
     def loses_archives(self) -> bool:
@@ -216,7 +238,8 @@ class Visit:
     store says nothing of leases, each with how much it had been delayed by then,
     ``steady_since`` when its heartbeat was in trouble last, ``troubles`` how often the store did not answer.
     ``last_read`` is the note that it read last, if it ``has_looked``, and since which it may have waited; ``to_hear``
-    the failure that it read of. ``got`` is the digest of what was installed, ``failure`` that of its own build.
+    the failure that it read of. ``listed`` is the step at which a prune listed pointers. ``got`` is the digest of what
+    was installed, ``failure`` that of its own build.
     """
 
     errand: Errand
@@ -232,6 +255,7 @@ class Visit:
     has_looked: bool = False
     has_waited: bool = False
     to_hear: str = ""
+    listed: int = 0
     lease: Lease | None = None
     holder: str = ""
     got: str = ""
@@ -269,7 +293,12 @@ class World:
         """Digests of all archives that a pointer ever named."""
         self.counting: dict[EnvKey, tuple[str | None, float]] = {}
         """Whose note counts, and since when."""
+        self.put_up: dict[EnvKey, int] = {}
+        """The step at which the pointer of a key became what it is, or was last."""
+        self.pinned: set[EnvKey] = set()
         self._ground = ground
+        self._pointers: dict[EnvKey, bytes] = {}
+        self._there: set[EnvKey] = set()
         self._notes: dict[EnvKey, tuple[bytes | None, float]] = {}
         self._told: dict[str, float] = {}
         self._owners: dict[str, Actor] = {}
@@ -287,7 +316,7 @@ class World:
         """
         try:
             with self._stood_in():
-                for _ in range(self.chance.randint(1, 5)):
+                for _ in range(self.chance.randint(1, 8 if self.weather.prunes else 5)):
                     self._enter(self.chance.choice(self._machines), self._drawn_errands())
                 self.simulation.run()
                 self._settle()
@@ -308,7 +337,7 @@ class World:
         for machine in self._machines:
             machine.cut_off_until = 0.0
         for key in self._keys:
-            is_published = bool(self.pointed[key])
+            is_published = key in self.pinned if self.drawn.prunes else bool(self.pointed[key])
             newcomer = self._enter(self._new_machine(), [Errand(kind=kind, key=key) for kind in (ENSURE, ENSURE, TURN)])
             self.simulation.run()
             check_published_stays(self, newcomer.visits[0], is_published=is_published)
@@ -383,11 +412,17 @@ class World:
             Errand(
                 kind=chance.choice(self.weather.errands),
                 key=chance.choice(self._keys),
-                after=chance.choice((0.0, chance.uniform(0, 5), chance.uniform(0, 120))),
+                after=chance.choice((0.0, chance.uniform(0, 5), chance.uniform(0, 120), *self._late())),
                 wait=PATIENT if self.weather.patient else chance.choice(WAITS),
             )
             for _ in range(chance.randint(1, 2))
         ]
+
+    def _late(self) -> tuple[float, ...]:
+        """Return when something happens that shows what a prune left to a later one: close to other such things."""
+        if not self.weather.prunes:
+            return ()
+        return tuple(times * GRACE + self.chance.uniform(0, 40) for times in (1.1, 2.2))
 
     def _enter(self, machine: Machine, errands: Iterable[Errand]) -> Actor:
         actor = Actor(f"{machine.name}p{len(self._actors)}", machine=machine, errands=[*errands])
@@ -419,6 +454,11 @@ class World:
                 catalogue.remove(self.store, errand.key)
             elif errand.kind == TURN:
                 self._have_turn(errand)
+            elif errand.kind == PRUNE:
+                known = Known(self.store, cache / "known", visit.report)
+                prune.prune(self.store, Criteria(keep_last=0), known=known, report=visit.report)
+            elif errand.kind == PIN:
+                self._pin(errand.key)
             elif errand.kind == BUILD:
                 visit.outcome = ensure.build(inputs, store=self.store, cache=cache, policy=policy, report=visit.report)
             else:
@@ -439,6 +479,12 @@ class World:
             self.judge(check_failure_is_no_newcomers, visit)
         self.judge(check_failure_reaches_who_waited, visit)
         self.judge(check_end_has_a_reason, visit)
+
+    def _pin(self, key: EnvKey) -> None:
+        with suppress(UsageError):  # there is none, or none any more
+            pins.put(self.store, f"pin-{self._keys.index(key)}", key)
+            self.pinned.add(key)
+            self.tally[PINNED] += 1
 
     def _have_turn(self, errand: Errand) -> None:
         locks = self.actor.machine.locks
@@ -467,11 +513,23 @@ class World:
             "terrastore.nearest.find": lambda *_, **__: None,
             "terrastore.publish.secrets": random_id,
             "terrastore.store.lease.threading": Threading(self.simulation),
+            "terrastore.uses.threading": Threading(self.simulation),
+            "terrastore.uses.datetime": SimpleNamespace(now=self._now),
+            "terrastore.store.memory.time": SimpleNamespace(time=lambda: EPOCH + self.simulation.now),
+            # One after the other: threads take turns here anyway.
+            "terrastore.abreast.mapped": lambda function, items, _threads: [function(item) for item in items],
+            "terrastore.prune.secrets": random_id,
+            "terrastore.prune._clock": lambda: self.simulation.now,
+            "terrastore.prune._LASTS": GRACE / 10,
+            "terrastore.tidying.GRACE": GRACE,
         }
         with pytest.MonkeyPatch.context() as patch:
             for name, stand_in in stand_ins.items():
                 patch.setattr(name, stand_in)
             yield
+
+    def _now(self, zone: tzinfo) -> datetime:
+        return datetime.fromtimestamp(EPOCH + self.simulation.now, zone)
 
     def _token(self, size: int) -> str:
         token = self.chance.randbytes(size).hex()
@@ -582,6 +640,10 @@ class World:
         if not self.is_heart:
             self._follow(visit, verb, name, is_away=is_away)
         self._check_all()
+        if not is_away and visit.errand.kind == PRUNE and (verb, name) == ("list", layout.POINTERS):
+            visit.listed = self.simulation.steps
+        if not is_away and verb == "read range of" and layout.archive_of(name) and visit.errand.kind != PRUNE:
+            self.judge(check_reader_keeps_its_archive, name)
         if is_away or disaster == LOST_REPLY:
             visit.troubles += 1
         if self.is_heart and (is_away or disaster):
@@ -615,14 +677,27 @@ class World:
         self.judge(check_one_believes, [visit for visit in visits if visit.lease is not None])
 
     def _changed(self, name: str) -> None:
-        key = next(key for key in self._keys if key.text in name)
+        key = next((key for key in self._keys if key.text in name), None)
+        if key is None or name.startswith(layout.USES):
+            return
         if name == layout.pointer(key.text):
-            if (data := self.store.peek(name)) is not None:
+            if (data := self.store.peek(name)) is None:
+                if self.visit.errand.kind == PRUNE and key in self._there:
+                    self.tally[POINTER_PRUNED] += 1
+                    self.judge(check_renewed_stays, key, self.visit)
+                self._there.discard(key)
+            else:
+                self._there.add(key)
+                if data != self._pointers.get(key):
+                    # What a prune gives back is no other one.
+                    self._pointers[key], self.put_up[key] = data, self.simulation.steps
                 with suppress(PointerError):
                     self.pointed[key].add(Trust().judge(data, key=key.text).pointer.archive.sha256)
                     self.judge(check_pointer_has_its_archive, key, data)
         elif not name.startswith(layout.archives(key.text)):
             self._note_changed(key)
+        elif self.visit.errand.kind == PRUNE:
+            self.tally[ARCHIVE_PRUNED] += 1
 
     def _note_changed(self, key: EnvKey) -> None:
         names = self.store.names(layout.lease(key.text), layout.leases(key.text))

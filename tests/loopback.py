@@ -76,6 +76,10 @@ class Server:
         """Where it listens, without a slash at the end."""
         return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def listen(self) -> socket.socket:
+        """Return where connections come in."""
+        return socket.create_server(("127.0.0.1", 0), backlog=128)
+
     def pause(self, seconds: float) -> None:
         """Sleep, but not beyond the end."""
         if seconds > 0:
@@ -102,7 +106,7 @@ class Server:
         if self._certificate:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(*self._certificate)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = self.listen()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
         return self

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from terrastore.errors import StoreUnreachableError
-from terrastore.store.memory import MemoryStore
+from terrastore.store.memory import MemoryStore, _version
 
 if TYPE_CHECKING:
     import random
@@ -257,6 +257,10 @@ class SharedStore(MemoryStore):
         with self._changing("remove", name):
             return super().remove(name)
 
+    def remove_listed(self, listed: Listed) -> bool:
+        with self._changing("remove as listed", listed.name):
+            return super().remove_listed(listed)
+
     def peek(self, name: str) -> bytes | None:
         """Return an object for who only looks on."""
         return self._objects.get(name)
@@ -283,7 +287,10 @@ class SharedStore(MemoryStore):
 
 
 class SharedDirectory(SharedStore):
-    """The same as a directory has it: replacing is reading first and writing then, and a listing is no instant."""
+    """The same as a directory has it: replacing is reading first and writing then, and a listing is no instant.
+
+    What is removed as it was listed is taken aside, looked at, and put back when it is another.
+    """
 
     swaps = False
 
@@ -294,6 +301,17 @@ class SharedDirectory(SharedStore):
         with self._changing("rename over", name):
             self._put(name, data)
         return True
+
+    def remove_listed(self, listed: Listed) -> bool:
+        current = self.read(listed.name)
+        if current is None or current.version != listed.version:
+            return False
+        with self._changing("take aside", listed.name):
+            data = self._objects.pop(listed.name, None)
+        is_it = data is not None and _version(data) == listed.version
+        if data is not None and not is_it:
+            self.create(listed.name, data)
+        return is_it
 
     def list(self, prefix: str) -> Iterator[Listed]:
         found = list(super().list(prefix))
@@ -319,6 +337,10 @@ class CarelessStore(SharedStore):
             return False
         self._write_over(name, data)
         return True
+
+    def remove_listed(self, listed: Listed) -> bool:
+        current = self.read(listed.name)
+        return current is not None and current.version == listed.version and self.remove(listed.name)
 
     def _write_over(self, name: str, data: bytes) -> None:
         with self._changing("write over", name):

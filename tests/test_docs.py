@@ -1,7 +1,10 @@
 """What the documentation says of the repository is so."""
 
 import ast
+import fnmatch
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,15 +16,23 @@ from tests.end_to_end import (
     test_private_indexes_pip,
     test_private_indexes_uv,
     test_shared_store,
+    test_trust,
+    test_trust_files,
+    test_trust_poison,
+    test_trust_revoked,
+    test_trust_stores,
     test_vanishing_store,
 )
+from tests.end_to_end.attacker import Attack
 from tests.end_to_end.disk import Row
+from tests.hostile import attacks as hostile
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")])
 NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 RELOCATION = (ROOT / "docs/relocation.md").read_text()
+SECURITY = (ROOT / "docs/security.md").read_text()
 NUMBERED = re.compile(r"^\| (\d+) \|[^|]+\|(?P<done>[^|]+)\|(?P<tests>[^|]+)\|$", re.MULTILINE)
 
 
@@ -88,3 +99,59 @@ def test_ways_to_tell_a_login_are_documented() -> None:
     tables = (test_private_indexes_pip.WAYS, test_private_indexes_uv.WAYS)
     rows = [(way, *("yes" if way in table else "" for table in tables)) for way in ways]
     documented.check("private-indexes.md", "ways", ("way", "pip", "uv"), rows)
+
+
+ATTACKS: Mapping[str, Mapping[str, tuple[Attack, ...]]] = {
+    "test_trust": test_trust.ATTACKS,
+    "test_trust_files": test_trust_files.ATTACKS,
+    "test_trust_revoked": test_trust_revoked.ATTACKS,
+    "test_trust_poison": test_trust_poison.ATTACKS,
+    "test_trust_stores": test_trust_stores.ATTACKS,
+}
+
+
+def test_attacks_are_documented() -> None:
+    """docs/security.md lists those that are tried, with what happens."""
+    rows = [
+        (attack.attack, attack.told, f"`tests/end_to_end/{module}.py::{test}`")
+        for module, tests in ATTACKS.items()
+        for test, attacks in tests.items()
+        for attack in attacks
+    ]
+    documented.check("security.md", "attacks", ("attack", "what happens", "test"), rows)
+
+
+def test_hostile_archives_are_documented() -> None:
+    """Each row names rows of the tests, or tests; each row of the tests is in one of them."""
+    section = SECURITY.split("| attack | what happens | rows, tests |\n")[1].split("\n\n")[0]
+    cells = [re.split(r"(?<!\\)\|", line)[3] for line in section.splitlines()[1:]]
+    named = [re.findall(r"`([^`]+)`", cell) for cell in cells]
+    assert len(named) > 30
+    assert [] == [row for row in named if not row]
+    patterns = [name for row in named for name in row if not name.startswith("tests/")]
+    assert [] == [pattern for pattern in patterns if not fnmatch.filter(hostile.ATTACKS, pattern)]
+    assert [] == [name for name in hostile.ATTACKS if not any(fnmatch.fnmatch(name, each) for each in patterns)]
+
+
+def test_the_policy_of_a_signing_key() -> None:
+    """docs/iam/signing-key.json allows builders what terrastore asks KMS for, and nothing that manages the key."""
+    statements = json.loads((ROOT / "docs/iam/signing-key.json").read_text())["Statement"]
+    allowed: dict[str, set[str]] = {}
+    for each in statements:
+        assert "Allow" == each["Effect"]
+        principals, actions = (
+            [found] if isinstance(found, str) else found for found in (each["Principal"]["AWS"], each["Action"])
+        )
+        for principal in principals:
+            allowed.setdefault(principal.rpartition("/")[2], set()).update(actions)
+    source = (ROOT / "terrastore/kms.py").read_text()
+    asked = {"".join(map(str.capitalize, name.split("_"))) for name in re.findall(r'_ask\("(\w+)"', source)}
+    assert {f"kms:{action}" for action in asked} == allowed["BUILDERS"]
+    assert "kms:Sign" not in allowed["KEEPERS"]
+    (signing,) = [each for each in statements if each["Action"] == "kms:Sign"]
+    condition = signing["Condition"]["StringEquals"]
+    assert f'"{condition["kms:SigningAlgorithm"]}"' in source
+    assert f'MessageType="{condition["kms:MessageType"]}"' in source
+    spec = re.search(r"--key-spec (\w+)", SECURITY)
+    assert spec is not None
+    assert f'"{spec[1]}"' in source

@@ -29,6 +29,15 @@ def test_what_is_written_is_read_again() -> None:
     assert envelope == Envelope.parse(envelope.to_bytes())
 
 
+def test_of_another_kind() -> None:
+    """What is signed differs with the payload's type, and an envelope is read as what it is alone."""
+    envelope = Envelope(b"{}", (Signature("one", b"x"),), "application/other")
+    assert b"DSSEv1 17 application/other 2 {}" == envelope.signed
+    assert envelope == Envelope.parse(envelope.to_bytes(), kind="application/other")
+    with pytest.raises(EnvelopeError, match="does not hold"):
+        Envelope.parse(envelope.to_bytes())
+
+
 def test_a_key_signs_once() -> None:
     """A signature takes the place of an earlier one by the same key; those by others stay."""
     envelope = Envelope(b"{}", (Signature("one", b"old"), Signature("two", b"two")))

@@ -6,6 +6,7 @@ many worlds there are for each kind of store; ``MODEL_SEED`` is the seed of a si
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import Counter
@@ -20,15 +21,23 @@ from terrastore.flight import _has_ended, _Turn, _Watch
 from terrastore.publish import Publication
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, Generations, Lease, OneObject, _generation
+from terrastore.tidying import Tidying
 from tests.flight_invariants import Violation
 from tests.flight_world import (
+    ARCHIVE_PRUNED,
     CRASH,
     DISASTERS,
     ENSURE,
     FREEZE,
     PASSED_ON,
+    PIN,
+    PINNED,
+    POINTER_PRUNED,
+    PRUNE,
+    REBUILD,
     REMOVE,
     SPOIL,
+    STALL,
     TAKEN_OVER,
     UNREACHABLE,
     Ground,
@@ -38,12 +47,13 @@ from tests.flight_world import (
 from tests.simulation import CarelessStore, SharedDirectory, SharedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from terrastore.catalogue import Published
+    from terrastore.prune import _Removal
     from terrastore.store.lease import Note
-    from terrastore.store.protocol import Object
+    from terrastore.store.protocol import Listed, Object
 
 SEEDS: Final = int(os.environ.get("MODEL_SEEDS", "300"))
 """Ten thousand before a release."""
@@ -89,7 +99,8 @@ def test_whatever_happens(kind: str, ground: Ground) -> None:
         seen += world.tally
     print(f"{kind}: {len(seeds)} worlds, {dict(seen.most_common())}")
     ends = {KEPT, FETCHED, BUILT, *(error.__name__ for error in (BuildError, WaitError, StoreUnreachableError))}
-    assert len(seeds) < ENOUGH or {*DISASTERS, *ends, PASSED_ON, TAKEN_OVER} <= set(seen)
+    happens = {*DISASTERS, *ends, PASSED_ON, TAKEN_OVER, POINTER_PRUNED, ARCHIVE_PRUNED, PINNED}
+    assert len(seeds) < ENOUGH or happens <= set(seen)
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -122,7 +133,10 @@ def explore(kind: str, ground: Ground, weather: Weather) -> None:
 # What breaks the protocol, and the invariant that finds it.
 
 TAKE, RENEW, BEGUN, LOOK = OneObject.take, Lease._renew, _Turn.begun, _Watch.look
-POINT = Publication._point
+POINT, UNNAMED = Publication._point, Tidying._unnamed
+PRUNING: Final = (ENSURE, ENSURE, PRUNE, PRUNE)
+SHORT_GRACE: Final = {"tests.flight_world.GRACE": 300.0}
+"""Enough where nothing goes wrong; what happens then happens close together."""
 
 
 def give_to_all(board: OneObject, data: bytes, seen: Object | None) -> bool:
@@ -171,6 +185,26 @@ def point_and_take_back(publication: Publication, envelope: bytes) -> Published:
     assert isinstance(published.store, SharedStore)
     published.store.remove(layout.pointer(published.key.text))
     return published
+
+
+def take_all_for_old(tidying: Tidying) -> list[Listed]:
+    since, tidying._since = tidying._since, math.inf
+    try:
+        return UNNAMED(tidying)
+    finally:
+        tidying._since = since
+
+
+def judge_by_old_records(tidying: Tidying) -> list[Listed]:
+    before = tidying._pruned()
+    tidying._pruned = lambda: before  # type: ignore[method-assign]
+    return UNNAMED(tidying)
+
+
+def record_nothing(removal: _Removal, advance: Callable[[int], None]) -> None:
+    removal._until = math.inf
+    for victim in removal._victims:
+        removal._take(victim.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +303,36 @@ FLAWS: Final = {
         {"terrastore.store.lease.Generations.take": take_and_tidy_nothing},
         Weather(),
         "generations",
+    ),
+    "no grace for what is on its way": Flaw(
+        "a reader keeps its archive",
+        {"terrastore.tidying.Tidying._unnamed": take_all_for_old},
+        Weather(latency=2.0, disasters={STALL: 0.05}, errands=PRUNING),
+    ),
+    "no grace for those who read what was replaced": Flaw(
+        "a reader keeps its archive",
+        SHORT_GRACE | {"terrastore.tidying.Tidying._is_settled": lambda *_: True},
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=(*PRUNING, REBUILD)),
+    ),
+    "pointers that go without a record": Flaw(
+        "a reader keeps its archive",
+        SHORT_GRACE | {"terrastore.prune._Removal.run": record_nothing},
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
+    ),
+    "records that are read before the pointers": Flaw(
+        "a reader keeps its archive",
+        SHORT_GRACE | {"terrastore.tidying.Tidying._unnamed": judge_by_old_records},
+        Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
+    ),
+    "pointers that go whatever they are by now": Flaw(
+        "a renewed pointer stays",
+        {"tests.simulation.SharedStore.remove_listed": lambda store, listed: store.remove(listed.name)},
+        Weather(latency=2.0, errands=(*PRUNING, REBUILD)),
+    ),
+    "pins that are read but once": Flaw(
+        "published stays",
+        {"terrastore.prune._Removal._needed": lambda _: set()},
+        Weather(latency=2.0, errands=(*PRUNING, PIN)),
     ),
     "locks that stay": Flaw(
         "nothing is left",

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "terrastore"
 # A unit may import those in lower rows, and itself.
 ROWS = (
     ("cli",),
+    ("boot",),
     ("standalone",),
     ("ensure", "doctor", "overview", "promotion", "settings", "why"),
     ("production", "flight"),

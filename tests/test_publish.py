@@ -578,3 +578,25 @@ def test_an_interrupt_while_packing_leaves_nothing_in_the_stores(tree: Path) -> 
         publish_while_packing(tree, publications(near, far, report=report), meddling)
     assert near.pieces
     assert [{}, {}, []] == [contents(near), contents(far), report.warnings]
+
+
+class Pruning(MemoryStore):
+    """A store in which a prune removes an archive in the instant in which it is pointed to."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        for listed in list(self.list(layout.ARCHIVES)):
+            self.remove(listed.name)
+        return super().create(name, data)
+
+
+def test_an_archive_that_is_pruned_while_it_is_pointed_to(archive: Archive) -> None:
+    """Who points to it sees that, takes the pointer back and says so: nobody is led to nothing."""
+    store, report = Pruning(), Report()
+    publication = Publication(store, KEY, archive_name(), trust=Trust(), report=report)
+    packed, data = archive
+    with publication:
+        publication.write(data)
+        assert publication.end(pointer_to(packed, KEY, publication._name)) is None
+    assert [] == objects(store)
+    (told,) = report.warnings
+    assert told.startswith("not published: the archive of cp311-linux_x86_64-00000000 was removed from memory: before")

@@ -165,13 +165,14 @@ def libc_needed(
         platforms = {platform for tag in tags for platform in tag.rpartition("-")[2].split(".")}
         if platforms - {"any"}:
             untagged = (symbols or version) if family == "glibc" else version
-            floors.append(min(filter(None, map(_libc_of, platforms)), default=untagged))
+            floors.append(min(filter(None, map(libc_of, platforms)), default=untagged))
     if symbols is not None and family == "glibc":
         floors.append(symbols)
     return {"family": family, "version": ".".join(map(str, max(floors)))} if floors else None
 
 
-def _libc_of(platform: str) -> tuple[int, int] | None:
+def libc_of(platform: str) -> tuple[int, int] | None:
+    """Return the oldest libc that a wheel's platform tag allows, None when that says nothing of it."""
     if match := re.match(r"(?:many|musl)linux_(\d+)_(\d+)_", platform):
         return int(match[1]), int(match[2])
     return _LEGACY_MANYLINUX.get(platform.partition("_")[0])

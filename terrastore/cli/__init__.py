@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Where commands are, by the names of modules here.
 _PLACES: Final = {
     "environments": ("ensure", "build", "key", "unpack", "relocate", "rollback"),
+    "running": ("run",),
     "why": ("why",),
     "listing": ("list",),
     "stores": ("show", "verify", "remove"),

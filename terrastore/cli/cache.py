@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def cache(**values: Any) -> None:
     """Say where and how much this machine keeps, or remove some of it.
 
-    prune removes layers that were not used for the longest time, of those that were unpacked here and of those that
-    were packed here, until each keep to --cache-limit; other runs may be at work. Installers' own downloads stay.
+    prune removes what was not used for the longest time, of the layers that were unpacked here, of those that were
+    packed here and of the wheels that were fetched, until each keep to --cache-limit; other runs may be at work.
+    Installers' own downloads stay.
     """
     folder = str(options.cache_path(values["cache_dir"]))
     if values["what"] == "dir":
@@ -32,17 +33,19 @@ def cache(**values: Any) -> None:
         _tell_sizes(values, folder)
     else:
         removed = _prune(folder, values["cache_limit"])
-        _tell(values, {"removed": removed}, f"removed {size(removed)} of layers from {messages.near(folder)}")
+        _tell(
+            values, {"removed": removed}, f"removed {size(removed)} of layers and wheels from {messages.near(folder)}"
+        )
 
 
 def _prune(folder: str, limit: int) -> int:
-    """Keep both to the limit, what was unpacked here and what was packed here; return how many bytes were removed."""
+    """Keep each to the limit, what was unpacked, packed and fetched here; return how many bytes were removed."""
     from terrastore.archive.packed_layers import PackedLayers  # noqa: PLC0415 -- see options.opened_store
     from terrastore.cache import prune  # noqa: PLC0415
 
     packed = os.path.join(folder, "packed")
     removed = PackedLayers(packed).prune(limit) if os.path.isdir(packed) else 0
-    return removed + prune(os.path.join(folder, "layers"), limit)
+    return removed + sum(prune(os.path.join(folder, name), limit) for name in ("layers", "wheels"))
 
 
 def _tell_sizes(values: dict[str, Any], folder: str) -> None:

@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
     from terrastore.ensure import Outcome
     from terrastore.inputs import Inputs
-    from terrastore.place import Releases, Target
+    from terrastore.place import Releases, Shelf, Target
     from terrastore.report import Report
 
 
+_CONTRADICTIONS = (
+    ("no_build", "rebuild"),
+    ("no_build", "ignore_store"),
+    ("no_cache", "link_mode"),
+    ("no_publish", "require_publish"),
+)
 # The strongest first.
 _SOURCES = (
     click.core.ParameterSource.COMMANDLINE,
@@ -31,6 +37,11 @@ _SOURCES = (
     click.core.ParameterSource.DEFAULT_MAP,
     click.core.ParameterSource.DEFAULT,
 )
+
+_OF_ITSELF = frozenset(
+    {"itself", "store", "trust", "realm", "signer", "expires", "cache_dir", "as_json", "quiet", "verbose"}
+)
+"""What can be said of publishing terrastore itself."""
 
 
 @contextmanager
@@ -47,15 +58,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 @options.what
 @options.place
 @options.store
-@options.option("--no-build", is_flag=True, help="Fail rather than build what the store does not have.")
-@options.option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted.")
-@options.option("--ignore-store", is_flag=True, help="Build without any store.")
-@options.option(
-    "--on-store-error",
-    type=click.Choice(["fail", "build"]),
-    default="fail",
-    help="What to do when the store does not answer; default: fail.",
-)
+@options.making
 @options.freshness
 @options.publishing
 @options.trusting
@@ -71,43 +74,57 @@ def ensure(**values: Any) -> None:
 
     It is kept when it is what was asked for, fetched when the store has it, else built, published and installed.
     """
-    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
-
-    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
-    if values["no_build"] and (values["rebuild"] or values["ignore_store"]):
-        other = "--rebuild" if values["rebuild"] else "--ignore-store"
-        raise UsageError(f"--no-build and {other} contradict each other", hint="leave one out")
-    if values["no_cache"] and values["link_mode"]:
-        raise UsageError("--no-cache and --link-mode contradict each other", hint="leave one out")
-    if values["no_publish"] and values["require_publish"]:
-        raise UsageError("--no-publish and --require-publish contradict each other", hint="leave one out")
     place, shown = where(values)
     if values["backup"] and values["link"] is not None:
         raise UsageError("--backup is of no use with --link", hint="leave it out: the releases before stay")
-    store = None if values["ignore_store"] else options.opened_store(values["store"])
-    policy = Policy(
-        build=not values["no_build"],
-        **_freshness(values),
-        verify=values["verify"],
-        rebuild=values["rebuild"],
-        publish=not values["no_publish"],
-        require_publish=values["require_publish"],
-        backup=values["backup"],
-        force=values["force"],
-        wait=values["wait"],
-        build_blindly=values["on_store_error"] == "build",
-        wheelhouse=values["wheelhouse"],
-        cache=not values["no_cache"],
-        link_mode=values["link_mode"],
-        cache_limit=values["cache_limit"],
-        **options.vouching(values),
-    )
-    cache = options.cache_path(values["cache_dir"])
     with reporting(values["quiet"], values["verbose"]) as report:
-        outcome = ensure(inputs, place, store=store, cache=cache, policy=policy, report=report)
+        outcome = ensured(inputs, place, values, report, backup=values["backup"], force=values["force"])
     _tell(outcome, report, inputs, shown=shown, started=started, as_json=values["as_json"])
-    _discard(outcome.retired, report)
+    discard(outcome.retired, report)
+
+
+def ensured(
+    inputs: Inputs,
+    place: Target | Releases | Shelf,
+    values: dict[str, Any],
+    report: Report,
+    *,
+    backup: bool = False,
+    force: bool = False,
+) -> Outcome:
+    """Make sure that an environment is there, by what the options of ``ensure`` and ``run`` say."""
+    from terrastore.ensure import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
+
+    options.refuse_wheelhouse(values)
+    for said in _CONTRADICTIONS:
+        if all(values[name] for name in said):
+            words = " and ".join(f"--{name.replace('_', '-')}" for name in said)
+            raise UsageError(f"{words} contradict each other", hint="leave one out")
+    return ensure(
+        inputs,
+        place,
+        store=None if values["ignore_store"] else options.opened_store(values["store"]),
+        cache=options.cache_path(values["cache_dir"]),
+        policy=Policy(
+            build=not values["no_build"],
+            **_freshness(values),
+            verify=values["verify"],
+            rebuild=values["rebuild"],
+            publish=not values["no_publish"],
+            require_publish=values["require_publish"],
+            wait=values["wait"],
+            build_blindly=values["on_store_error"] == "build",
+            wheelhouse=values["wheelhouse"],
+            cache=not values["no_cache"],
+            link_mode=values["link_mode"],
+            cache_limit=values["cache_limit"],
+            backup=backup,
+            force=force,
+            **options.vouching(values),
+        ),
+        report=report,
+    )
 
 
 @click.command()
@@ -120,12 +137,16 @@ def ensure(**values: Any) -> None:
 @options.wheelhouse
 @options.waiting
 @options.cache_dir
+@click.option("--self", "itself", is_flag=True, help="Publish terrastore itself instead, for machines that boot.")
 @options.common
 def build(**values: Any) -> None:
     """Make sure that a store has an environment.
 
     It is built and published when the store has it not, and not made here.
     """
+    if values["itself"]:
+        _publish_itself(values)
+        return
     from terrastore.ensure import Policy, build  # noqa: PLC0415
 
     options.refuse_wheelhouse(values)
@@ -191,12 +212,14 @@ def unpack(**values: Any) -> None:
     else:
         count = number(len(manifest.packages), "package")
         messages.print_line(f"unpacked {count} in {seconds:.1f} s → {values['target']}  ({manifest.key})")
-    _discard(retired, report)
+    discard(retired, report)
 
 
 @click.command()
 @click.argument("environment", metavar="ENV", required=False)
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
+@click.option("--into", metavar="DIR", help="Make it work there, and move it there, in place of an environment.")
+@click.option("--force", is_flag=True, help="With --into: replace a directory that is no environment too.")
 @click.option("--standalone", metavar="FILE", help="Write this command to FILE, which any Python 3.11 or later runs.")
 @options.waiting
 @options.common
@@ -207,17 +230,25 @@ def relocate(**values: Any) -> None:
     that does this, to be run as: python3 FILE ENV.
     """
     from terrastore import interpreter, standalone  # noqa: PLC0415
-    from terrastore.relocation import relocate  # noqa: PLC0415
+    from terrastore.relocation import move, relocate  # noqa: PLC0415
 
     if (values["environment"] is None) is (values["standalone"] is None):
         raise UsageError("relocate needs one of ENV and --standalone FILE", hint="name an environment's directory")
+    if values["force"] and values["into"] is None:
+        raise UsageError("--force is of no use without --into", hint="leave it out")
     if values["standalone"] is not None:
         _write_standalone(values["standalone"], as_json=values["as_json"])
         return
     python = interpreter.find(values["python"]) if values["python"] else None
     with reporting(values["quiet"]) as report:
-        state, count = relocate(values["environment"], python=python, wait=values["wait"], report=report)
+        named: dict[str, Any] = {"python": python, "wait": values["wait"], "report": report}
+        retired = None
+        if values["into"] is None:
+            state, count = relocate(values["environment"], **named)
+        else:
+            state, count, retired = move(values["environment"], values["into"], force=values["force"], **named)
     standalone.tell(state.prefix, state.key, count, as_json=values["as_json"])
+    discard(retired, report)
 
 
 @click.command()
@@ -243,6 +274,37 @@ def rollback(**values: Any) -> None:
         messages.print_json({"schema": messages.SCHEMA, "target": now})
     else:
         messages.print_line(f"rolled back {done.format(messages.near(now))}")
+
+
+def _publish_itself(values: dict[str, Any]) -> None:
+    from terrastore.boot.publishing import publish  # noqa: PLC0415 -- few do
+    from terrastore.signing import Signing  # noqa: PLC0415
+
+    _refuse_what_is_no_part()
+    store, trust = options.opened_store(values["store"]), options.trust(values)
+    with reporting(values["quiet"], values["verbose"]) as report:
+        signing = Signing(values["signer"], trust=trust, lasts=values["expires"], report=report)
+        published = publish(store, trust=trust, signing=signing, lasts=values["expires"], report=report)
+    if values["as_json"]:
+        messages.print_json(messages.itself_json(published, report))
+    else:
+        print(messages.itself_line(published))
+
+
+def _refuse_what_is_no_part() -> None:
+    """Refuse flags that say which environment, where terrastore itself is meant.
+
+    :raises UsageError: when there are any
+    """
+    context = click.get_current_context()
+    said = [
+        option.opts[0]
+        for option in context.command.params
+        if context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        and option.name not in _OF_ITSELF
+    ]
+    if said:
+        raise UsageError(f"--self and {said[0]} contradict each other", hint="leave one out")
 
 
 def _freshness(values: dict[str, Any]) -> dict[str, Any]:
@@ -300,11 +362,11 @@ def _tell(outcome: Outcome, report: Report, inputs: Inputs, *, shown: str, start
         messages.print_line(messages.outcome_line(outcome, shown=shown, asked=asked, seconds=seconds))
 
 
-def _discard(retired: str | None, report: Report) -> None:
+def discard(retired: str | None, report: Report) -> None:
     """Remove what was replaced, if anything, once the result is told."""
-    from terrastore.place import discard  # noqa: PLC0415 -- see ensure
+    from terrastore import place  # noqa: PLC0415 -- see ensure
 
-    if retired is not None and not discard(retired):
+    if retired is not None and not place.discard(retired):
         report.warn(f"this user cannot remove what was replaced: {retired}")
 
 

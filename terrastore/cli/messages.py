@@ -8,12 +8,15 @@ from terrastore.messages import SCHEMA, error_json, near, print_error, print_int
 from terrastore.report import number, size
 
 if TYPE_CHECKING:
+    from terrastore.boot.publishing import Published
     from terrastore.ensure import Outcome
     from terrastore.report import Report
 
 __all__ = [
     "SCHEMA",
     "error_json",
+    "itself_json",
+    "itself_line",
     "near",
     "outcome_json",
     "outcome_line",
@@ -57,5 +60,30 @@ def outcome_json(outcome: Outcome, report: Report) -> dict[str, Any]:
         "layers_total": outcome.layers_total,
         "switched": outcome.switched,
         "seconds": {phase: round(value, 3) for phase, value in report.seconds.items()},
+        "warnings": report.warnings,
+    }
+
+
+def itself_line(published: Published) -> str:
+    """Return the one line that says what came of publishing terrastore itself."""
+    offer, stores = published.offer, ", ".join(map(str, published.stores))
+    what = f"terrastore {offer.listing.version}, {number(len(offer.listing.wheels), 'wheel')}, {size(offer.size)}"
+    done = f"published {what}, to {stores}" if published.changed else f"kept     {stores} has {what}"
+    return f"{done}  ({offer.listing.tag}, sha256 {offer.sha256})"
+
+
+def itself_json(published: Published, report: Report) -> dict[str, Any]:
+    """Return the object of ``--json`` for that."""
+    offer = published.offer
+    return {
+        "schema": SCHEMA,
+        "outcome": "published" if published.changed else "kept",
+        "tag": offer.listing.tag,
+        "version": offer.listing.version,
+        "sha256": offer.sha256,
+        "relocate": offer.listing.relocate.sha256,
+        "wheels": len(offer.listing.wheels),
+        "bytes": offer.size,
+        "stores": [str(store) for store in published.stores],
         "warnings": report.warnings,
     }

@@ -149,6 +149,18 @@ freshness = _together(
     option("--expect", metavar="KEY", help="Fail when the key is another one."),
 )
 
+making = _together(
+    option("--no-build", is_flag=True, help="Fail rather than build what the store does not have."),
+    option("--verify", is_flag=True, help="Keep only what is as it was made; make anew what drifted."),
+    option("--ignore-store", is_flag=True, help="Build without any store."),
+    option(
+        "--on-store-error",
+        type=click.Choice(["fail", "build"]),
+        default="fail",
+        help="What to do when the store does not answer; default: fail.",
+    ),
+)
+
 publishing = _together(
     option("--rebuild", is_flag=True, help="Build, and replace what the store has."),
     option("--no-publish", is_flag=True, help="Do not put what is built into the store."),
@@ -188,10 +200,14 @@ place = _together(
     option("--releases", metavar="DIR", help="Where releases stand; default: releases beside the link."),
 )
 
-common = _together(
-    option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
+telling = _together(
     option("-q", "--quiet", count=True, help="Less on standard error; twice: errors alone."),
     option("-v", "--verbose", count=True, help="What tools say, on standard error, and tracebacks."),
+)
+
+common = _together(
+    option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a line."),
+    telling,
 )
 
 

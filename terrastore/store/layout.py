@@ -14,6 +14,7 @@ PROBES: Final = f"{VERSION}/probes/"
 PINS: Final = f"{VERSION}/pins/"
 USES: Final = f"{VERSION}/uses/"
 PRUNED: Final = f"{VERSION}/pruned/"
+ITSELF: Final = f"{VERSION}/self/"
 _SUFFIX: Final = ".json"
 _ARCHIVE_NAME: Final = r"[0-9a-f]{32}\.tar\.zst"
 _WEEK: Final = r"[0-9]{4}-W[0-9]{2}"
@@ -105,6 +106,21 @@ def use_of(name: str) -> tuple[str, str] | None:
 def pruned(random_id: str) -> str:
     """Return the name of a record of the pointers that a prune removes."""
     return f"{PRUNED}{random_id}{_SUFFIX}"
+
+
+def itself(tag: str) -> str:
+    """Return the name of what leads to terrastore itself, for an interpreter and a platform."""
+    return f"{ITSELF}{tag}{_SUFFIX}"
+
+
+def itself_index(tag: str, sha256: str) -> str:
+    """Return the name of the list of files that are terrastore itself, by its content."""
+    return f"{ITSELF}{tag}/{sha256}{_SUFFIX}"
+
+
+def itself_file(sha256: str, file: str) -> str:
+    """Return the name of one of these files: by its content, and its file name."""
+    return f"{ITSELF}files/{sha256}/{file}"
 
 
 def archive_name(random_id: str) -> str:

@@ -56,6 +56,7 @@ def environment(tmp_path: Path) -> Path:
     root = tmp_path / "env"
     packages = root / "lib/python3.11/site-packages"
     (root / "bin").mkdir(parents=True)
+    (root / ".terrastore").mkdir()
     for name, origin in {
         "web_shop": {"url": f"file://{tmp_path}/env%20web", "dir_info": {"editable": True}},
         "checkout": {"url": f"file://{root}/src/checkout", "dir_info": {"editable": True}},

@@ -80,9 +80,12 @@ def test_prune_keeps_what_was_used_last(cli: CommandLine, layers: Path, limit: s
 
 def test_prune_says_what_it_did(cli: CommandLine, layers: Path) -> None:
     """To a person; the limit may be a variable or a setting, as every option."""
-    assert f"removed 2.0 kB of layers from {cli.cache}\n" == cli.ok("cache", "prune", TERRASTORE_CACHE_LIMIT="1kB").out
+    assert (
+        f"removed 2.0 kB of layers and wheels from {cli.cache}\n"
+        == cli.ok("cache", "prune", TERRASTORE_CACHE_LIMIT="1kB").out
+    )
     cli.write("terrastore.toml", 'cache-limit = "0"\n')
-    assert f"removed 1.0 kB of layers from {cli.cache}\n" == cli.ok("cache", "prune").out
+    assert f"removed 1.0 kB of layers and wheels from {cli.cache}\n" == cli.ok("cache", "prune").out
 
 
 def test_a_limit_in_a_file_is_a_number_too(cli: CommandLine, layers: Path) -> None:
@@ -129,3 +132,14 @@ def test_what_cannot_be_read_is_named(cli: CommandLine) -> None:
     assert 9 == result.code
     assert f"terrastore: error: {cli.cache}/layers: not a directory\n" in result.err
     assert "mine\n" == (cli.cache / "layers").read_text()
+
+
+def test_prune_keeps_the_wheels_that_were_used_last(cli: CommandLine) -> None:
+    """Those that were fetched from a store, each in a directory of its own."""
+    for age, digest in enumerate(("a" * 64, "b" * 64)):
+        folder = cli.cache / "wheels" / digest
+        folder.mkdir(parents=True)
+        (folder / "six-1.0-py3-none-any.whl").write_bytes(b"0" * 1000)
+        os.utime(folder, (time.time() - 3600 * age,) * 2)
+    assert {"schema": 1, "removed": 1000} == cli.ok("cache", "prune", "--cache-limit", "1kB", "--json").json
+    assert ["a" * 64] == os.listdir(cli.cache / "wheels")

@@ -441,3 +441,45 @@ def test_bytecode_is_valid_wherever(frozen: bool, stored: CommandLine) -> None:
     assert f"matches {folder}/alpha/__init__.py" in done.stderr
     assert [] == [line for line in done.stderr.splitlines() if f"code object from {folder}" in line]
     assert before == {path: path.stat().st_mtime_ns for path in target.rglob("*.pyc")}
+
+
+def test_moved_into_place(relocate: Relocate, stored: CommandLine) -> None:
+    """Made to work elsewhere and put there in one step, in place of an environment, which is gone then."""
+    unpacked_by_tar(stored, "staged")
+    old = stored.cwd / "there"
+    old.mkdir()
+    (old / "pyvenv.cfg").touch()
+    result = relocate("staged", "--into", "there")
+    assert (0, "") == (result.code, result.err)
+    assert "alpha 1.0" == run(old / "bin/alpha")
+    assert {"requirements.txt", "there"} == set(os.listdir(stored.cwd))
+    assert str(old) == state_of(old)["prefix"]
+    assert stored.ok("verify", "there").out.startswith("sound ")
+    assert stored.ok("ensure", "--target", "there").out.startswith("kept ")
+    assert 0 == relocate("there", "--into", "back").code
+    assert "alpha 1.0" == run(stored.cwd / "back/bin/alpha")
+    assert not old.exists()
+
+
+def test_into_what_must_stay(relocate: Relocate, stored: CommandLine) -> None:
+    """A directory that is no environment, unless it is forced; what holds the environment; another filesystem."""
+    staged = unpacked_by_tar(stored, "staged")
+    (stored.cwd / "there").mkdir()
+    (stored.cwd / "there/data").touch()
+    refused = relocate("staged", "--into", "there")
+    assert (2, True) == (refused.code, "is a directory that is no environment" in refused.err)
+    inside = relocate("staged", "--into", ".", "--force")
+    assert (2, True) == (inside.code, f"{staged} in it would be gone" in inside.err)
+    if Path("/dev/shm").stat().st_dev != staged.stat().st_dev:
+        elsewhere = relocate("staged", "--into", "/dev/shm/terrastore-elsewhere")
+        assert (2, True) == (elsewhere.code, "are on different filesystems" in elsewhere.err)
+    assert (stored.cwd / "there/data").exists()
+    assert not (staged / ".terrastore/state.json").exists()
+    assert 0 == relocate("staged", "--into", "there", "--force").code
+    assert "alpha 1.0" == run(stored.cwd / "there/bin/alpha")
+
+
+def test_force_alone_means_nothing(relocate: Relocate, stored: CommandLine) -> None:
+    """Where it stands an environment replaces nothing."""
+    unpacked_by_tar(stored, "plain")
+    assert 2 == relocate("plain", "--force").code

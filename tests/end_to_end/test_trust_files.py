@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conftest import command_line
-from tests.end_to_end.attacker import Attack, Files, Site, refused, snapshot
+from tests.end_to_end.attacker import Attack, Files, Site, pointer, refused, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,30 +53,30 @@ SAID: Final[Mapping[Attack, Said]] = {
     ),
     Attack("a trust file that cannot be read", 2, "cannot be read: is a directory"): Said("CI", trust="home"),
     Attack("a trust file that is no text", 2, "cannot be read: 'utf-8' codec"): Said("CI\n\udcff"),
-    Attack("a line that nobody understands", 2, "trust, line 2: that is no line of a trust file"): Said(
+    Attack("a line that nobody understands", 2, "line 2: that is no line of a trust file"): Said(
         "CI\ntrust everybody\n"
     ),
-    Attack("a key for something else", 2, "trust, line 1: that is no line of a trust file"): Said(
+    Attack("a key for something else", 2, "line 1: that is no line of a trust file"): Said(
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHl9 me\n"
     ),
-    Attack("half a key", 2, "trust, line 2: the key new is not the base64 of 32 bytes"): Said(
+    Attack("half a key", 2, "line 2: the key new is not the base64 of 32 bytes"): Said(
         "CI\ned25519 new VBRdzPobpC53ElnPhiIgPqcY\n"
     ),
     Attack("a key that is there twice, so that one line lifts what the other one limits", 2, "is there twice"): Said(
         "CI not-after=2020-01-01\nCI\n"
     ),
-    Attack("a period that is none", 2, "trust, line 1: until=2999-01-01 is neither not-before=TIME nor"): Said(
+    Attack("a period that is none", 2, "line 1: until=2999-01-01 is neither not-before=TIME nor"): Said(
         "CI until=2999-01-01\n"
     ),
-    Attack("a revocation of nothing", 2, "trust, line 2: alpha;python_version>'3 is neither a project with"): Said(
+    Attack("a revocation of nothing", 2, "line 2: alpha;python_version>'3 is neither a project with"): Said(
         "CI\nrevoke alpha; python_version>'3'\n"
     ),
-    Attack("an empty trust file", 8, "names has signed it"): Said(""),
-    Attack("a remark that hides a line from whoever reads it", 8, "names has signed it"): Said(
+    Attack("an empty trust file", 8, "names has signed it", "nobody whom it names has signed it"): Said(""),
+    Attack("a remark that hides a line from who reads it", 8, "names has signed it", "it is a remark to its end"): Said(
         "MALLORY # our CI\u2028anybody\n"
     ),
 }
-ATTACKS: Final = tuple(SAID)
+ATTACKS: Final[Mapping[str, tuple[Attack, ...]]] = {"test_nobody_else_says_whom_to_trust": tuple(SAID)}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,39 @@ def test_every_command_reads_the_trust_file(machine: CommandLine, site: Site, co
         assert 2 == result.code
         assert "trust, line 1: that is no line of a trust file" in result.err + result.out
         assert before == Files(machine.store).all()
+
+
+USELESS: Final[Mapping[str, tuple[str, tuple[str, ...], str]]] = {
+    "a key that lapsed": ("CI not-after=2020-01-01\n", (), "nothing signed here would count by "),
+    "a key that does not count yet": ("CI not-before=2999-01-01\n", (), "the key ci counts from 2999-01-01"),
+    "a key that is not named": ("MALLORY\n", (), "does not name the key "),
+    "a time that no calendar has": ("CI\n", ("--expires", "99999999d"), "--expires names a time after the year 9999"),
+    "a realm that draws on terminals": ("CI\n", ("--realm", "a\x1b[31mb"), "is no name for a realm"),
+    "a realm that has no room in a pointer": ("CI\n", ("--realm", "x" * 4000), "is no name for a realm"),
+}
+
+
+@pytest.mark.parametrize("what", USELESS)
+def test_nothing_is_built_that_could_not_count(machine: CommandLine, site: Site, what: str) -> None:
+    """Who could not vouch for it is told before it is built."""
+    text, options, message = USELESS[what]
+    with written(machine, site, Said(text)):
+        before = Files(machine.store).all()
+        signing = ("--trust", str(machine.home / "trust"), "--signer", str(site.ci.file))
+        result = machine("build", "--rebuild", *signing, *options)
+        assert (2, True) == (result.code, message in result.err), result.err
+        assert "\x1b" not in result.err
+        now = {name: data for name, data in Files(machine.store).all().items() if not name.startswith("v1/leases/")}
+        assert now == {name: data for name, data in before.items() if not name.startswith("v1/leases/")}
+
+
+def test_a_new_key_may_sign_before_it_counts(machine: CommandLine, site: Site) -> None:
+    """Beside one that does: so keys are rotated."""
+    keys = ("--signer", str(site.ci.file), "--signer", str(site.mallory.file))
+    with written(machine, site, Said("CI\nMALLORY not-before=2999-01-01\n")):
+        signed = machine.ok("sign", site.key, *keys, "--trust", str(machine.home / "trust"), "--json").json
+    assert ["ci", "mallory"] == signed["environments"][0]["signers"]
+    Files(machine.store).write(pointer(site.key), site.current)
 
 
 def test_a_trust_file_of_the_user_counts_in_every_project(machine: CommandLine, site: Site) -> None:

@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
 PACKAGE, ARCHIVE = "package", "archive"
+WHY: Final = "what it holds, and which trust file revokes that"
+KEPT: Final = "the same, in a warning too; it stays, but is not `kept`"
+BUILD: Final = "the same reason, before anything is published or installed"
 IN_STORE: Final[Mapping[Attack, str]] = {
-    Attack("an environment in a store holds a revoked package", 8, "it holds alpha 2.0, which "): PACKAGE,
-    Attack("an archive in a store is revoked by its digest", 8, "it is of an archive that "): ARCHIVE,
+    Attack("an environment in a store holds a revoked package", 8, "it holds alpha 2.0, which ", WHY): PACKAGE,
+    Attack("an archive in a store is revoked by its digest", 8, "it is of an archive that ", WHY): ARCHIVE,
 }
 ON_DISK: Final[Mapping[Attack, str]] = {
-    Attack("an environment that stands holds a revoked package", 8, ".venv holds alpha 2.0, which "): PACKAGE,
-    Attack("an environment that stands is of a revoked archive", 8, ".venv is of an archive that "): ARCHIVE,
+    Attack("an environment that stands holds a revoked package", 8, ".venv holds alpha 2.0, which ", KEPT): PACKAGE,
+    Attack("an environment that stands is of a revoked archive", 8, ".venv is of an archive that ", KEPT): ARCHIVE,
 }
 BUILT: Final[Mapping[Attack, str]] = {
-    Attack("who may build asks for what is revoked", 5, "what was built holds alpha 2.0, which "): PACKAGE,
-    Attack("what a revoked archive held is built again", 5, "what was built is of an archive that "): ARCHIVE,
+    Attack("who may build asks for what is revoked", 5, "what was built holds alpha 2.0, which ", BUILD): PACKAGE,
+    Attack("what a revoked archive held is built again", 5, "what was built is of an archive that ", BUILD): ARCHIVE,
 }
-ATTACKS: Final = {
+ATTACKS: Final[Mapping[str, tuple[Attack, ...]]] = {
     "test_what_is_revoked_in_a_store": tuple(IN_STORE),
     "test_what_is_revoked_and_stands": tuple(ON_DISK),
     "test_what_is_revoked_is_not_built": tuple(BUILT),

@@ -186,20 +186,6 @@ def test_a_link_upwards_does_not_break_a_listing(root: Path) -> None:
     assert [NAME] == [listed.name for listed in DirectoryStore(str(root)).list("v1/pointers/")]
 
 
-@pytest.mark.parametrize("ask", [read, read_range, replace])
-@pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_what_is_no_file_keeps_nobody_waiting(kind: str, ask: Callable[[WholeStore], object], root: Path) -> None:
-    """A pipe that nobody writes to, and a device that has no end, are errors that say so, at once."""
-    place = root / NAME
-    place.unlink()
-    if kind == "pipe":
-        os.mkfifo(place)
-    else:
-        place.symlink_to("/dev/zero")
-    with pytest.raises(StoreUnreachableError, match=f"{place} is no file"):
-        ask(DirectoryStore(str(root)))
-
-
 def die_uploading(root: str) -> None:
     with DirectoryStore(root).upload(NAME) as upload:
         upload.write(b"unfinished" * 10_000)

@@ -67,3 +67,4 @@ def test_a_wheels_name_leads_back_to_digest_and_file() -> None:
     assert ("ab" * 32, "six-1.0-py3-none-any.whl") == layout.wheel_of(f"v1/wheels/{'ab' * 32}/six-1.0-py3-none-any.whl")
     assert layout.wheel_of(f"v1/wheels/{'ab' * 32}") is None
     assert layout.wheel_of(layout.pointer(KEY)) is None
+    assert layout.wheel_of(f"v1/wheels/{'ab' * 32}/six-1.0-1/../../../x-py3-none-any.whl") is None
