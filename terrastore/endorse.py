@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from terrastore.trust import Trust
 
 
-def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust) -> Published:
-    """Sign the pointer that the store has for ``key``; return what it then stands for.
+def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, unsigned: bool = False) -> Published:
+    """Sign the pointer that the store has for ``key``; return what it then stands for, which must be there.
 
-    Whoever signed it before is not asked about: to vouch for it is what this is for. What it stands for must be there.
-
+    :param unsigned: sign also what nobody who is trusted has signed: what anybody may have put there
     :raises UsageError: when there is none, or no signature of ours would count
-    :raises ArchiveRefusedError: when the pointer is malformed or for another realm, or its archive unsound or revoked
+    :raises ArchiveRefusedError: when the pointer is malformed, for another realm or not trusted; when its archive is
+        unsound or revoked
     :raises StoreUnreachableError: when somebody else changed it meanwhile
     """
     origin, place = catalogue.writable(catalogue.origin(store)), layout.pointer(key.text)
@@ -31,7 +31,8 @@ def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust) -> Publis
     if current is None:
         raise UsageError(f"{origin} has no {key.short}", hint="see terrastore list")
     try:
-        found = catalogue.judged(origin, key, current.data, trust._replace(keys=(), admits_anybody=True))
+        asked = trust._replace(keys=(), admits_anybody=True) if unsigned else trust
+        found = catalogue.judged(origin, key, current.data, asked)
     except UnknownSchemaError as error:
         raise UsageError(f"{origin} has {key.short}, but {error}", hint="upgrade terrastore here") from None
     with catalogue.naming(found):

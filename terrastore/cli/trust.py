@@ -53,11 +53,13 @@ def keygen(**values: Any) -> None:
 @options.store
 @options.trusting
 @options.signing
+@click.option("--unsigned", is_flag=True, help="Sign also what nobody named in the trust file has signed.")
 @options.common
 def sign(**values: Any) -> None:
     """Vouch for environments in a store, besides whoever did before.
 
-    With --expires they count for so long from now, and earlier signatures are gone.
+    With --expires they count for so long from now, and earlier signatures are gone. With a trust file those alone are
+    signed that somebody it names has signed, unless --unsigned says otherwise.
     """
     from terrastore import catalogue  # noqa: PLC0415 -- help needs none of it
     from terrastore.endorse import endorse  # noqa: PLC0415
@@ -72,7 +74,7 @@ def sign(**values: Any) -> None:
         signing.prepare()
         names = [key.name for key, _ in signing.signers]
         for key in [catalogue.resolve(store, text) for text in values["keys"]]:
-            found = endorse(store, key, signing, trust)
+            found = endorse(store, key, signing, trust, unsigned=values["unsigned"])
             signed.append({"key": key.text, "signers": names, "expires": found.pointer.expires})
             if not values["as_json"]:
                 until = f", until {found.pointer.expires}" if found.pointer.expires else ""

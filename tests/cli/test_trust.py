@@ -52,7 +52,11 @@ def test_sign(stored: CommandLine) -> None:
     assert 8 == refused.code
     assert "nobody has signed it" in refused.err
     name = stored.ok("list").out.strip()
-    signed = stored.ok("sign", name, "--signer", str(key), "--trust", str(trust))
+    signing = ("sign", name, "--signer", str(key), "--trust", str(trust))
+    unsigned = stored(*signing)
+    assert 8 == unsigned.code
+    assert "nobody has signed it" in unsigned.err
+    signed = stored.ok(*signing, "--unsigned")
     assert signed.out.startswith(f"signed   by ci in {stored.store}  (")
     assert stored.ok("ensure", "--no-build", "--trust", str(trust)).out.startswith("fetched")
     assert "  signed     by ci\n" in stored.ok("show", name, "--trust", str(trust)).out

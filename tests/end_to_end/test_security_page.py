@@ -44,7 +44,7 @@ def test_the_commands_that_are_shown(cli: CommandLine) -> None:
         )
         assert 0 == done.returncode, f"{block}{done.stdout}{done.stderr}"
         said.append(done.stdout)
-    assert ["", "built", "fetched", "", "built", "sound", "fetched"] == [text.partition(" ")[0] for text in said]
+    assert ["", "built", "fetched", "", "built", "signed", "fetched"] == [text.partition(" ")[0] for text in said]
     assert "signed   by ci-2027" in said[5]
     assert (
         8 == cli("ensure", "--no-build", "--target", "third", "--realm", "other", TERRASTORE_STORE=str(cli.store)).code
