@@ -74,7 +74,8 @@ def wrapped(line: str, width: int) -> str:
     lines, current, is_begun = [], head, False
     for word in re.sub(_TOGETHER, "\0", line[len(head) :]).split(" "):
         is_full = _width(current) + is_begun + _width(word) > width
-        if is_full and (is_begun or current.strip()):
+        fits_elsewhere = _SLIGHT + _width(word) <= width
+        if is_full and (is_begun or (current.strip() and fits_elsewhere)):
             lines.append(current)
             # A path that fits nowhere else begins further to the left.
             current, is_begun = " " * (indent if indent + _width(word) <= width else _SLIGHT), False

@@ -70,6 +70,12 @@ def test_a_path_that_fits_nowhere_else() -> None:
     assert ["ok       python", f"  {path}: 3.11.7"] == wrapped.split("\n")
 
 
+def test_a_path_that_fits_nowhere_at_all() -> None:
+    """It stays where it is: the terminal breaks it, and it can be copied as one."""
+    line = f"  stored     {'/path' * 20}"
+    assert line == terminal.wrapped(line, 60)
+
+
 @given(WORDS, st.sampled_from(["", "kept     ", "terrastore: error: ", "  made       "]), st.integers(40, 200))
 def test_no_word_is_broken_and_none_is_lost(words: list[str], head: str, width: int) -> None:
     """Whatever the line, its words are all there in their order, and lines are as wide as the terminal at most."""

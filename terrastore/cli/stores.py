@@ -48,8 +48,8 @@ def show(**values: Any) -> None:
     elif values["as_json"]:
         messages.print_json({"schema": messages.SCHEMA, **told, "manifest": json.loads(manifest.to_json())})
     else:
-        weights = _weights(manifest, root) if values["tree"] else _description(manifest)
-        for line in (manifest.key, *lines, *weights):
+        described = _weights(manifest, root) if values["tree"] else (*lines, *_description(manifest))
+        for line in (manifest.key, *described):
             messages.print_line(plain(line))
 
 

@@ -42,7 +42,7 @@ def summary(overview: Overview) -> Markup:
         ("archives", size(overview.size), ""),
         ("layers, each once", size(overview.once), f"of {number(packaged, 'package')}"),
         ("stored again", size(overview.again), f"{share} of what layers take"),
-        ("not used for 30 days", number(idle.environments, "environment"), size(idle.size)),
+        ("not used for 30 days", f"{idle.environments:,}", size(idle.size)),
     ]
     return element(
         "dl",

@@ -92,7 +92,7 @@ def test_the_tree_fits(stored: CommandLine, columns: int) -> None:
     with terminal(stored, columns, "show", ".venv", "--tree") as shown:
         lines = shown.end()
     assert lines[0].startswith("cp3")
-    drawn = lines[3:]
+    drawn = lines[2:]
     assert {"alpha 1.0", "beta 1.0", "before packages"} <= {part for line in drawn for part in re.split(r" {2,}", line)}
     assert [line for line in drawn if "beta 1.0" in line and line.endswith("for alpha")]
     assert [line for line in drawn if "alpha 1.0" in line and line.endswith("asked for")]
