@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from terrastore import abreast
@@ -49,6 +48,7 @@ class Tidying:
         self._since = now - GRACE
         self._marks_since = now - _MARK_LASTS
         self._freed = 0
+        self._named_sizes: dict[EnvKey, int] | None = None
         self._wheels_named: dict[frozenset[EnvKey], frozenset[str] | None] = {}
         prefixes = (layout.LEASES, layout.WHEELS, layout.PROBES, layout.PRUNED)
         self._leases, self._wheels, self._probes, self._records = abreast.mapped(
@@ -75,6 +75,8 @@ class Tidying:
 
     def sizes(self, environment: Environment) -> int:
         """Return the bytes of the archive that is pointed to, of all that the key owns when that cannot be told."""
+        if self._named_sizes is None:
+            self._named_sizes = self._sizes_of_named()
         return self._named_sizes.get(environment.key, environment.size)
 
     def wheel_bytes(self, left: Sequence[Environment]) -> int:
@@ -84,8 +86,8 @@ class Tidying:
 
     # Archives.
 
-    @cached_property
-    def _named_sizes(self) -> dict[EnvKey, int]:
+    def _sizes_of_named(self) -> dict[EnvKey, int]:
+        """Return the bytes of archives that are pointed to, for keys that have several."""
         several = [each for each in self._held.environments if len(each.archives) > 1]
         names = abreast.mapped(lambda each: self._named(each.key)[0], several, self._store.readers)
         return {

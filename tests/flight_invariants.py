@@ -9,7 +9,14 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from terrastore.ensuring import FETCHED
-from terrastore.errors import ArchiveRefusedError, BuildError, NotInStoreError, StoreUnreachableError, WaitError
+from terrastore.errors import (
+    ArchiveRefusedError,
+    BuildError,
+    NotInStoreError,
+    StoreUnreachableError,
+    UsageError,
+    WaitError,
+)
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, OVER, TTL
 from terrastore.trust import Trust
@@ -179,6 +186,8 @@ def check_end_has_a_reason(world: World, visit: Visit) -> None:
         or (isinstance(error, BuildError) and world.told(error) is not None)
         or (isinstance(error, WaitError) and visit.errand.wait > 0 and world.clock >= visit.deadline - TOLERANCE)
         or (isinstance(error, StoreUnreachableError) and (visit.troubles > 0 or world.drawn.loses_archives))
+        # Of a prune whose probe or pin was spoilt.
+        or (isinstance(error, UsageError) and world.drawn.prunes and world.drawn.loses_archives)
     )
     if not has_reason:
         raise Violation("end has a reason", repr(error))

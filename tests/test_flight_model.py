@@ -195,12 +195,6 @@ def take_all_for_old(tidying: Tidying) -> list[Listed]:
         tidying._since = since
 
 
-def judge_by_old_records(tidying: Tidying) -> list[Listed]:
-    before = tidying._pruned()
-    tidying._pruned = lambda: before  # type: ignore[method-assign]
-    return UNNAMED(tidying)
-
-
 def record_nothing(removal: _Removal, advance: Callable[[int], None]) -> None:
     removal._until = math.inf
     for victim in removal._victims:
@@ -309,19 +303,9 @@ FLAWS: Final = {
         {"terrastore.tidying.Tidying._unnamed": take_all_for_old},
         Weather(latency=2.0, disasters={STALL: 0.05}, errands=PRUNING),
     ),
-    "no grace for those who read what was replaced": Flaw(
-        "a reader keeps its archive",
-        SHORT_GRACE | {"terrastore.tidying.Tidying._is_settled": lambda *_: True},
-        Weather(latency=1.0, disasters={STALL: 0.1}, errands=(*PRUNING, REBUILD)),
-    ),
     "pointers that go without a record": Flaw(
         "a reader keeps its archive",
         SHORT_GRACE | {"terrastore.prune._Removal.run": record_nothing},
-        Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
-    ),
-    "records that are read before the pointers": Flaw(
-        "a reader keeps its archive",
-        SHORT_GRACE | {"terrastore.tidying.Tidying._unnamed": judge_by_old_records},
         Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
     ),
     "pointers that go whatever they are by now": Flaw(
