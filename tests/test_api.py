@@ -89,8 +89,8 @@ def test_progress(project: CommandLine) -> None:
 )
 def test_what_goes_wrong_is_raised(project: CommandLine, expected: type[Exception], options: dict[str, Any]) -> None:
     """Errors are those of terrastore, with a hint and the command line's exit code; a typing error is Python's."""
+    given: dict[str, Any] = {"store": str(project.store), "cache_dir": project.cache}
     with pytest.raises(expected) as raised:
-        given: dict[str, Any] = {"store": str(project.store), "cache_dir": project.cache}
         terrastore.ensure(target="env", **given | options)
     if isinstance(raised.value, TerrastoreError):
         assert raised.value.hint
