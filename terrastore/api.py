@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 from terrastore import folders, place
 from terrastore.ensuring import Policy
@@ -24,7 +25,7 @@ from terrastore.report import Phase, Report
 from terrastore.store.locations import default_store, open_stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Unpack
 
     from terrastore.ensuring import Outcome
@@ -122,7 +123,8 @@ def ensure(
     :param progress: is called with what happens, from any thread, one call at a time
     :raises TerrastoreError: when the environment is not there; the old one is then as it was
     """
-    asked = {name: options.pop(name) for name in _ASKED if name in options}  # type: ignore[misc]
+    given: dict[str, Any] = dict(options)
+    asked = {name: given.pop(name) for name in _ASKED if name in given}
     cache = os.fspath(cache_dir) if cache_dir is not None else folders.user_cache()
     inputs = Inputs(
         requirements=_paths(requirements),
@@ -132,13 +134,9 @@ def ensure(
         cache=cache,
         **asked,
     )
-    if store is None or isinstance(store, str):
-        store = open_store(*filter(None, [store]))
-    elif not hasattr(store, "read_range"):
-        store = open_store(*store)
     report = Report() if progress is None else _Reporter(progress)
     where = place.Target.at(os.fspath(target))
-    outcome = _ensure(inputs, where, store=store, cache=cache, policy=Policy(**options), report=report)
+    outcome = _ensure(inputs, where, store=_opened(store), cache=cache, policy=Policy(**given), report=report)
     if outcome.retired is not None and place.discard(outcome.retired):
         outcome = outcome._replace(retired=None)
     return outcome
@@ -187,5 +185,11 @@ class _Reporter(Report):
             self._progress(progress)
 
 
+def _opened(store: Store | str | Iterable[str] | None) -> Store:
+    if store is None or isinstance(store, str):
+        return open_store(*filter(None, [store]))
+    return open_store(*store) if isinstance(store, Iterable) else store
+
+
 def _paths(said: Path | Iterable[Path]) -> tuple[str, ...]:
-    return (os.fspath(said),) if isinstance(said, (str, os.PathLike)) else tuple(map(os.fspath, said))
+    return (os.fspath(said),) if isinstance(said, (str, os.PathLike)) else tuple(os.fspath(each) for each in said)
