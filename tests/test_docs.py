@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from terrastore.cli import terrastore
 from tests import documented, private_ways
 from tests.end_to_end import (
     test_disk_faults,
@@ -155,3 +156,15 @@ def test_the_policy_of_a_signing_key() -> None:
     spec = re.search(r"--key-spec (\w+)", SECURITY)
     assert spec is not None
     assert f'"{spec[1]}"' in source
+
+
+def test_who_comes_from_terrarium_finds_options() -> None:
+    """What docs/from-terrarium.md names instead of Terrarium's options and commands is there."""
+    page = (ROOT / "docs/from-terrarium.md").read_text()
+    instead = [row.split(" | ")[1] for row in re.findall(r"^\| (.+) \|$", page, re.MULTILINE)]
+    options = {name for _, command in terrastore.all() for each in command.params for name in each.opts}
+    said = [word for cell in instead for word in re.findall(r"(?<=[` ])--?[a-z][a-z-]*", cell)]
+    assert len(said) > 15
+    assert [] == [word for word in said if word not in options]
+    commands = [name for cell in instead for name in re.findall(r"`terrastore (\w+)", cell)]
+    assert {"ensure", "build", "key", "rollback"} == set(commands)
