@@ -1,4 +1,4 @@
-"""What the site has besides docs: README, the formats and the changes, with links as they are there."""
+"""What the site has besides docs: README, the formats and the changes; and what its Markdown needs otherwise."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ ELSEWHERE: Final = {
 
 _PLACES: Final = {file: page for page, file in ELSEWHERE.items()}
 _LINK: Final = re.compile(r"\[(?P<text>[^\]]*)\]\((?!https?:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_ROW: Final = re.compile(r"^\|.*\|$", re.MULTILINE)
+_CODE: Final = re.compile(r"`[^`]+`")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -38,7 +40,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Turn links between files of the repository into links between pages.
 
     What leads to a file that the site has not, such as a test, is its text alone; what leads nowhere stays, and is
-    told.
+    told. Bars in code in tables are bars: GitHub wants them escaped, Python-Markdown shows what escapes them.
     """
     root = os.path.dirname(config.config_file_path)
     here = page.file.src_uri
@@ -52,4 +54,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{link['text']}]({there}{link['anchor'] or ''})"
         return link["text"] if os.path.exists(os.path.join(root, file)) else link[0]
 
-    return _LINK.sub(placed, markdown)
+    return _ROW.sub(
+        lambda row: _CODE.sub(lambda code: code[0].replace(r"\|", "|"), row[0]), _LINK.sub(placed, markdown)
+    )
