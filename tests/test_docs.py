@@ -4,11 +4,14 @@ import ast
 import fnmatch
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import click
 import pytest
 
+from terrastore.cli import terrastore
 from tests import documented, private_ways
 from tests.end_to_end import (
     test_disk_faults,
@@ -52,6 +55,26 @@ def test_named_tests_exist(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     """Links to files of the repository."""
     assert [] == [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield the lines that call terrastore with options, and their pages; alternatives and remarks are taken off."""
+    for page in PAGES:
+        for line in re.findall(r"^    (?:.*&& \S*/|\w+=\S+ )?terrastore ([^>].*)$", page.read_text(), re.MULTILINE):
+            yield str(page.relative_to(ROOT)), re.split(r"\s+#|\s+\|\|? |\s+> ", line)[0]
+
+
+@pytest.mark.parametrize(("page", "line"), [*commands()])
+def test_every_command_shown_is_understood(page: str, line: str) -> None:
+    """A command that README or docs show has a name and options that there are."""
+    name, *arguments = shlex.split(line)
+    known = {"-V", "--version", "-h", "--help"}
+    if name not in known:
+        command = terrastore.get_command(click.Context(terrastore), name)
+        assert command is not None, page
+        known |= {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    assert set() == {each.partition("=")[0] for each in ours if each.startswith("-")} - known, page
 
 
 def test_every_place_is_documented_once() -> None:
@@ -155,3 +178,15 @@ def test_the_policy_of_a_signing_key() -> None:
     spec = re.search(r"--key-spec (\w+)", SECURITY)
     assert spec is not None
     assert f'"{spec[1]}"' in source
+
+
+def test_who_comes_from_terrarium_finds_options() -> None:
+    """What docs/from-terrarium.md names instead of Terrarium's options and commands is there."""
+    page = (ROOT / "docs/from-terrarium.md").read_text()
+    instead = [row.split(" | ")[1] for row in re.findall(r"^\| (.+) \|$", page, re.MULTILINE)]
+    options = {name for _, command in terrastore.all() for each in command.params for name in each.opts}
+    said = [word for cell in instead for word in re.findall(r"(?<=[` ])--?[a-z][a-z-]*", cell)]
+    assert len(said) > 15
+    assert [] == [word for word in said if word not in options]
+    commands = [name for cell in instead for name in re.findall(r"`terrastore (\w+)", cell)]
+    assert {"ensure", "build", "key", "rollback"} == set(commands)

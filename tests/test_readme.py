@@ -1,16 +1,13 @@
 """What README and FORMAT.md state is what the code does."""
 
 import re
-import shlex
 from pathlib import Path
 
-import click
 import pytest
 
 from terrastore import errors
 from terrastore.archive import frames, limits, relocate, ustar
 from terrastore.boot import documents
-from terrastore.cli import terrastore
 from terrastore.envelope import PAYLOAD_TYPE
 from terrastore.pointer import PAYLOAD_LIMIT
 
@@ -24,23 +21,6 @@ def test_every_exit_code_is_documented() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     classes = errors.TerrastoreError.__subclasses__()
     assert listed == {0, 1, errors.INTERRUPTED, *(each.exit_code for each in classes)}
-
-
-def commands() -> list[str]:
-    """Return the lines of README that call terrastore with options, alternatives and remarks taken off."""
-    lines = re.findall(r"^    (?:.*&& \S*/)?terrastore (.+)$", README, re.MULTILINE)
-    return [re.split(r"\s+#|\s+\| ", line)[0] for line in lines]
-
-
-@pytest.mark.parametrize("line", commands())
-def test_every_command_shown_is_understood(line: str) -> None:
-    """A command that README shows has a name and options that there are."""
-    name, *arguments = shlex.split(line)
-    command = terrastore.get_command(click.Context(terrastore), name)
-    assert command is not None
-    known = {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
-    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    assert {argument for argument in ours if argument.startswith("-")} <= known
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))

@@ -62,7 +62,15 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, message="terrastore %(version)s")
+@click.option(
+    "-V",
+    "--version",
+    count=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, times: _print_versions(context, times) if times else None,
+    help="Show the version; twice: also those of Python and of what terrastore is made of.",
+)
 def terrastore() -> None:
     """Whole Python environments from a store: built once, fetched everywhere."""
 
@@ -99,6 +107,33 @@ def main() -> NoReturn:
         messages.print_error(error, as_json=as_json, verbose=verbose)
         code = error.exit_code
     sys.exit(code)
+
+
+def _print_versions(context: click.Context, times: int) -> NoReturn:
+    """Print the version; asked twice, also that of Python and a line for each library that it asks for."""
+    print(f"terrastore {__version__}")
+    if times > 1:
+        from importlib import metadata  # noqa: PLC0415 -- few ask
+
+        print(f"python {'.'.join(map(str, sys.version_info[:3]))}")
+        for name in sorted(_requirements()):
+            try:
+                print(name, metadata.version(name))
+            except metadata.PackageNotFoundError:  # an extra's
+                continue
+    context.exit()
+
+
+def _requirements() -> set[str]:
+    """Return the names of the libraries that this installation asks for, extras' too."""
+    import re  # noqa: PLC0415 -- see _print_versions
+    from importlib import metadata  # noqa: PLC0415
+
+    try:
+        lines = metadata.requires("terrastore") or []
+    except metadata.PackageNotFoundError:
+        return set()
+    return {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in lines}
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

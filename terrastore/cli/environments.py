@@ -187,7 +187,7 @@ def key(**values: Any) -> None:
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", shell_complete=options.paths("file"))
 @options.option("--target", required=True, metavar="DIR", help="Where the environment is to stand.")
 @options.option("--python", metavar="SPEC", help="Interpreter; default: one of the archive's version.")
 @options.waiting
@@ -216,11 +216,21 @@ def unpack(**values: Any) -> None:
 
 
 @click.command()
-@click.argument("environment", metavar="ENV", required=False)
+@click.argument("environment", metavar="ENV", required=False, shell_complete=options.paths("dir"))
 @options.option("--python", metavar="SPEC", help="Interpreter; default: the one it had, or one of its version.")
-@click.option("--into", metavar="DIR", help="Make it work there, and move it there, in place of an environment.")
+@click.option(
+    "--into",
+    metavar="DIR",
+    shell_complete=options.paths("dir"),
+    help="Make it work there, and move it there, in place of an environment.",
+)
 @click.option("--force", is_flag=True, help="With --into: replace a directory that is no environment too.")
-@click.option("--standalone", metavar="FILE", help="Write this command to FILE, which any Python 3.11 or later runs.")
+@click.option(
+    "--standalone",
+    metavar="FILE",
+    shell_complete=options.paths("file"),
+    help="Write this command to FILE, which any Python 3.11 or later runs.",
+)
 @options.waiting
 @options.common
 def relocate(**values: Any) -> None:

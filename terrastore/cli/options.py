@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -14,18 +14,43 @@ from terrastore.inputs import PIP, UV, Inputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from click.shell_completion import CompletionItem
+
     from terrastore.prune import Criteria
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
 
     _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+# What a shell completes, by what an option takes.
+_COMPLETED: Final = {
+    "FILE": "file",
+    "PATH": "file",
+    "URL": "file",
+    "DIR": "dir",
+    "DIR|URL": "dir",
+    "FILE|awskms:ARN": "file",
+}
+
 
 def option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
     """Return ``click.option`` with its environment variable."""
     long = next(name for name in names if name.startswith("--"))
     attributes.setdefault("envvar", "TERRASTORE_" + long[2:].replace("-", "_").upper())
+    if kind := _COMPLETED.get(attributes.get("metavar", "")):
+        attributes.setdefault("shell_complete", paths(kind))
     return click.option(*names, **attributes)
+
+
+def paths(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return what lets a shell complete paths, of files and directories or of directories alone (``file``, ``dir``)."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 -- of a shell alone
+
+        return [CompletionItem(begun, type=kind)]
+
+    return complete
 
 
 def _together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:

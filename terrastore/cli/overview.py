@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.store
-@click.option("-o", "--output", metavar="FILE", help="Where the page goes; default: standard output.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=options.paths("file"),
+    help="Where the page goes; default: standard output.",
+)
 @options.criteria
 @options.cache_dir
 @options.common

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("subject", metavar="ENV|KEY")
+@click.argument("subject", metavar="ENV|KEY", shell_complete=options.paths("dir"))
 @options.store
 @options.option("--freeze", is_flag=True, help="Print a requirements file, with hashes, of what was resolved.")
 @click.option("--tree", is_flag=True, help="Print what weighs how much, by package, and what needs it.")
@@ -54,7 +54,7 @@ def show(**values: Any) -> None:
 
 
 @click.command()
-@click.argument("subject", metavar="ENV|KEY")
+@click.argument("subject", metavar="ENV|KEY", shell_complete=options.paths("dir"))
 @options.store
 @options.trusting
 @options.common

@@ -16,7 +16,12 @@ from terrastore.errors import UsageError, reason
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--out", metavar="FILE", help="Where the key goes; default: keys/NAME.key beside the user's settings.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    shell_complete=options.paths("file"),
+    help="Where the key goes; default: keys/NAME.key beside the user's settings.",
+)
 @click.option("--signer", metavar="awskms:ARN", help="Make none, and print the line of this key.")
 @options.common
 def keygen(**values: Any) -> None:
