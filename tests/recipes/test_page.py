@@ -15,7 +15,7 @@ PAGE = (SCRIPTS.parent / "docs/recipes.md").read_text()
 
 def shown(heading: str) -> Any:
     """Return the first example of a section, as YAML."""
-    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    section = "\n" + PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     block = re.search(r"\n\n((?:    .*\n|\n)+)", section)
     assert block is not None
     return yaml.safe_load(textwrap.dedent(block[1]))
