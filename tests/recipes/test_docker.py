@@ -1,4 +1,4 @@
-"""scripts/docker/Dockerfile: parsed, and what it runs is run on a bare machine, with Debian's Python for the image's."""
+"""scripts/docker/Dockerfile: parsed, and its command run on a bare machine, with Debian's Python for the image's."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ def test_the_image(machine: BareMachine, offered: Equipped) -> None:
     for path in (*place.iterdir(), machine.folder / "store"):
         if path.name != "env":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    path = named(last, "ENV")[0].text
-    done = machine("sh", "-c", f"cd {PLACE} && export {path} && alpha && python -c 'import beta; print(beta.PREFIX)'")
+    first_on_path = named(last, "ENV")[0].text
+    done = machine(
+        "sh", "-c", f"cd {PLACE} && export {first_on_path} && alpha && python -c 'import beta; print(beta.PREFIX)'"
+    )
     assert f"alpha 1.0\n{PLACE}/env\n" == done.out, done.err

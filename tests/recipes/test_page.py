@@ -13,12 +13,11 @@ from tests.recipes.commands import SCRIPTS
 PAGE = (SCRIPTS.parent / "docs/recipes.md").read_text()
 
 
-def shown(heading: str) -> Any:
-    """Return the first example of a section, as YAML."""
+def shown(heading: str, number: int = 0) -> Any:
+    """Return an example of a section, as YAML."""
     section = "\n" + PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
-    block = re.search(r"\n\n((?:    .*\n|\n)+)", section)
-    assert block is not None
-    return yaml.safe_load(textwrap.dedent(block[1]))
+    block = re.findall(r"\n\n((?:    .*\n|\n)+)", section)[number]
+    return yaml.safe_load(textwrap.dedent(block))
 
 
 def test_the_workflow() -> None:
@@ -42,3 +41,14 @@ def test_the_pipeline() -> None:
     (include,) = pipeline["include"]
     template = yaml.safe_load((SCRIPTS.parent / include["file"].lstrip("/")).read_text())
     assert pipeline["test"]["extends"] in template
+
+
+def test_the_playbook() -> None:
+    """It gives the role variables, and the module parameters, that they have."""
+    role = SCRIPTS / "ansible/terrastore"
+    (play,), (task,) = shown("Ansible"), shown("Ansible", 1)
+    options = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    (used,) = play["roles"]
+    assert role.name == used.pop("role")
+    assert used.keys() <= options.keys()
+    assert task["terrastore_environment"].keys() <= {name.removeprefix("terrastore_") for name in options}
