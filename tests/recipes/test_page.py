@@ -1,14 +1,19 @@
-"""docs/recipes.md shows workflows that there could be, with inputs and files that there are."""
+"""What docs/recipes.md shows can be, with inputs, variables, options and files that there are."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
-from tests.recipes.commands import SCRIPTS
+import terrastore
+from tests.recipes.commands import SCRIPTS, calls, require_understood
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
 
 PAGE = (SCRIPTS.parent / "docs/recipes.md").read_text()
 
@@ -52,3 +57,39 @@ def test_the_playbook() -> None:
     assert role.name == used.pop("role")
     assert used.keys() <= options.keys()
     assert task["terrastore_environment"].keys() <= {name.removeprefix("terrastore_") for name in options}
+
+
+def test_every_command_is_understood() -> None:
+    """Lines that run terrastore do so with options that there are."""
+    found = calls("\n".join(line for line in PAGE.splitlines() if line.startswith("    ")))
+    assert {"build", "run"} == {words[0] for words in found}
+    for words in found:
+        require_understood(words)
+
+
+def test_every_script_named_is_there() -> None:
+    """Files and folders of scripts have these names."""
+    names = {name.split("@v")[0] for name in re.findall(r"scripts/[\w./@-]*\w", PAGE)}
+    assert "scripts/slurm/job.sh" in names
+    assert [] == [name for name in names if not (SCRIPTS.parent / name).exists()]
+
+
+def test_the_task(stored: CommandLine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A function that a scheduler runs brings the environment and runs a program there; without one it raises."""
+    block = re.search(r"<!-- test: task -->\n\n((?:    .*\n|\n)+)", PAGE)
+    assert block is not None
+    source = textwrap.dedent(block[1])
+    assert 1 == source.count('"s3://acme-envs/web"')
+    names: dict[str, Any] = {}
+    exec(source.replace('"s3://acme-envs/web"', repr(str(stored.store))), names)
+    # Not a part of the function: it is run by this process, whose pip has other settings.
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, stored.env[name])
+    monkeypatch.setenv("HOME", stored.env["HOME"])
+    program = stored.write("job.py", "import alpha, sys\nprint('ran', alpha.VERSION, sys.prefix)\n")
+    target = str(stored.cwd / "env")
+    names["run_in_environment"](str(program), str(stored.cwd / "requirements.txt"), target)
+    assert f"ran 1.0 {target}\n" == capfd.readouterr().out
+    other = stored.write("other.txt", "alpha==2.0\n")
+    with pytest.raises(terrastore.TerrastoreError):
+        names["run_in_environment"](str(program), str(other), target)
