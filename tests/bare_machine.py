@@ -178,6 +178,13 @@ class Equipped:
         (machine.folder / "requirements.txt").write_text(self.requirements)
         return place
 
+    def wheels_in(self, folder: Path) -> Path:
+        """Put the wheels that terrastore consists of into a new folder, as installers look for them."""
+        folder.mkdir()
+        for wheel in self.store.glob("v1/self/files/*/*.whl"):
+            os.link(wheel, folder / wheel.name)
+        return folder
+
     def sign(self, store: Path, name: str, kind: str, key: str) -> None:
         """Sign an object of a store's copy, a payload of some ``kind``, with the key in a file."""
         envelope = Envelope.parse((store / name).read_bytes(), kind=kind)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bare_machine import equipped
+from tests.bare_machine import Equipped, equipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,16 +62,21 @@ def test_settings_of_builds_count_for_nothing(cli: CommandLine) -> None:
     cli.ok("build", "--self", "-q")
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Equipped:
+    """Return a store that has terrastore itself."""
+    return equipped(tmp_path_factory.mktemp("published") / "home", wheels)
+
+
 @pytest.mark.parametrize("installer", ["pip", "uv tool"])
-def test_whoever_installed_it(cli: CommandLine, wheels: Path, tmp_path: Path, installer: str) -> None:
+def test_whoever_installed_it(cli: CommandLine, published: Equipped, tmp_path: Path, installer: str) -> None:
     """What pip, or uv tool, installs from what was published publishes the very same."""
-    offered = equipped(tmp_path / "publisher", wheels)
-    links = [f"--find-links={folder}" for folder in (offered.store / "v1/self/files").iterdir()]
-    wanted = ["--no-index", *links, f"terrastore=={offered.itself['version']}"]
+    wanted = ["--no-index", f"--find-links={published.wheels_in(tmp_path / 'wheels')}", "terrastore"]
     place = tmp_path / "installed"
     if installer == "pip":
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", *wanted], check=True, env=cli.env)
+        command = [f"{place}/bin/python", "-m", "pip", "install", "--quiet", "--no-compile", *wanted]
+        subprocess.run(command, check=True, env=cli.env)
     else:
         uv = shutil.which("uv", path=f"{sys.prefix}/bin")
         assert uv is not None
@@ -80,4 +85,4 @@ def test_whoever_installed_it(cli: CommandLine, wheels: Path, tmp_path: Path, in
         subprocess.run(command, check=True, env=cli.env | folders | {"UV_CACHE_DIR": str(tmp_path / "cache")})
     cli.command = [str(place / "bin/terrastore")]
     told = cli.ok("build", "--self", "--json").json
-    assert offered.itself["sha256"] == told["sha256"]
+    assert published.itself["sha256"] == told["sha256"]

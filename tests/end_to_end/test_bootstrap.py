@@ -371,12 +371,12 @@ def test_pip_where_it_is_asked_for(offered: Equipped, tmp_path: Path) -> None:
     """Where no store has terrastore, what BOOT_PIP says is installed; a second time that is there."""
     empty = tmp_path / "empty"
     empty.mkdir()
-    links = [f"--find-links={folder}" for folder in (offered.store / "v1/self/files").iterdir()]
+    links = offered.wheels_in(tmp_path / "wheels")
     variables = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(tmp_path),
         "BOOT_DIR": str(tmp_path / "opt"),
-        "BOOT_PIP": f"--no-index {' '.join(links)} terrastore=={offered.itself['version']}",
+        "BOOT_PIP": f"--no-compile --no-index --find-links={links} terrastore=={offered.itself['version']}",
         "BOOT_PYTHON": str(shutil.which("python3")),
         "TERRASTORE_STORE": str(empty),
     }

@@ -251,7 +251,8 @@ def test_build_then_list_show_verify_remove(cli: CommandLine) -> None:
     key = cli.ok("key").out.strip()
     assert key == cli.ok("list").out.strip()
     assert re.match(
-        key + r"  \d+ (s|min) ago  used this week  +\d\.\d MB  3 packages  Python \S+\n", cli.ok("list", "-l").out
+        key + r"  \d+ (s|min) ago  used this week  +\d\.\d MB  3 packages  Python \S+\n",
+        cli.ok("list", "-l", COLUMNS="200").out,
     )
     short = key.rpartition("-")[2][:6]
     shown = cli.ok("show", short).out
