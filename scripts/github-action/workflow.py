@@ -16,7 +16,7 @@ def is_of_strangers() -> bool:
     """Say whether code of a fork, or of Dependabot, runs; secrets may be there all the same (pull_request_target)."""
     if os.environ.get("GITHUB_ACTOR") == "dependabot[bot]":
         return True
-    with open(os.environ["GITHUB_EVENT_PATH"]) as file:
+    with open(os.environ["GITHUB_EVENT_PATH"], encoding="utf-8") as file:
         event = json.load(file)
     if pull_request := event.get("pull_request"):
         origin = pull_request["head"]["repo"]
@@ -35,6 +35,7 @@ def tell(said: dict[str, Any], *, activate: bool) -> None:
         print(f"::error title=terrastore::{escaped(text)}")
         return
     path = said["target"]
+    print(f"{said['outcome']} {said['key']} → {path}")
     add("GITHUB_OUTPUT", f"hit={str(said['outcome'] != 'built').lower()}", f"key={said['key']}", f"path={path}")
     if activate:
         add("GITHUB_PATH", f"{path}/bin")
@@ -48,15 +49,17 @@ def escaped(text: str) -> str:
 
 def add(variable: str, *lines: str) -> None:
     """Append lines to a file that a variable names."""
-    with open(os.environ[variable], "a") as file:
+    with open(os.environ[variable], "a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
 def main(question: str, *arguments: str) -> int:
     """Do what is asked; return the exit code."""
+    # Whatever the locale: a runner reads UTF-8.
+    sys.stdout.reconfigure(encoding="utf-8")
     if question == "is-of-strangers":
         return not is_of_strangers()
-    with open(arguments[0]) as file:
+    with open(arguments[0], encoding="utf-8") as file:
         text = file.read()
     # Nothing stands there when a run was killed.
     if text:

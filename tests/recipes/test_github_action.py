@@ -160,6 +160,13 @@ def test_what_follows_runs_in_the_environment(job: Job) -> None:
     assert "alpha 1.0\n" == subprocess.run([f"{path}/bin/alpha"], capture_output=True, text=True, check=True).stdout
 
 
+def test_the_log_says_what_came_of_it(job: Job) -> None:
+    """A line on standard output, where warnings and progress are on standard error."""
+    done = job.use(store=str(job.cli.store))
+    key, path = (job.file("GITHUB_OUTPUT").read_text().splitlines()[at].partition("=")[2] for at in (1, 2))
+    assert f"built {key} → {path}\n" == done.stdout
+
+
 def test_not_activated(job: Job) -> None:
     """Who wants the outputs alone gets nothing else."""
     job.outputs(activate="false")

@@ -93,3 +93,10 @@ def test_the_task(stored: CommandLine, monkeypatch: pytest.MonkeyPatch, capfd: p
     other = stored.write("other.txt", "alpha==2.0\n")
     with pytest.raises(terrastore.TerrastoreError):
         names["run_in_environment"](str(program), str(other), target)
+
+
+def test_versions_are_those_of_the_project() -> None:
+    """Who copies an example gets the release that it came with."""
+    files = [PAGE, *((SCRIPTS / name).read_text() for name in ("github-action/action.yml", "gitlab/environment.yml"))]
+    said = [version for text in files for version in re.findall(r"(?:terrastore==|@v|ref: v)(\d+\.\d+\.\d+)", text)]
+    assert [terrastore.__version__] * 5 == said
