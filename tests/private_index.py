@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import io
 import json
 import os
 import secrets
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import tempfile
 import urllib.request
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +21,13 @@ from urllib.parse import urlsplit
 from tests.conftest import make_wheel
 from tests.loopback import certificate
 from tests.processes import until
+from tests.program_environments import program_environment
 from tests.servers import BOUND
 from tests.static_server import nginx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
 # Others for each process that runs tests: what a command line of another one shows is not ours.
 _OURS = secrets.token_hex(4)
 OWNER, OWNERS_PASSWORD = "owner", f"0wner-{_OURS}"
@@ -109,7 +106,7 @@ def basic(user: str, password: str) -> str:
 @contextlib.contextmanager
 def running_devpi() -> Iterator[PrivateIndex]:
     """Yield the index, with its packages, as devpi-lockdown has nginx guard it."""
-    scripts = devpi() / "bin"
+    scripts = program_environment("devpi") / "bin"
     with tempfile.TemporaryDirectory(prefix="devpi-") as folder:
         data, socket = f"{folder}/data", f"{folder}/socket"
         env = os.environ | {"HOME": folder}
@@ -133,20 +130,6 @@ def running_devpi() -> Iterator[PrivateIndex]:
         finally:
             server.terminate()
             server.wait()
-
-
-def devpi() -> Path:
-    """Return the environment of devpi-server, which is made beside what this Python has when it is not there yet."""
-    place = Path(sys.prefix, "devpi")
-    with open(f"{place}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "ready").exists():
-            venv.create(place, clear=True)
-            group = f"{ROOT / 'pyproject.toml'}:devpi"
-            pip = [sys.executable, "-m", "pip", "--python", f"{place}/bin/python"]
-            subprocess.run([*pip, "install", "--quiet", "--group", group], check=True, stdin=subprocess.DEVNULL)
-            (place / "ready").touch()
-    return place
 
 
 def _guard(socket: str) -> str:
