@@ -174,6 +174,8 @@ class Fleet:
             files = [path.relative_to(self.cli.store).parts for path in self.cli.store.rglob("*") if path.is_file()]
             assert [] == [path for path in files if path[-1].startswith(".")]
             kinds = Counter(path[1] for path in files)
+            # Whoever fetched or built left a mark, all of them the same one.
+            assert kinds.pop("uses", 0) <= 1
             assert {"pointers": 1, "archives": 1 + orphans, "leases": 1} == dict(kinds)
 
 
@@ -268,9 +270,9 @@ class Corner:
         return corner
 
     def kinds(self) -> list[str]:
-        """Return of what kind each object is, sorted."""
+        """Return of what kind each object is, sorted, but for marks of use."""
         found = self.server.client().list_objects_v2(Bucket=self.server.bucket, Prefix=self.prefix)
-        return sorted(each["Key"].split("/")[2] for each in found["Contents"])
+        return sorted(kind for each in found["Contents"] if (kind := each["Key"].split("/")[2]) != "uses")
 
     def uploads(self) -> list[Any]:
         """Return unfinished uploads."""
