@@ -96,7 +96,7 @@ def ensured(
     """Make sure that an environment is there, by what the options of ``ensure`` and ``run`` say."""
     from terrastore.ensuring import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
 
-    options.refuse_wheelhouse(values)
+    options.refuse_wheelhouse(inputs, values)
     for said in _CONTRADICTIONS:
         if all(values[name] for name in said):
             words = " and ".join(f"--{name.replace('_', '-')}" for name in said)
@@ -149,8 +149,8 @@ def build(**values: Any) -> None:
         return
     from terrastore.ensuring import Policy, build  # noqa: PLC0415
 
-    options.refuse_wheelhouse(values)
     inputs, started = options.inputs(values), time.perf_counter()
+    options.refuse_wheelhouse(inputs, values)
     store = options.opened_store(values["store"])
     policy = Policy(
         rebuild=values["rebuild"],

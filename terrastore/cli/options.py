@@ -252,12 +252,12 @@ def criteria_of(values: dict[str, Any]) -> Criteria:
     return Criteria(unused_for=values["unused_for"], keep_last=values["keep_last"], max_size=values["max_size"])
 
 
-def refuse_wheelhouse(values: dict[str, Any]) -> None:
+def refuse_wheelhouse(inputs: Inputs, values: dict[str, Any]) -> None:
     """Refuse ``--wheelhouse`` with an installer that has no wheels to give.
 
     :raises UsageError: when it is uv
     """
-    if values["wheelhouse"] and values["installer"] == UV:
+    if values["wheelhouse"] and inputs.installer == UV:
         raise UsageError(
             "--wheelhouse cannot be used with --installer uv, which keeps no wheels", hint="leave one of them out"
         )

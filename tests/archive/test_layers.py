@@ -224,7 +224,7 @@ def test_large_distributions_are_divided_in_linear_time() -> None:
     files = [f"pkg/m{number}.py" for number in range(12_000)]
     start = time.process_time()
     assert len(divided([f"{SITE}/{file}" for file in files], distribution("pkg", *files))["pkg"]) == 12_000
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 5  # of every file with every other it would be minutes
 
 
 INFO = "a-1.0.dist-info"

@@ -151,6 +151,8 @@ def in_store(root: Path) -> list[str]:
     found = []
     for folder, folders, files in os.walk(root / "v1"):
         kind = os.path.relpath(folder, root / "v1").split("/")[0]
+        if kind == "uses":  # marks of use, which nothing depends on
+            continue
         found += ["unfinished file" if name.startswith(".") else kinds.get(kind, "stranger") for name in files]
         found += [] if folders or files else ["empty directory"]
     return found

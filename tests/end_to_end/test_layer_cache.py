@@ -144,7 +144,7 @@ def test_a_bumped_pin_costs_its_distribution(machine: CommandLine, site: Site, m
     taken = sum(request.bytes_out for request in site.wire.requests)
     print(f"{taken} bytes in {len(site.wire.requests)} requests for {needed}; the first time {first['bytes_fetched']}")
     assert needed <= taken <= 1.1 * needed
-    assert ["GetObject"] * 3 == site.wire.operations
+    assert ["GetObject"] * 3 == [each for each in site.wire.operations if each == "GetObject"]
     assert (1, changed.packed) == (result["layers_fetched"], result["bytes_fetched"])
     assert len(after.layers) == result["layers_total"]
     assert whole(before, after, shared=mode != "copy") == kept(machine)
@@ -157,7 +157,7 @@ def test_what_is_far_is_kept_and_made_again_of_that(machine: CommandLine, site: 
     site.wire.clear()
     result = fetch(machine, "two")
     assert (0, 0) == (result["layers_fetched"], result["bytes_fetched"])
-    assert 2 == len(site.wire.requests)
+    assert 2 == site.wire.operations.count("GetObject")
     one, two = (files(machine.cwd / name) for name in ("one", "two"))
     assert one.keys() == two.keys()
     assert {"bin/activate", "bin/pygmentize"} <= {path for path in one if one[path][1] != two[path][1]}

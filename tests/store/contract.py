@@ -21,9 +21,11 @@ from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import (
     WHOLE_LIMIT,
     CopyingStore,
+    ListableStore,
     Listed,
     PrunableStore,
     Store,
+    WritableStore,
 )
 
 NAME = "v1/pointers/cp311-linux_x86_64-0000.json"
@@ -188,7 +190,8 @@ class StoreContract(ReadingContract):
 
     def test_it_reads_writes_and_lists(self, store: WholeStore) -> None:
         """Who asks what a store can do is told everything."""
-        assert isinstance(store, PrunableStore)
+        assert isinstance(store, WritableStore)
+        assert isinstance(store, ListableStore)
 
     def test_making_one_touches_nothing(self, store: WholeStore) -> None:
         """A store that was only made has left nothing anywhere."""
@@ -470,6 +473,14 @@ class StoreContract(ReadingContract):
         assert store.create(NAME, b"second")
         assert b"second" == self.peek(NAME)
 
+
+class PrunableContract(StoreContract):
+    """What a store promises whose objects go when they are as they were listed."""
+
+    def test_it_can_be_pruned(self, store: WholeStore) -> None:
+        """Who asks what it can do is told so."""
+        assert isinstance(store, PrunableStore)
+
     def listed(self, store: WholeStore, name: str) -> Listed:
         """Return an object as a listing has it."""
         (listed,) = store.list(name)
@@ -542,7 +553,7 @@ class StoreContract(ReadingContract):
         assert [name.encode() for name in names] == [self.peek(name) for name in names]
 
 
-class CopyingContract(StoreContract):
+class CopyingContract(PrunableContract):
     """What a store promises that copies from others of its kind: ``other`` gives an empty one of these."""
 
     def copying(self, store: WholeStore) -> CopyingStore:

@@ -111,7 +111,7 @@ _BY_CODE: Final[Mapping[str, _Meaning]] = {
     "TemporaryRedirect": _OTHER_REGION,
     "TokenRefreshRequired": _EXPIRED,
 }
-_NO_ANSWER: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
+_NO_ANSWER: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], _Meaning], ...]] = (
     (
         exceptions.SSLError,
         _Meaning(
@@ -134,7 +134,7 @@ _NO_ANSWER: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
         _Meaning(StoreUnreachableError, "{store} closes the connection{where} without an answer", _REACH_HINT),
     ),
     (
-        exceptions.ResponseStreamingError,
+        (exceptions.IncompleteReadError, exceptions.ResponseStreamingError),
         _Meaning(StoreUnreachableError, "{store} failed to {doing}: its answer breaks off", _REACH_HINT),
     ),
     (Exception, _Meaning(StoreUnreachableError, "{store} failed to {doing}: {told}", _REACH_HINT)),
