@@ -87,6 +87,7 @@ EMPTY_MUST = "a store is empty of a sudden on a miss, with --require-publish"
 
 GONE = "is not there"
 UNPUBLISHED = "not published: the store {store} is not there"
+REMOVED = "was removed from {store} before its pointer was there"
 MISSING = "is missing from {store}, though its pointer is there"
 THERE = "in the mount point "
 ALL = "an archive, a lease, a pointer"
@@ -112,7 +113,7 @@ ROWS: Final = (
     Row(EMPTY_MISS, LEASE, 0, "", THERE + ALL),
     Row(EMPTY_MISS, UPLOAD, 0, "", "a lease, " + THERE + "an archive, a pointer"),
     Row(EMPTY_MISS, UPLOADED, 0, UNPUBLISHED, "a lease, an unfinished file"),
-    Row(EMPTY_MISS, POINT, 0, "", "an archive, a lease, " + THERE + "a pointer"),
+    Row(EMPTY_MISS, POINT, 0, REMOVED, "an archive, a lease, " + THERE + "an empty directory"),
     Row(EMPTY_MUST, UPLOADED, 7, GONE, "a lease, an unfinished file"),
 )
 

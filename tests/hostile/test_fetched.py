@@ -27,7 +27,7 @@ class Found(NamedTuple):
 
 
 def everything(*roots: Path) -> dict[str, Found]:
-    """Return what is below some directories, but for locks."""
+    """Return what is below some directories, but for locks and remembered digests of files."""
     found = {}
     for root in roots:
         for path in sorted(root.rglob("*")):
@@ -36,7 +36,7 @@ def everything(*roots: Path) -> dict[str, Found]:
             # A stage that came and went leaves the time of the directory that it was in.
             time = 0 if stat.S_ISDIR(facts.st_mode) and ".venv" not in path.parts else facts.st_mtime_ns
             found[str(path)] = Found(facts.st_ino, facts.st_mode, time, content)
-    return {path: each for path, each in found.items() if not path.endswith("lock")}
+    return {path: each for path, each in found.items() if not path.endswith(("lock", "digests"))}
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
