@@ -28,7 +28,7 @@ from tests.conftest import CommandLine, make_project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECRET = "s3cr3t-t0ken"
+SECRET = "s3cr3t-of-uv"  # of this file alone: others name theirs on command lines meanwhile
 
 
 @pytest.fixture
