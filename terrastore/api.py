@@ -22,7 +22,7 @@ from terrastore.ensuring import Policy
 from terrastore.ensuring import ensure as _ensure
 from terrastore.inputs import Inputs
 from terrastore.report import Phase, Report
-from terrastore.store.locations import default_store, open_stores
+from terrastore.store.locations import open_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ def open_store(*urls: str) -> Store:
 
     :raises UsageError: for an unknown kind of store
     """
-    return open_stores(urls) if urls else default_store(f"{folders.user_data()}/store")
+    return open_stores(urls)
 
 
 class _Reporter(Report):

@@ -1,6 +1,6 @@
 """What a pointer is stored in, and what signatures are over: DSSE (secure-systems-lab/dsse, version 1.0).
 
-``archive/FORMAT.md`` section 6 is the specification; what leads to terrastore itself (section 13) is a payload of
+``archive/FORMAT.md`` section 6 is the specification; what leads to terrastore itself (section 15) is a payload of
 another type, so that a signature over the one says nothing of the other. The payload's raw bytes are kept, for
 signatures are over them and are judged before anything in them is looked at.
 """

@@ -58,13 +58,7 @@ def reporting(quiet: int, verbose: int = 0) -> Iterator[TerminalReport]:
 @options.what
 @options.place
 @options.store
-@options.making
-@options.freshness
-@options.publishing
-@options.trusting
-@options.signing
-@options.wheelhouse
-@options.waiting
+@options.how
 @options.replacing
 @options.caching
 @options.cache_dir

@@ -214,6 +214,9 @@ waiting = option(
     help="Longest to wait for another run, 0 not at all; default: 600.",
 )
 
+how = _together(making, freshness, publishing, trusting, signing, wheelhouse, waiting)
+"""Of what makes sure that an environment is there, whatever place that has."""
+
 replacing = _together(
     option("--backup", is_flag=True, help="Keep the replaced environment as TARGET.bak."),
     option("--force", is_flag=True, help="Replace a directory that is no environment."),
@@ -288,9 +291,9 @@ def opened_store(urls: tuple[str, ...]) -> Store:
 
     :raises UsageError: for an unknown kind
     """
-    from terrastore.store.locations import default_store, open_stores  # noqa: PLC0415 -- help needs none
+    from terrastore.store.locations import open_stores  # noqa: PLC0415 -- help needs none
 
-    return open_stores(urls) if urls else default_store(f"{folders.user_data()}/store")
+    return open_stores(urls)
 
 
 def cache_path(directory: str | None) -> str:

@@ -22,13 +22,7 @@ _MISLEADING: Final = ("PYTHONHOME", "CONDA_PREFIX")
 @click.command(context_settings={"allow_interspersed_args": False})
 @options.what
 @options.store
-@options.making
-@options.freshness
-@options.publishing
-@options.trusting
-@options.signing
-@options.wheelhouse
-@options.waiting
+@options.how
 @options.caching
 @options.cache_dir
 @options.telling

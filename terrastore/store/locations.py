@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from terrastore import folders
 from terrastore.errors import UsageError
 from terrastore.redaction import without_secrets
 from terrastore.store.directory import DirectoryStore
@@ -20,16 +21,15 @@ _ALMOST_URL: Final = r"(?i)(s3|https?|file)(?::(?!//)|//)"
 _KINDS: Final = "name a directory, s3://bucket/prefix, or https:// to read alone"
 
 
-def default_store(path: str) -> Store:
-    """Return the store that is used when none is named: a directory, made with its parents when it is first written."""
-    return DirectoryStore(path, with_parents=True)
-
-
 def open_stores(urls: Sequence[str]) -> Store:
     """Return the stores at ``urls``, nearest first, as one.
 
+    When none is named it is a directory in the user's data folder, made with its parents when it is first written.
+
     :raises UsageError: for an unknown kind of store
     """
+    if not urls:
+        return DirectoryStore(f"{folders.user_data()}/store", with_parents=True)
     # One that is named twice, such as with a slash behind, is one.
     stores = list({str(store): store for store in map(open_store, urls)}.values())
     if len(stores) == 1:
