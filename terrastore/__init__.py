@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from terrastore.api import Progress, ensure, open_store
-    from terrastore.ensuring import Outcome
     from terrastore.errors import TerrastoreError
     from terrastore.key import EnvKey
+    from terrastore.run import Outcome
 
 __version__ = "0.1.0"
 __all__ = ["EnvKey", "Outcome", "Progress", "TerrastoreError", "__version__", "ensure", "open_store"]
@@ -20,7 +20,7 @@ __all__ = ["EnvKey", "Outcome", "Progress", "TerrastoreError", "__version__", "e
 # Where they are. The command line is a program of its own, and imports what it needs alone.
 _PLACES = {
     "EnvKey": "key",
-    "Outcome": "ensuring",
+    "Outcome": "run",
     "Progress": "api",
     "TerrastoreError": "errors",
     "ensure": "api",

@@ -18,17 +18,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 from terrastore import folders, place
-from terrastore.ensuring import Policy
 from terrastore.ensuring import ensure as _ensure
 from terrastore.inputs import Inputs
 from terrastore.report import Phase, Report
+from terrastore.run import Policy
 from terrastore.store.locations import open_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Unpack
 
-    from terrastore.ensuring import Outcome
+    from terrastore.run import Outcome
     from terrastore.store.protocol import Store
 
     Path = str | os.PathLike[str]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from terrastore.ensuring import FETCHED
 from terrastore.errors import (
     ArchiveRefusedError,
     BuildError,
@@ -17,6 +16,7 @@ from terrastore.errors import (
     UsageError,
     WaitError,
 )
+from terrastore.run import FETCHED
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, OVER, TTL
 from terrastore.trust import Trust

@@ -27,7 +27,6 @@ from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.unpack import Taken
 from terrastore.archive.ustar import MalformedError
 from terrastore.build import Built
-from terrastore.ensuring import Outcome, Policy
 from terrastore.errors import (
     HEAL,
     ArchiveRefusedError,
@@ -47,6 +46,7 @@ from terrastore.place import Target
 from terrastore.pointer import PointerError
 from terrastore.prune import Criteria
 from terrastore.report import Report
+from terrastore.run import Outcome, Policy
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, FAILED, Lease, Note
 from terrastore.trust import Trust
@@ -506,7 +506,8 @@ class World:
             "terrastore.atomic._LOCK_POLL_SECONDS": LOCK_POLL,
             "terrastore.archive.pack.pack": self._pack,
             "terrastore.build.built": self._built,
-            "terrastore.ensuring.Patience": self._patience,
+            "terrastore.obtaining.Patience": self._patience,
+            "terrastore.run.Patience": self._patience,
             "terrastore.flight.Lease": self._lease,
             "terrastore.flight.random": self.chance,
             "terrastore.flight.secrets": random_id,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore import atomic
-from terrastore.ensuring import Policy, ensure
+from terrastore.ensuring import ensure
 from terrastore.errors import BuildError, RequirementsError, StoreRefusedError, StoreUnreachableError, WaitError
 from terrastore.flight import Flight
 from terrastore.inputs import Inputs
@@ -27,6 +27,7 @@ from terrastore.key import EnvKey
 from terrastore.patience import Patience
 from terrastore.place import Target
 from terrastore.report import Report
+from terrastore.run import Policy
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.lease import BUILDING, FAILED, HEARTBEAT, OVER, TTL, Note, board
@@ -458,7 +459,8 @@ def test_patience_is_for_the_target_and_the_build_together(
 ) -> None:
     """Who waited a minute for another run at work on its target has a minute less for whoever builds."""
     monkeypatch.setattr("terrastore.atomic.time", SimpleNamespace(monotonic=lambda: world.now, sleep=world.sleep))
-    monkeypatch.setattr("terrastore.ensuring.Patience", world.patience)
+    monkeypatch.setattr("terrastore.obtaining.Patience", world.patience)
+    monkeypatch.setattr("terrastore.run.Patience", world.patience)
     (tmp_path / "requirements.txt").touch()
     inputs, target = Inputs(requirements=(str(tmp_path / "requirements.txt"),)), Target.at(str(tmp_path / "env"))
     builder = Elsewhere(world, key=EnvKey.of(inputs.request()))

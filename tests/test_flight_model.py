@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore.ensuring import BUILT, FETCHED, KEPT
 from terrastore.errors import BuildError, StoreUnreachableError, WaitError
 from terrastore.flight import _has_ended, _Turn, _Watch
 from terrastore.publish import Publication
+from terrastore.run import BUILT, FETCHED, KEPT
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, Generations, Lease, OneObject, _generation
 from terrastore.tidying import Tidying
@@ -234,7 +234,7 @@ FLAWS: Final = {
     ),
     "who was late keeps what it built": Flaw(
         "installed is sound and shared",
-        {"terrastore.ensuring.Run._theirs": lambda *_: None},
+        {"terrastore.obtaining.Obtaining._theirs": lambda *_: None},
         Weather(patient=False),
     ),
     "a heartbeat that never hears that it was taken over": Flaw(

@@ -18,10 +18,10 @@ from terrastore.report import number, size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from terrastore.ensuring import Outcome
     from terrastore.inputs import Inputs
     from terrastore.place import Releases, Shelf, Target
     from terrastore.report import Report
+    from terrastore.run import Outcome
 
 
 _CONTRADICTIONS = (
@@ -88,7 +88,8 @@ def ensured(
     force: bool = False,
 ) -> Outcome:
     """Make sure that an environment is there, by what the options of ``ensure`` and ``run`` say."""
-    from terrastore.ensuring import Policy, ensure  # noqa: PLC0415 -- help and usage errors need none of it
+    from terrastore.ensuring import ensure  # noqa: PLC0415 -- help and usage errors need none of it
+    from terrastore.run import Policy  # noqa: PLC0415
 
     options.refuse_wheelhouse(inputs, values)
     for said in _CONTRADICTIONS:
@@ -141,7 +142,8 @@ def build(**values: Any) -> None:
     if values["itself"]:
         _publish_itself(values)
         return
-    from terrastore.ensuring import Policy, build  # noqa: PLC0415
+    from terrastore.ensuring import build  # noqa: PLC0415
+    from terrastore.run import Policy  # noqa: PLC0415
 
     inputs, started = options.inputs(values), time.perf_counter()
     options.refuse_wheelhouse(inputs, values)

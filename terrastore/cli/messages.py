@@ -9,8 +9,8 @@ from terrastore.report import number, size
 
 if TYPE_CHECKING:
     from terrastore.boot.publishing import Published
-    from terrastore.ensuring import Outcome
     from terrastore.report import Report
+    from terrastore.run import Outcome
 
 __all__ = [
     "SCHEMA",

@@ -277,7 +277,7 @@ def trust(values: dict[str, Any]) -> Trust:
 
 
 def vouching(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what a :class:`~terrastore.ensuring.Policy` says of trust."""
+    """Return what a :class:`~terrastore.run.Policy` says of trust."""
     return {
         "trust": values["trust"],
         "realm": values["realm"] or "",

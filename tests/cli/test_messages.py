@@ -9,10 +9,10 @@ import pytest
 
 from terrastore.cli.messages import near, outcome_json, outcome_line, print_error, print_json
 from terrastore.cli.progress import TerminalReport
-from terrastore.ensuring import BUILT, FETCHED, KEPT, Outcome
 from terrastore.errors import HostError, TerrastoreError
 from terrastore.key import EnvKey
 from terrastore.report import Report
+from terrastore.run import BUILT, FETCHED, KEPT, Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
