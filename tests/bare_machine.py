@@ -45,6 +45,7 @@ sys.stdin.read()
 # What is written beside /srv is gone when the command ends.
 _WRITABLE: Final = """
 set -eu
+umask 022
 enter=$1 root=$2 folder=$3
 shift 3
 mount -t tmpfs tmpfs "$folder.root"
