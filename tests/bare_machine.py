@@ -45,6 +45,7 @@ sys.stdin.read()
 # What is written beside /srv is gone when the command ends.
 _WRITABLE: Final = """
 set -eu
+umask 022
 enter=$1 root=$2 folder=$3
 shift 3
 mount -t tmpfs tmpfs "$folder.root"
@@ -66,10 +67,13 @@ class BareMachine:
     folder: Path
     network: int
 
-    def __call__(self, *command: str, writable: bool = False, **variables: str) -> Result:
-        """Run a command to its end."""
+    def __call__(self, *command: str, writable: bool = False, timeout: float = 300, **variables: str) -> Result:
+        """Run a command to its end, or kill it after ``timeout`` seconds."""
         process = self.start(*command, writable=writable, **variables)
-        out, err = process.communicate(timeout=300)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
         return Result(process.returncode, out, err)
 
     def start(self, *command: str, writable: bool = False, **variables: str) -> subprocess.Popen[str]:
@@ -119,9 +123,12 @@ def _enter(namespace: int) -> None:
 
 
 @contextmanager
-def bare_machine() -> Iterator[BareMachine]:
-    """Yield a machine; LackingError tells why there can be none."""
-    root = _root()
+def bare_machine(name: str = "bare", packages: str = PACKAGES) -> Iterator[BareMachine]:
+    """Yield a machine; LackingError tells why there can be none.
+
+    ``packages`` are what Debian's minimum is joined by, with commas between them; what has others has another ``name``.
+    """
+    root = _root(name, packages)
     with tempfile.TemporaryDirectory(prefix="machine-") as parent:
         folder = Path(parent, "srv")
         # Whatever the umask, and with a place for what is written elsewhere.
@@ -144,7 +151,7 @@ def bare_machine() -> Iterator[BareMachine]:
             holder.communicate()
 
 
-def _root() -> Path:
+def _root(name: str, packages: str) -> Path:
     """Return the root directory, which scripts/s3-server knows how to make."""
     suite = SUITES.get(sys.version_info[:2])
     if suite is None:
@@ -156,7 +163,7 @@ def _root() -> Path:
     sys.modules["s3_server"] = script  # its dataclasses look there
     loader.exec_module(script)
     try:
-        root: Path = script.root_directory("a bare machine", suite, PACKAGES, script.CACHE, name=f"{suite}-bare")
+        root: Path = script.root_directory("a bare machine", suite, packages, script.CACHE, name=f"{suite}-{name}")
     except script.Refusal as refusal:
         raise LackingError(str(refusal)) from None
     return root
