@@ -62,7 +62,11 @@ def _together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return apply
 
 
-python = option("--python", metavar="SPEC", help="Interpreter: 3.12, >=3.11, a command or a path.")
+python = option(
+    "--python",
+    metavar="SPEC",
+    help="Interpreter: 3.12, >=3.11, a command or a path; default: the one terrastore runs on.",
+)
 installer = option(
     "--installer", type=click.Choice([PIP, UV]), default=PIP, help="What installs the packages; default: pip."
 )

@@ -16,7 +16,7 @@ from terrastore.requirements.lines import is_url
 from terrastore.requirements.project import declared, group_requirements, optional
 from terrastore.requirements.pylock import pylock_lines
 from terrastore.requirements.toml import parsed, table
-from terrastore.requirements.uv_program import found
+from terrastore.requirements.uv_program import HINT, found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from terrastore.requirements.target import Target
 
 _TIMEOUT: Final = 60
-_HINT: Final = (
-    "pip install 'terrastore[uv]', or export it where uv is: uv export --frozen --format pylock.toml -o pylock.toml"
-)
+_HINT: Final = f"{HINT}, or export it where uv is: uv export --frozen --format pylock.toml -o pylock.toml"
 _LOCK: Final = "run uv lock"
 # What a lock does not tell the version of: it comes from one place.
 _SOURCES: Final = frozenset({"directory", "editable", "git", "path", "url", "virtual"})

@@ -14,7 +14,7 @@ from terrastore.errors import UsageError
 
 OLDEST: Final = Version("0.8.13")
 """The first that notes in the environment which packages it built from source, as far as tried."""
-HINT: Final = "pip install 'terrastore[uv]'"
+HINT: Final = "install 'terrastore[uv]' in place of terrastore, with pip, pipx or uv tool"
 
 
 def found(hint: str = HINT) -> tuple[str, Version]:

@@ -313,7 +313,7 @@ def test_no_uv(uv: CommandLine) -> None:
     refused = subprocess.run([*command, "--rebuild"], cwd=uv.cwd, env=env, capture_output=True, text=True, check=False)
     assert 2 == refused.returncode
     assert "uv is not installed" in refused.stderr
-    assert "pip install 'terrastore[uv]'" in refused.stderr
+    assert "install 'terrastore[uv]' in place of terrastore" in refused.stderr
     old = uv.home / "bin/uv"
     old.write_text("#!/bin/sh\necho uv 0.4.0\n")
     old.chmod(0o755)

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.network  # the schemas are installed from an index
 ACTION = (SCRIPTS / "github-action/action.yml").read_text()
 TEMPLATE = (SCRIPTS / "gitlab/environment.yml").read_text()
 WORKFLOW = yaml.safe_dump(shown("GitHub Actions") | {"on": "push"})
+GITHUB = SCRIPTS.parent / ".github"
+CI, RELEASE = ((GITHUB / f"workflows/{name}.yml").read_text() for name in ("ci", "release"))
+DEPENDABOT = (GITHUB / "dependabot.yml").read_text()
 PIPELINE = yaml.safe_dump(shown("GitLab CI"))
 
 
@@ -29,6 +32,14 @@ PIPELINE = yaml.safe_dump(shown("GitLab CI"))
         pytest.param("github-actions", ACTION.replace("shell: sh", "shells: sh"), 1, id="a step without a shell"),
         pytest.param("github-workflows", WORKFLOW, 0, id="workflow"),
         pytest.param("github-workflows", WORKFLOW.replace("runs-on", "runs"), 1, id="a job that runs nowhere"),
+        pytest.param("github-workflows", CI, 0, id="own workflow"),
+        pytest.param("github-workflows", CI.replace("image:", "images:"), 1, id="a container of nothing"),
+        pytest.param("github-workflows", RELEASE, 0, id="release"),
+        pytest.param(
+            "github-workflows", RELEASE.replace("id-token: write", "id-token: yes"), 1, id="an odd permission"
+        ),
+        pytest.param("dependabot", DEPENDABOT, 0, id="dependabot"),
+        pytest.param("dependabot", DEPENDABOT.replace("interval:", "every:"), 1, id="a schedule without an interval"),
         pytest.param("gitlab-ci", TEMPLATE, 0, id="template"),
         pytest.param("gitlab-ci", PIPELINE, 0, id="pipeline"),
         pytest.param("gitlab-ci", PIPELINE.replace("variables:", "variable:"), 1, id="a job with what there is not"),

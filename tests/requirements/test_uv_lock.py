@@ -277,7 +277,7 @@ def test_without_uv(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda _: "/nowhere")
     with pytest.raises(UsageError, match="uv is not installed") as raised:
         project.lines()
-    assert "pip install 'terrastore[uv]'" in raised.value.hint
+    assert "install 'terrastore[uv]' in place of terrastore" in raised.value.hint
     assert "uv export --frozen --format pylock.toml -o pylock.toml" in raised.value.hint
 
 
