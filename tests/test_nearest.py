@@ -207,11 +207,12 @@ def test_of_several_stores_the_farthest_that_can_be_listed_counts(shelf: Shelf, 
 
 
 class Silent(MemoryStore):
-    """A store that does not answer until it is told to."""
+    """A store that does not answer while it is told not to."""
 
     def __init__(self, *, lists: bool) -> None:
         super().__init__()
         self.answers = threading.Event()
+        self.answers.set()
         self.lists = lists
 
     def list(self, prefix: str) -> Iterator[Listed]:
@@ -230,6 +231,7 @@ def test_a_store_that_does_not_answer_holds_nothing_up(tmp_path: Path, *, lists:
     silent = Silent(lists=lists)
     shelf = Shelf(tmp_path, silent)
     shelf.put("one==1")
+    silent.answers.clear()
     before = {thread for thread in threading.enumerate() if not thread.daemon}
     try:
         assert Neighbours() == in_store(silent, WANTED, Trust(), seconds=0.05)
