@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 from terrastore import folders, place
 from terrastore.ensuring import ensure as _ensure
+from terrastore.errors import UsageError
 from terrastore.inputs import Inputs
 from terrastore.report import Phase, Report
 from terrastore.run import Policy
@@ -106,7 +107,9 @@ _ASKED: Final = Options.__annotations__.keys() & set(Inputs._fields) - {"cache"}
 def ensure(
     requirements: Path | Iterable[Path] = (),
     *,
-    target: Path = ".venv",
+    target: Path | None = None,
+    link: Path | None = None,
+    releases: Path | None = None,
     store: Store | str | Iterable[str] | None = None,
     constraints: Path | Iterable[Path] = (),
     python: str | None = None,
@@ -115,9 +118,12 @@ def ensure(
     progress: Callable[[Progress], object] | None = None,
     **options: Unpack[Options],
 ) -> Outcome:
-    """Make sure that ``target`` holds the environment that the requirements ask for.
+    """Make sure that the environment that the requirements ask for is there, at ``target`` or behind ``link``.
 
     :param requirements: requirements files, locks or projects; the one in the working directory when none is named
+    :param target: where it is to stand; ``.venv`` when neither this nor ``link`` is named
+    :param link: a symbolic link to the current one of several releases
+    :param releases: where releases stand; ``releases`` beside the link when none is named
     :param store: a store, its URL, or several URLs, the nearest first; the user's own when none is named
     :param python: which interpreter, such as ``3.12`` or a path; the one that runs this when none is named
     :param progress: is called with what happens, from any thread, one call at a time
@@ -135,7 +141,7 @@ def ensure(
         **asked,
     )
     report = Report() if progress is None else _Reporter(progress)
-    where = place.Target.at(os.fspath(target))
+    where = _place(target, link, releases)
     outcome = _ensure(inputs, where, store=_opened(store), cache=cache, policy=Policy(**given), report=report)
     if outcome.retired is not None and place.discard(outcome.retired):
         outcome = outcome._replace(retired=None)
@@ -183,6 +189,16 @@ class _Reporter(Report):
     def _say(self, progress: Progress) -> None:
         with self._lock:
             self._progress(progress)
+
+
+def _place(target: Path | None, link: Path | None, releases: Path | None) -> place.Target | place.Releases:
+    if link is None:
+        if releases is not None:
+            raise UsageError("releases need a link", hint="name the link to the current release")
+        return place.Target.at(os.fspath(target or ".venv"))
+    if target is not None:
+        raise UsageError("target and link contradict each other", hint="leave one out")
+    return place.Releases.at(os.fspath(link), os.fspath(releases) if releases is not None else None)
 
 
 def _opened(store: Store | str | Iterable[str] | None) -> Store:

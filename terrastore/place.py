@@ -274,9 +274,13 @@ class Releases(NamedTuple):
     directory: str
 
     @classmethod
-    def at(cls, link: str, directory: str) -> Releases:
-        """Return the releases in ``directory`` that ``link`` points into; links in their parents are followed."""
+    def at(cls, link: str, directory: str | None = None) -> Releases:
+        """Return the releases that ``link`` points into; links in their parents are followed.
+
+        :param directory: where they stand; ``releases`` beside the link when none is named
+        """
         parent, name = os.path.split(os.path.abspath(link))
+        directory = directory or os.path.join(parent, "releases")
         return cls(os.path.join(os.path.realpath(parent), name), os.path.realpath(directory))
 
     def target(self, key: EnvKey) -> Target:

@@ -60,6 +60,25 @@ def test_what_is_replaced_is_removed(project: CommandLine) -> None:
     assert (project.cwd / "env.bak").is_dir()
 
 
+def test_releases(project: CommandLine) -> None:
+    """They stand side by side, and the link leads to the one that was asked for last."""
+    ensure = partial(terrastore.ensure, store=str(project.store), cache_dir=project.cache)
+    first = ensure(link=project.cwd / "current")
+    assert first.target == f"{project.cwd}/releases/{first.key.text}"
+    second = ensure(link="current", releases="releases", salt="other")
+    assert (True, True) == (first.switched, second.switched)
+    assert second.target == str((project.cwd / "current").resolve())
+    assert {first.key.text, second.key.text} == {path.name for path in (project.cwd / "releases").iterdir()}
+
+
+@pytest.mark.parametrize("said", [{"target": "env", "link": "current"}, {"releases": "releases"}])
+def test_places_that_contradict_each_other(project: CommandLine, said: dict[str, Any]) -> None:
+    """They are refused before anything is done."""
+    with pytest.raises(UsageError, match="link"):
+        terrastore.ensure(store=str(project.store), cache_dir=project.cache, **said)
+    assert ["requirements.txt", "terrastore.toml"] == sorted(path.name for path in project.cwd.iterdir())
+
+
 def test_progress(project: CommandLine) -> None:
     """Phases begin, move and end, and a miss is a remark; all of it one call at a time."""
     heard: list[Progress] = []

@@ -336,8 +336,7 @@ def where(values: dict[str, Any]) -> tuple[Target | Releases, str]:
             raise UsageError("--releases needs --link", hint="name the link to the current release with --link PATH")
         target = values["target"] or ".venv"
         return Target.at(target), target
-    releases = values["releases"] or os.path.join(os.path.dirname(values["link"]), "releases")
-    return Releases.at(values["link"], releases), values["link"]
+    return Releases.at(values["link"], values["releases"]), values["link"]
 
 
 def _write_standalone(path: str, *, as_json: bool) -> None:
