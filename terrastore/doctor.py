@@ -29,10 +29,10 @@ from terrastore.host import Host
 from terrastore.place import Target
 from terrastore.report import Report, number
 from terrastore.requirements.uv_program import found
-from terrastore.signing import Signing
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, MultipartStore, WritableStore
 from terrastore.trust import Trust
+from terrastore.trust.signing import Signing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence

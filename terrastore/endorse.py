@@ -12,9 +12,9 @@ from terrastore.store import layout
 if TYPE_CHECKING:
     from terrastore.catalogue import Published
     from terrastore.key import EnvKey
-    from terrastore.signing import Signing
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
+    from terrastore.trust.signing import Signing
 
 
 def endorse(store: Store, key: EnvKey, signing: Signing, trust: Trust, *, unsigned: bool = False) -> Published:

@@ -13,7 +13,7 @@ from terrastore.interpreter import Fingerprint
 from terrastore.patience import Patience
 from terrastore.run import BUILT, FETCHED, KEPT, Outcome
 from terrastore.supply import Supply
-from terrastore.uses import marked
+from terrastore.upkeep.uses import marked
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""The small object that leads from a key to an archive, as the payload of an :mod:`~terrastore.envelope`.
+"""The small object that leads from a key to an archive, as the payload of an :mod:`~terrastore.trust.envelope`.
 
 ``archive/FORMAT.md`` section 6 is the specification. Who reads one from a store asks :mod:`terrastore.trust`.
 """

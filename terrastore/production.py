@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from terrastore.report import Report
     from terrastore.requirements.pip_lines import ForPip
     from terrastore.requirements.uv_lines import ForUv
-    from terrastore.signing import Signing
     from terrastore.supply import Supply
     from terrastore.trust import Trust
+    from terrastore.trust.signing import Signing
     from terrastore.wheelhouse import Wheelhouse
 
 

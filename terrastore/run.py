@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from terrastore.inputs import Inputs
     from terrastore.place import Target
     from terrastore.report import Report
-    from terrastore.signing import Signing
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
+    from terrastore.trust.signing import Signing
 
 KEPT: Final = "kept"
 FETCHED: Final = "fetched"
@@ -147,7 +147,7 @@ class Run:
     @cached_property
     def signing(self) -> Signing:
         """Return how what is published here is signed."""
-        from terrastore.signing import Signing  # noqa: PLC0415 -- see trust
+        from terrastore.trust.signing import Signing  # noqa: PLC0415 -- see trust
 
         return Signing(self.policy.signers, trust=self.trust, lasts=self.policy.lasts, report=self.report)
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from terrastore.envelope import Envelope
 from terrastore.report import Report
-from terrastore.signing import Signing
 from terrastore.trust import Trust
+from terrastore.trust.envelope import Envelope
+from terrastore.trust.signing import Signing
 from tests.conftest import Result, command_line
 from tests.servers import SCRIPT, LackingError
 from tests.wire import Wire

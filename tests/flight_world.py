@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore import catalogue, ensuring, pins, prune
+from terrastore import catalogue, ensuring
 from terrastore.archive.frames import verified
 from terrastore.archive.staging import StagingPrefix
 from terrastore.archive.unpack import Taken
@@ -40,16 +40,17 @@ from terrastore.flight import Flight
 from terrastore.inputs import Inputs
 from terrastore.install import Installed
 from terrastore.key import EnvKey, Request
-from terrastore.known import Known
 from terrastore.patience import Patience
 from terrastore.place import Target
 from terrastore.pointer import PointerError
-from terrastore.prune import Criteria
 from terrastore.report import Report
 from terrastore.run import Outcome, Policy
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, FAILED, Lease, Note
 from terrastore.trust import Trust
+from terrastore.upkeep import pins, prune
+from terrastore.upkeep.known import Known
+from terrastore.upkeep.prune import Criteria
 from tests.flight_invariants import (
     LOCK_POLL,
     Violation,
@@ -516,15 +517,15 @@ class World:
             "terrastore.nearest.find": lambda *_, **__: None,
             "terrastore.publish.secrets": random_id,
             "terrastore.store.lease.threading": Threading(self.simulation),
-            "terrastore.uses.threading": Threading(self.simulation),
-            "terrastore.uses.datetime": SimpleNamespace(now=self._now),
+            "terrastore.upkeep.uses.threading": Threading(self.simulation),
+            "terrastore.upkeep.uses.datetime": SimpleNamespace(now=self._now),
             "terrastore.store.memory.time": SimpleNamespace(time=lambda: EPOCH + self.simulation.now),
             # One after the other: threads take turns here anyway.
-            "terrastore.abreast.mapped": lambda function, items, _threads: [function(item) for item in items],
-            "terrastore.prune.secrets": random_id,
-            "terrastore.prune._clock": lambda: self.simulation.now,
-            "terrastore.prune._LASTS": GRACE / 10,
-            "terrastore.tidying.GRACE": GRACE,
+            "terrastore.upkeep.abreast.mapped": lambda function, items, _threads: [function(item) for item in items],
+            "terrastore.upkeep.prune.secrets": random_id,
+            "terrastore.upkeep.prune._clock": lambda: self.simulation.now,
+            "terrastore.upkeep.prune._LASTS": GRACE / 10,
+            "terrastore.upkeep.tidying.GRACE": GRACE,
         }
         with pytest.MonkeyPatch.context() as patch:
             for name, stand_in in stand_ins.items():

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from terrastore import pins, prune, uses
 from terrastore.errors import UsageError
-from terrastore.holdings import read
 from terrastore.key import EnvKey
-from terrastore.known import Known
-from terrastore.prune import Criteria, Pruned
 from terrastore.publish import archive_name
 from terrastore.report import Report
 from terrastore.store import layout
+from terrastore.upkeep import pins, prune, uses
+from terrastore.upkeep.holdings import read
+from terrastore.upkeep.known import Known
+from terrastore.upkeep.prune import Criteria, Pruned
 from tests.published import pointer_for, sealed
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from terrastore.archive.origin import Origin
 from terrastore.archive.pack import Packed, pack
 from terrastore.archive.staging import StagingPrefix
 from terrastore.catalogue import Published, find
-from terrastore.envelope import PAYLOAD_TYPE, Envelope
 from terrastore.errors import StoreRefusedError
 from terrastore.filling import filling
 from terrastore.flight import Flight
@@ -31,6 +30,7 @@ from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.memory import MemoryStore
 from terrastore.trust import Trust
+from terrastore.trust.envelope import PAYLOAD_TYPE, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

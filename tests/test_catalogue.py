@@ -6,7 +6,6 @@ import pytest
 
 from terrastore import catalogue
 from terrastore.catalogue import Published, find, keys, resolve
-from terrastore.envelope import PAYLOAD_TYPE
 from terrastore.errors import ArchiveRefusedError, StoreRefusedError, UsageError
 from terrastore.key import EnvKey
 from terrastore.report import Report
@@ -15,6 +14,7 @@ from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Object
 from terrastore.trust import Trust
+from terrastore.trust.envelope import PAYLOAD_TYPE
 from tests.published import (
     KEY,
     OTHER_KEY,

@@ -167,7 +167,7 @@ def test_the_policy_of_a_signing_key() -> None:
         )
         for principal in principals:
             allowed.setdefault(principal.rpartition("/")[2], set()).update(actions)
-    source = (ROOT / "terrastore/kms.py").read_text()
+    source = (ROOT / "terrastore/trust/kms.py").read_text()
     asked = {"".join(map(str.capitalize, name.split("_"))) for name in re.findall(r'_ask\("(\w+)"', source)}
     assert {f"kms:{action}" for action in asked} == allowed["BUILDERS"]
     assert "kms:Sign" not in allowed["KEEPERS"]

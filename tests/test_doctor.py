@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from terrastore import atomic, doctor, signing
+from terrastore import atomic, doctor
 from terrastore.doctor import FAILURE, OK, WARNING, Finding, examine
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.store.protocol import Listed, Object, Store, Unfinished
-from terrastore.trust import PublicKey
+from terrastore.trust import PublicKey, signing
 
 Look = Callable[..., list[Finding]]
 

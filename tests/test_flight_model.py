@@ -21,7 +21,7 @@ from terrastore.publish import Publication
 from terrastore.run import BUILT, FETCHED, KEPT
 from terrastore.store import layout
 from terrastore.store.lease import BUILDING, Generations, Lease, OneObject, _generation
-from terrastore.tidying import Tidying
+from terrastore.upkeep.tidying import Tidying
 from tests.flight_invariants import Violation
 from tests.flight_world import (
     ARCHIVE_PRUNED,
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from terrastore.catalogue import Published
-    from terrastore.prune import _Removal
     from terrastore.store.lease import Note
     from terrastore.store.protocol import Listed, Object
+    from terrastore.upkeep.prune import _Removal
 
 SEEDS: Final = int(os.environ.get("MODEL_SEEDS", "300"))
 """Ten thousand before a release."""
@@ -300,12 +300,12 @@ FLAWS: Final = {
     ),
     "no grace for what is on its way": Flaw(
         "a reader keeps its archive",
-        {"terrastore.tidying.Tidying._unnamed": take_all_for_old},
+        {"terrastore.upkeep.tidying.Tidying._unnamed": take_all_for_old},
         Weather(latency=2.0, disasters={STALL: 0.05}, errands=PRUNING),
     ),
     "pointers that go without a record": Flaw(
         "a reader keeps its archive",
-        SHORT_GRACE | {"terrastore.prune._Removal.run": record_nothing},
+        SHORT_GRACE | {"terrastore.upkeep.prune._Removal.run": record_nothing},
         Weather(latency=1.0, disasters={STALL: 0.1}, errands=PRUNING),
     ),
     "pointers that go whatever they are by now": Flaw(
@@ -315,7 +315,7 @@ FLAWS: Final = {
     ),
     "pins that are read but once": Flaw(
         "published stays",
-        {"terrastore.prune._Removal._needed": lambda _: set()},
+        {"terrastore.upkeep.prune._Removal._needed": lambda _: set()},
         Weather(latency=2.0, errands=(*PRUNING, PIN)),
     ),
     "locks that stay": Flaw(

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pytest
 
-from terrastore.envelope import ENVELOPE_LIMIT, PAYLOAD_TYPE
 from terrastore.pointer import (
     ArchiveSummary,
     ManifestLocation,
@@ -20,6 +19,7 @@ from terrastore.pointer import (
     UnknownSchemaError,
 )
 from terrastore.trust import Trust
+from terrastore.trust.envelope import ENVELOPE_LIMIT, PAYLOAD_TYPE
 from tests.published import sealed
 
 KEY = "cp311-linux_x86_64-" + "0123456789" * 4

@@ -8,8 +8,8 @@ import pytest
 from terrastore import errors
 from terrastore.archive import frames, limits, relocate, ustar
 from terrastore.boot import documents
-from terrastore.envelope import PAYLOAD_TYPE
 from terrastore.pointer import PAYLOAD_LIMIT
+from terrastore.trust.envelope import PAYLOAD_TYPE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from terrastore import __version__, catalogue, interpreter, standalone, times
 from terrastore.boot.documents import PAYLOAD_TYPE, File, Index, Lead, Part
 from terrastore.boot.wheels import oldest_libc, wheels
-from terrastore.envelope import Envelope, EnvelopeError
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.host import Host
 from terrastore.store import layout
 from terrastore.store.protocol import ListableStore, WritableStore
 from terrastore.trust import UntrustedError
+from terrastore.trust.envelope import Envelope, EnvelopeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from terrastore.boot.wheels import Wheel
     from terrastore.report import Report
-    from terrastore.signing import Signing
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
+    from terrastore.trust.signing import Signing
 
 _TRIES: Final = 5
 _PIECE: Final = 8 * 1024 * 1024

@@ -79,7 +79,7 @@ def _issuing(values: dict[str, Any], trust: Trust, report: Report) -> Callable[[
     """Return what issues pointers anew for the destination, None when nothing says that they are to be."""
     if not values["signer"] and values["expires"] is None and values["realm"] is None:
         return None
-    from terrastore.signing import Signing  # noqa: PLC0415 -- see copy
+    from terrastore.trust.signing import Signing  # noqa: PLC0415 -- see copy
 
     signing = Signing(values["signer"], trust=trust, lasts=values["expires"], report=report)
     signing.prepare()

@@ -284,7 +284,7 @@ def rollback(**values: Any) -> None:
 
 def _publish_itself(values: dict[str, Any]) -> None:
     from terrastore.boot.publishing import publish  # noqa: PLC0415 -- few do
-    from terrastore.signing import Signing  # noqa: PLC0415
+    from terrastore.trust.signing import Signing  # noqa: PLC0415
 
     _refuse_what_is_no_part()
     store, trust = options.opened_store(values["store"]), options.trust(values)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-    from terrastore.holdings import Environment
     from terrastore.key import EnvKey
-    from terrastore.known import Contents
     from terrastore.pointer import Pointer
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.upkeep.holdings import Environment
+    from terrastore.upkeep.known import Contents
 
 _FEW: Final = 100
 """Pointers that are read also from a store that is far away."""
@@ -48,7 +48,7 @@ def list_(**values: Any) -> None:
 
     With -l their Python and packages are told too, where the store is on this machine or has at most a hundred.
     """
-    from terrastore import holdings  # noqa: PLC0415 -- help needs none of it
+    from terrastore.upkeep import holdings  # noqa: PLC0415 -- help needs none of it
 
     wanted = [_requirement(text) for text in values["holding"]]
     store = options.opened_store(values["store"])
@@ -89,7 +89,7 @@ def _with(
     store: Store, environments: Sequence[Environment], wanted: Sequence[Requirement], *, cache: str, report: Report
 ) -> list[Environment]:
     """Return the environments that hold everything that is wanted."""
-    from terrastore.known import Known  # noqa: PLC0415 -- see list_
+    from terrastore.upkeep.known import Known  # noqa: PLC0415 -- see list_
 
     contents = Known(store, Path(cache, "known"), report).contents(environments)
     return [each for each in environments if all(_holds(contents[each.key], requirement) for requirement in wanted)]
@@ -111,8 +111,9 @@ def _holds(contents: Contents | None, wanted: Requirement) -> bool:
 
 
 def _pointers(store: Store, environments: Sequence[Environment], report: Report) -> dict[EnvKey, Pointer]:
-    from terrastore import abreast, catalogue  # noqa: PLC0415 -- see list_
+    from terrastore import catalogue  # noqa: PLC0415 -- see list_
     from terrastore.trust import ANYTHING  # noqa: PLC0415
+    from terrastore.upkeep import abreast  # noqa: PLC0415 -- see list_
 
     def read(environment: Environment) -> Pointer | None:
         try:
@@ -134,7 +135,8 @@ def _described(environment: Environment, pointer: Pointer | None) -> dict[str, A
 
 def described(environment: Environment) -> dict[str, Any]:
     """Return what ``--json`` says of an environment."""
-    from terrastore import times, uses  # noqa: PLC0415 -- see list_
+    from terrastore import times  # noqa: PLC0415 -- see list_
+    from terrastore.upkeep import uses  # noqa: PLC0415 -- see list_
 
     marked = environment.marked
     return {

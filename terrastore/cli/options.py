@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from terrastore.prune import Criteria
     from terrastore.store.protocol import Store
     from terrastore.trust import Trust
+    from terrastore.upkeep.prune import Criteria
 
     _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -254,7 +254,7 @@ def inputs(values: dict[str, Any]) -> Inputs:
 
 def criteria_of(values: dict[str, Any]) -> Criteria:
     """Return which environments the options of ``criteria`` say are to go."""
-    from terrastore.prune import Criteria  # noqa: PLC0415 -- help needs none
+    from terrastore.upkeep.prune import Criteria  # noqa: PLC0415 -- help needs none
 
     return Criteria(unused_for=values["unused_for"], keep_last=values["keep_last"], max_size=values["max_size"])
 

@@ -37,8 +37,8 @@ def report(**values: Any) -> None:
     do with the same; nothing is removed. With --json the figures are printed.
     """
     from terrastore import overview  # noqa: PLC0415 -- help needs none of it
-    from terrastore.known import Known  # noqa: PLC0415
     from terrastore.overview.page import page  # noqa: PLC0415
+    from terrastore.upkeep.known import Known  # noqa: PLC0415
 
     output, as_json = values["output"], values["as_json"]
     if output is None and not as_json and sys.stdout.isatty():

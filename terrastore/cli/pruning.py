@@ -12,7 +12,7 @@ from terrastore.cli.environments import reporting
 from terrastore.report import number, size
 
 if TYPE_CHECKING:
-    from terrastore.prune import Pruned, Removed
+    from terrastore.upkeep.prune import Pruned, Removed
 
 _KINDS: Final = {
     "archives": "archive",
@@ -42,8 +42,8 @@ def prune(**values: Any) -> None:
     first prune after a day, for somebody may be reading them. Without options nothing goes but what was left behind:
     archives and wheels that no environment has, notes, old marks of use, uploads that nobody finished.
     """
-    from terrastore import prune as pruning  # noqa: PLC0415 -- help needs none of it
-    from terrastore.known import Known  # noqa: PLC0415
+    from terrastore.upkeep import prune as pruning  # noqa: PLC0415 -- help needs none of it
+    from terrastore.upkeep.known import Known  # noqa: PLC0415
 
     store = options.opened_store(values["store"])
     criteria = options.criteria_of(values)
@@ -69,7 +69,8 @@ def pin(**values: Any) -> None:
 
     A name that holds another one lets that go.
     """
-    from terrastore import catalogue, pins  # noqa: PLC0415 -- see prune
+    from terrastore import catalogue  # noqa: PLC0415 -- see prune
+    from terrastore.upkeep import pins  # noqa: PLC0415 -- see prune
 
     store = options.opened_store(values["store"])
     key = catalogue.resolve(store, values["key"])
@@ -88,7 +89,7 @@ def pin(**values: Any) -> None:
 @options.common
 def unpin(**values: Any) -> None:
     """Let a name hold no environment any more."""
-    from terrastore import pins  # noqa: PLC0415 -- see prune
+    from terrastore.upkeep import pins  # noqa: PLC0415 -- see prune
 
     store = options.opened_store(values["store"])
     pins.remove(store, values["name"])

@@ -106,7 +106,7 @@ def remove(**values: Any) -> None:
 
 
 def _refuse_pinned(store: Store, key: EnvKey) -> None:
-    from terrastore import pins  # noqa: PLC0415
+    from terrastore.upkeep import pins  # noqa: PLC0415
 
     if names := pins.holding(pins.read(store), key):
         raise UsageError(

@@ -30,7 +30,8 @@ def keygen(**values: Any) -> None:
     The private half goes to a file that nobody else can read; printed is the line for the trust files of those who
     are to follow what it signs.
     """
-    from terrastore import signing, trust  # noqa: PLC0415 -- help needs none of it
+    from terrastore import trust  # noqa: PLC0415 -- help needs none of it
+    from terrastore.trust import signing  # noqa: PLC0415 -- help needs none of it
 
     name = trust.name_of_key(values["name"])
     if values["signer"] and values["out"]:
@@ -68,7 +69,7 @@ def sign(**values: Any) -> None:
     """
     from terrastore import catalogue  # noqa: PLC0415 -- help needs none of it
     from terrastore.endorse import endorse  # noqa: PLC0415
-    from terrastore.signing import Signing  # noqa: PLC0415
+    from terrastore.trust.signing import Signing  # noqa: PLC0415
 
     if not values["signer"]:
         raise UsageError("nothing says whose key signs", hint="name it with --signer; terrastore keygen makes one")

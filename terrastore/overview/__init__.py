@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from terrastore import holdings, prune
 from terrastore.errors import StoreRefusedError, UsageError
 from terrastore.overview import weights
-from terrastore.prune import Criteria
+from terrastore.upkeep import holdings, prune
+from terrastore.upkeep.prune import Criteria
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from terrastore.holdings import Environment
     from terrastore.key import EnvKey
-    from terrastore.known import Contents, Known
-    from terrastore.prune import Pruned
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.upkeep.holdings import Environment
+    from terrastore.upkeep.known import Contents, Known
+    from terrastore.upkeep.prune import Pruned
 
 _DAY: Final = 86400.0
 _UNUSED: Final = (7, 30, 90, 180, 365)

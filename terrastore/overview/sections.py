@@ -14,12 +14,12 @@ from terrastore.report import number, size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from terrastore.holdings import Environment
     from terrastore.key import EnvKey
-    from terrastore.known import Contents
     from terrastore.overview import Overview
     from terrastore.overview.markup import Content
     from terrastore.overview.weights import Layer
+    from terrastore.upkeep.holdings import Environment
+    from terrastore.upkeep.known import Contents
 
 ROWS: Final = 1000
 """Environments that are listed; a page of more is of use to nobody."""

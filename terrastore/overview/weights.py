@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from terrastore.key import EnvKey
-    from terrastore.known import Weight
+    from terrastore.upkeep.known import Weight
 
     Layers = Mapping[EnvKey, Sequence[Weight]]
 

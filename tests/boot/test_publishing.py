@@ -11,15 +11,15 @@ import pytest
 from terrastore.boot import publishing
 from terrastore.boot.documents import PAYLOAD_TYPE, File, Index, Lead, Part
 from terrastore.boot.publishing import Offer, publish
-from terrastore.envelope import Envelope
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.report import Report
-from terrastore.signing import Signing, generate
 from terrastore.store import layout
 from terrastore.store.http import HttpStore
 from terrastore.store.layered import LayeredStore
 from terrastore.store.memory import MemoryStore
 from terrastore.trust import PublicKey, Trust
+from terrastore.trust.envelope import Envelope
+from terrastore.trust.signing import Signing, generate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -116,7 +116,6 @@ HIT = KEPT | {
         "archive.unpack",
         "archive.ustar",
         "catalogue",
-        "envelope",
         "filling",
         "install",
         "mounts",
@@ -128,7 +127,9 @@ HIT = KEPT | {
         "store.protocol",
         "supply",
         "trust",
-        "uses",
+        "trust.envelope",
+        "upkeep",
+        "upkeep.uses",
     )
 }
 # Of the standard library what takes long to load, or starts processes and connections.

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore.boot.documents import PAYLOAD_TYPE
-from terrastore.envelope import PAYLOAD_TYPE as POINTER_TYPE
-from terrastore.envelope import Envelope
 from terrastore.report import Report
-from terrastore.signing import Signing, generate
 from terrastore.trust import PublicKey, Trust
+from terrastore.trust.envelope import PAYLOAD_TYPE as POINTER_TYPE
+from terrastore.trust.envelope import Envelope
+from terrastore.trust.signing import Signing, generate
 from tests import faults
 from tests.bare_machine import SCRIPTS
 from tests.loopback import certificate

@@ -7,9 +7,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from terrastore.boot.documents import PAYLOAD_TYPE
-from terrastore.envelope import PAYLOAD_TYPE as POINTER_TYPE
-from terrastore.signing import generate
 from terrastore.trust import PublicKey
+from terrastore.trust.envelope import PAYLOAD_TYPE as POINTER_TYPE
+from terrastore.trust.signing import generate
 from tests.bare_machine import SCRIPTS
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terrastore.boot.documents import PAYLOAD_TYPE
-from terrastore.envelope import PAYLOAD_TYPE as POINTER_TYPE
-from terrastore.envelope import Envelope
-from terrastore.signing import generate
 from terrastore.trust import PublicKey
+from terrastore.trust.envelope import PAYLOAD_TYPE as POINTER_TYPE
+from terrastore.trust.envelope import Envelope
+from terrastore.trust.signing import generate
 from tests import faults
 from tests.end_to_end.test_bootstrap import in_s3, on_the_web
 from tests.processes import until

@@ -12,8 +12,8 @@ from typing import Any, Self
 from terrastore.archive.frames import compress, decompress, trailer
 from terrastore.archive.limits import FRAME_LIMIT
 from terrastore.archive.reading import read_manifest
-from terrastore.envelope import PAYLOAD_TYPE
 from terrastore.trust import Trust
+from terrastore.trust.envelope import PAYLOAD_TYPE
 from tests.hostile.tar import END, member
 
 MANIFEST = ".terrastore/manifest.json"

@@ -7,13 +7,13 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from terrastore import prune
-from terrastore.holdings import Environment
 from terrastore.key import EnvKey
-from terrastore.known import Contents, Weight
 from terrastore.overview import Overview, steps
-from terrastore.prune import Criteria, Pruned
 from terrastore.store.protocol import Listed
+from terrastore.upkeep import prune
+from terrastore.upkeep.holdings import Environment
+from terrastore.upkeep.known import Contents, Weight
+from terrastore.upkeep.prune import Criteria, Pruned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

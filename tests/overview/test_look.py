@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore import overview, pins
-from terrastore.known import Known
+from terrastore import overview
 from terrastore.overview.page import page
-from terrastore.prune import Criteria
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.layered import LayeredStore
+from terrastore.upkeep import pins
+from terrastore.upkeep.known import Known
+from terrastore.upkeep.prune import Criteria
 from tests.overview.figures import key
 from tests.published import make_tree, pack_tree, publish
 

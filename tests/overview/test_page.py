@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from terrastore.overview.page import page
-from terrastore.prune import Criteria
+from terrastore.upkeep.prune import Criteria
 from tests.overview.figures import DAY, NOW, environment, fifty, overview, weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from terrastore.known import Weight
     from terrastore.overview import Overview
+    from terrastore.upkeep.known import Weight
 
 HOSTILE = (
     "<script>window.attacked=1</script>",

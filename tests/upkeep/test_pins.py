@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from terrastore import pins
 from terrastore.errors import UsageError
 from terrastore.key import EnvKey
 from terrastore.store import layout
 from terrastore.store.memory import MemoryStore
+from terrastore.upkeep import pins
 from tests.published import KEY, OTHER_KEY, objects, pointer_for, sealed
 
 

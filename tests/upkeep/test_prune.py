@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from terrastore.known import Known
-from terrastore.prune import Criteria, prune
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.directory import DirectoryStore
 from terrastore.store.memory import MemoryStore
+from terrastore.upkeep.known import Known
+from terrastore.upkeep.prune import Criteria, prune
 from tests.pruning import DAY, PruneContract, archive, key, publish
 
 if TYPE_CHECKING:

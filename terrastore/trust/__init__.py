@@ -19,11 +19,11 @@ from binascii import a2b_base64, b2a_base64
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from terrastore.envelope import Envelope, EnvelopeError
 from terrastore.errors import ArchiveRefusedError, UsageError, reason
 from terrastore.names import normalised
 from terrastore.pointer import Pointer, PointerError
 from terrastore.report import plain
+from terrastore.trust.envelope import Envelope, EnvelopeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

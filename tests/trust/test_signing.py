@@ -16,12 +16,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from terrastore import signing
-from terrastore.envelope import Envelope
 from terrastore.errors import StoreRefusedError, StoreUnreachableError, TerrastoreError, UsageError
 from terrastore.report import Report
-from terrastore.signing import Signing
-from terrastore.trust import PublicKey, Trust
+from terrastore.trust import PublicKey, Trust, signing
+from terrastore.trust.envelope import Envelope
+from terrastore.trust.signing import Signing
 from tests.kms import ARN, Kms, served
 from tests.published import KEY, pointer_for
 
@@ -195,7 +194,7 @@ def test_kms_says_no(
     kms: Kms, monkeypatch: pytest.MonkeyPatch, expected: type[TerrastoreError], status: int, kind: str
 ) -> None:
     """As a store says it: what is published is a warning then, and no failure."""
-    monkeypatch.setattr("terrastore.kms._ATTEMPTS", 1)
+    monkeypatch.setattr("terrastore.trust.kms._ATTEMPTS", 1)
     kms.refusal = status, {"__type": kind, "message": "because"}
     with pytest.raises(expected) as raised:
         signing.signer(f"awskms:{ARN}").public()
@@ -205,7 +204,7 @@ def test_kms_says_no(
 
 def test_kms_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is out of reach, as a store may be."""
-    monkeypatch.setattr("terrastore.kms._ATTEMPTS", 1)
+    monkeypatch.setattr("terrastore.trust.kms._ATTEMPTS", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 from terrastore import times
-from terrastore.envelope import Envelope, EnvelopeError, Signature
 from terrastore.errors import UsageError, reason
 from terrastore.trust import PublicKey
+from terrastore.trust.envelope import Envelope, EnvelopeError, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def signer(text: str) -> Signer:
     :raises UsageError: when there is none
     """
     if text.startswith(KMS):
-        from terrastore.kms import KmsSigner  # noqa: PLC0415 -- botocore takes 90 ms
+        from terrastore.trust.kms import KmsSigner  # noqa: PLC0415 -- botocore takes 90 ms
 
         return KmsSigner(text.removeprefix(KMS))
     return FileSigner(text)

@@ -9,21 +9,21 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
-from terrastore import abreast
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
-from terrastore.holdings import parsed
 from terrastore.pointer import PointerError
 from terrastore.store import layout
 from terrastore.trust import ANYTHING
+from terrastore.upkeep import abreast
+from terrastore.upkeep.holdings import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from terrastore.holdings import Environment, Holdings
     from terrastore.key import EnvKey
-    from terrastore.known import Known
     from terrastore.report import Report
     from terrastore.store.protocol import Listed, PrunableStore
+    from terrastore.upkeep.holdings import Environment, Holdings
+    from terrastore.upkeep.known import Known
 
 SCHEMA: Final = 1
 """Of the record of the pointers that a prune removes."""

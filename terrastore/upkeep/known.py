@@ -7,20 +7,21 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from terrastore import abreast, atomic, catalogue
+from terrastore import atomic, catalogue
 from terrastore.errors import ArchiveRefusedError
 from terrastore.store import layout
 from terrastore.trust import ANYTHING
+from terrastore.upkeep import abreast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from terrastore.archive.manifest import Manifest
-    from terrastore.holdings import Environment
     from terrastore.key import EnvKey
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.upkeep.holdings import Environment
 
 _SCHEMA: Final = 2
 

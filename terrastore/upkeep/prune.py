@@ -1,7 +1,8 @@
 """Removing from a store what nobody needs, while others read it and write to it.
 
 First pointers go, each only as it was listed, and a record that names them before; archives that no pointer names go a
-day later (:mod:`terrastore.tidying`), so whoever reads one has that long. ``FORMAT.md`` section 14 is the protocol.
+day later (:mod:`terrastore.upkeep.tidying`), so whoever reads one has that long. ``FORMAT.md`` section 14 is the
+protocol.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from terrastore import abreast, holdings, pins, times, uses
+from terrastore import times
 from terrastore.errors import StoreUnreachableError, UsageError
 from terrastore.report import size
 from terrastore.store import layout
 from terrastore.store.protocol import Layered, PrunableStore
-from terrastore.tidying import SCHEMA, Tidying
+from terrastore.upkeep import abreast, holdings, pins, uses
+from terrastore.upkeep.tidying import SCHEMA, Tidying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from terrastore.holdings import Environment, Holdings
     from terrastore.key import EnvKey
-    from terrastore.known import Known
     from terrastore.report import Report
     from terrastore.store.protocol import Store
+    from terrastore.upkeep.holdings import Environment, Holdings
+    from terrastore.upkeep.known import Known
 
 WEEK: Final = 7 * 86400.0
 """Seconds that a mark stands for: uses in the same week leave no other."""

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from terrastore import uses
 from terrastore.errors import StoreRefusedError, StoreUnreachableError
 from terrastore.report import Report
 from terrastore.store import layout
 from terrastore.store.http import HttpStore
 from terrastore.store.memory import MemoryStore
-from terrastore.uses import marked
+from terrastore.upkeep import uses
+from terrastore.upkeep.uses import marked
 from tests.published import KEY, objects
 
 

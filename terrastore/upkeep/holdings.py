@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from terrastore import abreast, catalogue, pins
+from terrastore import catalogue
 from terrastore.errors import UsageError
 from terrastore.key import EnvKey
 from terrastore.store import layout
+from terrastore.upkeep import abreast, pins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

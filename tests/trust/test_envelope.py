@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from terrastore.envelope import PAYLOAD_TYPE, SIGNATURES_LIMIT, Envelope, EnvelopeError, Signature
+from terrastore.trust.envelope import PAYLOAD_TYPE, SIGNATURES_LIMIT, Envelope, EnvelopeError, Signature
 
 
 def stored(signatures: Any) -> bytes:

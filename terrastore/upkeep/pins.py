@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from terrastore import abreast, catalogue
+from terrastore import catalogue
 from terrastore.errors import StoreUnreachableError, UsageError
 from terrastore.key import EnvKey
 from terrastore.store import layout
+from terrastore.upkeep import abreast
 
 if TYPE_CHECKING:
     from terrastore.store.protocol import Store, WritableStore

@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from terrastore.archive.manifest import Package
-from terrastore.envelope import Envelope, Signature
 from terrastore.errors import UsageError
 from terrastore.pointer import Pointer, PointerError
 from terrastore.trust import PublicKey, Trust, UntrustedError, name_of_key
+from terrastore.trust.envelope import Envelope, Signature
 from tests.published import KEY, pointer_for
 
 if TYPE_CHECKING:

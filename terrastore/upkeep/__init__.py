@@ -1,0 +1,1 @@
+"""What a store holds, who uses it, and what nobody needs any more."""
