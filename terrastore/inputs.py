@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from terrastore.build import Recipe
     from terrastore.interpreter import Interpreter
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
     from terrastore.requirements.uv_lines import ForUv
 
 DEFAULTS: Final = ("requirements.txt", *documents.DEFAULTS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """A :class:`~terrastore.requirements.files.Reader` of the working directory.
+    """A :class:`~terrastore.requirements.reader.Reader` of the working directory.
 
     As a context manager it keeps the digests of files in the directory ``cache`` for the next run, when there is one.
 

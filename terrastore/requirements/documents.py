@@ -13,7 +13,7 @@ from terrastore.requirements.lines import is_url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
     from terrastore.requirements.target import Target
 
 PYLOCK: Final = "pylock.toml"

@@ -14,7 +14,7 @@ from terrastore.sha256 import sha256
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 _BUILD_FILES: Final = ("pyproject.toml", "setup.py", "setup.cfg")
 _NEEDS: Final = ("requires-python", "dependencies", "optional-dependencies")

@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from terrastore.errors import RequirementsError, reason
 from terrastore.redaction import without_secrets
@@ -29,28 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from terrastore.requirements.lines import Line
+    from terrastore.requirements.reader import Reader
     from terrastore.requirements.target import Target
 
 _DEPTH_LIMIT: Final = 50
 _LOGIN: Final = r"(?<=:/)[^/?#\s]*@"
 OPAQUE: Final = "opaque: "
 """What the canonical form of a line begins with that nobody here understands."""
-
-
-class Reader(Protocol):
-    """Where files come from; paths are as written, relative ones to the working directory."""
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a file, or of what an http URL leads to, or raise OSError."""
-
-    def exists(self, path: str) -> bool:
-        """Whether there is a file or a directory."""
-
-    def digest(self, path: str) -> str:
-        """Return what identifies the content of a local file or directory that is to be installed, or raise OSError."""
-
-    def links(self, path: str) -> str:
-        """Return what identifies the distributions that ``--find-links`` offers at ``path``, or raise OSError."""
 
 
 class Source(NamedTuple):

@@ -12,7 +12,7 @@ from terrastore.requirements.lines import as_path, index_identity, is_url
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 # Settings that decide how pip works, not what it installs. Everything else enters the key.
 _WITHOUT_EFFECT: Final = frozenset(

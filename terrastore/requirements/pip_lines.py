@@ -13,7 +13,8 @@ from terrastore.requirements.resolution import ADDED_UP, SETTINGS, Resolution
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from terrastore.requirements.files import Reader, Said
+    from terrastore.requirements.files import Said
+    from terrastore.requirements.reader import Reader
 
 _FOLLOWED: Final = frozenset({"--requirement", "--constraint"})
 _FILES: Final = ("requirement", "constraint")

@@ -31,7 +31,7 @@ from terrastore.requirements.uv_projects import pyproject, settings_of, upwards,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 _INDEXES: Final = frozenset({"index", "index-url", "extra-index-url"})
 _REQUIREMENTS: Final = frozenset(

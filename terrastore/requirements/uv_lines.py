@@ -24,7 +24,8 @@ from terrastore.requirements.uv_projects import is_project, pyproject, settings_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from terrastore.requirements.files import Reader, Said
+    from terrastore.requirements.files import Said
+    from terrastore.requirements.reader import Reader
     from terrastore.requirements.uv import Settings
 
 _SETTINGS_HINT: Final = "say it in uv's own settings: prerelease or prerelease-package in uv.toml"

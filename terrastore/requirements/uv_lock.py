@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
     from terrastore.requirements.target import Target
 
 _TIMEOUT: Final = 60

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 _BUILD_FILES: Final = ("pyproject.toml", "setup.py", "setup.cfg")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 CONTENT = {"a": "A", "b": "B", "1": "one", "/srv/a b": "C"}
 SHELF = Shelf(CONTENT | {os.path.abspath(path): text for path, text in CONTENT.items()})

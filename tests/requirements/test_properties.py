@@ -21,7 +21,7 @@ from tests.requirements.shelf import Shelf, target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from terrastore.requirements.files import Reader
+    from terrastore.requirements.reader import Reader
 
 STEADY = settings(deadline=None, derandomize=True, database=None)
 
