@@ -12,26 +12,13 @@ from pathlib import Path
 import pytest
 
 from terrastore import __version__
+from tests.documented import varied
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tutorial.md").read_text()
 STEP = re.compile(r"<!-- run: ([\w ]+) -->\n((?: {4}.*\n)+)(?:\n((?: {4}.*\n)+))?")
 HOME = "/home/you"
 """What the page calls whoever follows it."""
-# What differs from machine to machine, and from day to day.
-VARYING = [
-    (r"\bcp3\d+-linux_\w+?-[0-9a-f]{8}\b", "KEY"),
-    (r"\b\d+(\.\d+)? [kMG]?B\b", "SIZE"),
-    (r"\b\d+\.\d s\b", "TIME"),
-    (r"\b(\d+ of )?\d+ packages\b", "N packages"),
-]
-
-
-def varied(text: str) -> str:
-    """Return what is said with that left out which may be another one."""
-    for pattern, word in VARYING:
-        text = re.sub(pattern, word, text)
-    return text
 
 
 @pytest.mark.network

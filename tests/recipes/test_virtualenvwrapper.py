@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import COMMAND
 from tests.program_environments import program_environment
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def test_made_of_the_store(stored: CommandLine, shell: str) -> None:
     assert [f"ENV {place}", f"{place}/bin/alpha", "alpha 1.0", "alpha 1.0", str(stored.cwd), "web"] == [
         line for line in done.stdout.splitlines() if line.startswith(("ENV ", "/", "alpha", "web"))
     ], done.stdout + done.stderr
-    assert "fetched" in done.stdout
+    places = {stored.store: pages.STORE, stored.home: "/home/you"}
+    pages.told("virtualenvwrapper", "hit", pages.result(done.stdout), places)
     for name in ("preactivate", "postactivate", "predeactivate", "postdeactivate", "get_env_details"):
         assert (place / "bin" / name).exists()
     assert str(stored.cwd) == (place / ".project").read_text().strip()
@@ -72,7 +74,7 @@ def test_a_failure_leaves_what_was_made(stored: CommandLine) -> None:
     """When there is nothing to fetch and nothing to build with, that is told, and the empty environment is there."""
     stored.write("requirements.txt", "nothing-has-that-name==1.0\n")
     done = run(stored, "bash", 'mkvirtualenv web\necho "ENV $VIRTUAL_ENV"; python -c "import pip"')
-    assert "terrastore: error: " in done.stderr
+    pages.told("virtualenvwrapper", "failure", pages.result(done.stderr), {})
     assert f"ENV {stored.home}/envs/web" in done.stdout
     assert 0 == done.returncode, done.stderr
 
