@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -74,7 +75,9 @@ def test_a_failure_leaves_what_was_made(stored: CommandLine) -> None:
     """When there is nothing to fetch and nothing to build with, that is told, and the empty environment is there."""
     stored.write("requirements.txt", "nothing-has-that-name==1.0\n")
     done = run(stored, "bash", 'mkvirtualenv web\necho "ENV $VIRTUAL_ENV"; python -c "import pip"')
-    pages.told("virtualenvwrapper", "failure", pages.result(done.stderr), {})
+    places = {stored.cache: "/home/you/.cache/terrastore"}
+    said = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "20261126-193709-026b3e", pages.result(done.stderr))
+    pages.told("virtualenvwrapper", "failure", said, places)
     assert f"ENV {stored.home}/envs/web" in done.stdout
     assert 0 == done.returncode, done.stderr
 
