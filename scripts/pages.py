@@ -21,6 +21,9 @@ ELSEWHERE: Final = {
 }
 """Pages of the site, and the files of the repository that they are."""
 
+ALONE: Final = ("index.md", "tutorial.md")
+"""Pages that have no neighbours: beside them the navigation would be their own name."""
+
 _PLACES: Final = {file: page for page, file in ELSEWHERE.items()}
 _LINK: Final = re.compile(r"\[(?P<text>[^\]]*)\]\((?!https?:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _ROW: Final = re.compile(r"^\|.*\|$", re.MULTILINE)
@@ -44,6 +47,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """
     root = os.path.dirname(config.config_file_path)
     here = page.file.src_uri
+    if here in ALONE:
+        page.meta["hide"] = ["navigation"]
     source = ELSEWHERE.get(here, f"docs/{here}")
 
     def placed(link: re.Match[str]) -> str:

@@ -14,6 +14,16 @@ from tests import browser
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?((?:https?:)?//[^"'\s>]+)""")
+FIRST_FOUND = """\
+new Promise((found) => {
+  const look = () => {
+    const link = document.querySelector(".md-search-result__link");
+    link ? found(link.href) : requestAnimationFrame(look);
+  };
+  setTimeout(() => found("nothing"), 30000);
+  look();
+})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +71,27 @@ def test_nothing_comes_from_elsewhere(site: Path) -> None:
     assert [] == [(page.name, address) for page in pages for address in ADDRESS.findall(page.read_text())]
 
 
+def foreign(page: browser.Page) -> list[str]:
+    """Return the addresses outside of the folder that a page asked for."""
+    return [address for address in page.requests.values() if not address.startswith(("file:", "data:", "about:"))]
+
+
 def test_a_browser_asks_nobody(site: Path, tmp_path: Path) -> None:
     """Opened as a file, a page with tables and pictures loads from the folder alone."""
     with browser.opened(tmp_path / "profile") as page:
         page.open(site / "performance.html")
         page.photograph(tmp_path / "page.png")
         assert [address for address in page.requests.values() if address.endswith(".svg")]
-        assert [] == [address for address in page.requests.values() if not address.startswith(("file:", "data:"))]
+        assert [] == foreign(page)
+
+
+def test_search_in_a_folder(site: Path, tmp_path: Path) -> None:
+    """A page that was opened as a file is searched too; what is found is there, and nobody is asked."""
+    with browser.opened(tmp_path / "profile") as page:
+        page.open(site / "recipes/index.html")
+        page.run("document.querySelector('.md-search__input').focus()")
+        page.call("Input.insertText", text="postmkvirtualenv")
+        found = page.run(FIRST_FOUND)
+        assert "recipes/virtualenvwrapper.html" == found.split("?")[0].removeprefix(f"{site.as_uri()}/")
+        assert [] == page.told
+        assert [] == foreign(page)

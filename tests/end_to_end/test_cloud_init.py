@@ -1,8 +1,7 @@
-"""The user data of docs/boot.md, made as it says there, and obeyed by cloud-init on a bare machine."""
+"""The user data of docs/recipes/cloud-init.md, made as it says there, and obeyed by cloud-init on a bare machine."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ from terrastore.trust import PublicKey
 from terrastore.trust.envelope import PAYLOAD_TYPE as POINTER_TYPE
 from terrastore.trust.signing import generate
 from tests.bare_machine import SCRIPTS
+from tests.recipes import pages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.bare_machine import BareMachine, Equipped
 
-PAGE = (SCRIPTS.parent / "docs/boot.md").read_text()
 MOST_OF_EC2 = 16 * 1024
 # What a distribution's file has beside users, disks and keys of hosts.
 MODULES = """\
@@ -42,12 +41,10 @@ cloud-init modules --mode=final
 
 def user_data(folder: Path, trust: str, requirements: str, store: str) -> str:
     """Make user data by the page's own commands, for a store that the machine has, and for what can be seen here."""
-    block = re.search(r"<!-- test: user data -->\n\n((?:    .*\n|\n)+)", PAGE)
-    assert block is not None
+    commands = pages.example("cloud-init", "user data")
     (folder / "trust").write_text(trust)
     (folder / "requirements.txt").write_text(requirements)
     (folder / "scripts").symlink_to(SCRIPTS)
-    commands = re.sub("^    ", "", block[1], flags=re.MULTILINE)
     subprocess.run(["sh", "-euc", commands], cwd=folder, check=True)
     made = (folder / "user-data").read_text()
     assert len(made) < MOST_OF_EC2
@@ -74,5 +71,6 @@ def test_the_first_boot(machine: BareMachine, offered: Equipped, tmp_path: Path)
     (machine.folder / "cloud.cfg").write_text(MODULES)
     result = machine("sh", "-c", BOOT, writable=True)
     assert 0 == result.code, result.out + result.err
+    pages.told("cloud-init", "hit", pages.result(result.out), {"/srv/store": pages.STORE})
     assert "alpha 1.0\n" == (machine.folder / "started").read_text()
     assert offered.key == (machine.folder / "app/current").readlink().name

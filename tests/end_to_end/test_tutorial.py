@@ -20,6 +20,7 @@ from packaging.utils import parse_wheel_filename
 from terrastore import __version__
 from tests.bare_machine import bare_machine
 from tests.conftest import Result
+from tests.documented import varied
 from tests.package_index import PackageIndex
 from tests.servers import LackingError
 
@@ -32,13 +33,6 @@ HOME = "/home/you"
 """What the page calls the home of whoever follows it."""
 MARK = "== what comes next"
 TEN_MINUTES = 600
-# What differs from machine to machine, and from day to day.
-VARYING = [
-    (r"\bcp3\d+-linux_\w+?-[0-9a-f]{8}\b", "KEY"),
-    (r"\b\d+(\.\d+)? [kMG]?B\b", "SIZE"),
-    (r"\b\d+\.\d s\b", "TIME"),
-    (r"\b(\d+ of )?\d+ packages\b", "N packages"),
-]
 # A machine as somebody has it who is new: a user, pip that knows an index, a clone, and a share that other machines
 # mount at the same place.
 NEWCOMER = f"""
@@ -154,13 +148,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
             raise
     with on_this_machine(tmp_path) as place:
         yield place
-
-
-def varied(text: str) -> str:
-    """Return what is said with that left out which may be another one."""
-    for pattern, word in VARYING:
-        text = re.sub(pattern, word, text)
-    return text
 
 
 def follow(place: Place, steps: list[Step]) -> set[str]:

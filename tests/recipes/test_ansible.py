@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests import documented
 from tests.conftest import COMMAND
 from tests.program_environments import program_environment
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, options_of
 
 if TYPE_CHECKING:
@@ -113,10 +115,15 @@ def test_every_option_is_one_of_ensure() -> None:
 
 def test_the_role_hands_on_what_it_takes() -> None:
     """Its variables are those it documents, and each parameter of the module is one of them."""
-    documented = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     tasks = (ROLE / "tasks/main.yml").read_text()
     used = set(re.findall(r"terrastore_\w+", tasks)) - {"terrastore_environment", "terrastore_result"}
-    assert set(documented) == used
+    assert set(options) == used
+    rows = [
+        (f"`{name}`", each["description"] + (f"; default: `{each['default']}`" if "default" in each else ""))
+        for name, each in options.items()
+    ]
+    documented.check("recipes/ansible.md", "variables", ("variable", "what it says"), rows)
     given = yaml.safe_load(tasks)[-1]["terrastore_environment"]
     source = (ROLE / "library/terrastore_environment.py").read_text()
     parameters = yaml.safe_load(re.findall(r'DOCUMENTATION = r"""(.*?)"""', source, re.DOTALL)[0])["options"]
@@ -179,7 +186,8 @@ def test_what_fails_is_told(machine: Machine) -> None:
     assert (2, 1, 0) == (played.code, played.recap["failed"], played.recap["changed"])
     assert 4 == played.told["rc"]
     assert str(machine.cli.store) in played.told["msg"]
-    assert played.told["hint"].startswith("publish it with terrastore build")
+    said = "".join(f"{name}: {played.told[name]}\n" for name in ("msg", "hint", "rc"))
+    pages.told("ansible", "failure", said, {machine.cli.store: pages.STORE})
 
 
 def test_a_login_is_not_shown(machine: Machine) -> None:

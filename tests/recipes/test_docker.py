@@ -8,6 +8,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, require_understood
 
 if TYPE_CHECKING:
@@ -83,11 +84,16 @@ def test_the_image(machine: BareMachine, offered: Equipped) -> None:
     for word in named(first, "COPY")[0].text.split()[:-1]:
         shutil.copy(machine.folder / word, place)
     (run,) = named(first, "RUN")
+    missed = machine("sh", "-c", f"cd {PLACE} && {run.text} --no-seed", writable=True, STORE="/srv/store")
+    assert 4 == missed.code, missed.err
+    said = re.sub(r"python any 3\.\d+ → 3\.\d+\.\d+", "python 3.12.7 → 3.12.8", pages.result(missed.err))
+    pages.told("docker", "failure", said, {"/srv/store": pages.STORE})
     # The tests' Python need not be the machine's to the patch version.
     line = run.text.replace("--no-build", "--no-build --any-patch --no-seed")
     assert run.text != line
     done = machine("sh", "-c", f"cd {PLACE} && {line}", writable=True, STORE="/srv/store")
     assert 0 == done.code, done.err
+    pages.told("docker", "hit", pages.result(done.out), {"/srv/store": pages.STORE})
     # /opt, where terrastore was, is gone with the first stage.
     for path in (*place.iterdir(), machine.folder / "store"):
         if path.name != "env":

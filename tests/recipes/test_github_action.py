@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import COMMAND
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, options_of
 
 if TYPE_CHECKING:
@@ -165,6 +166,10 @@ def test_the_log_says_what_came_of_it(job: Job) -> None:
     done = job.use(store=str(job.cli.store))
     key, path = (job.file("GITHUB_OUTPUT").read_text().splitlines()[at].partition("=")[2] for at in (1, 2))
     assert f"built {key} → {path}\n" == done.stdout
+    places = {job.cli.cwd: "/home/runner/work/web/web"}
+    pages.told("github-actions", "miss", done.stdout, places)
+    (job.cli.cwd / ".venv").rename(job.cli.cwd / "aside")
+    pages.told("github-actions", "hit", job.use(store=str(job.cli.store)).stdout, places)
 
 
 def test_not_activated(job: Job) -> None:
@@ -245,6 +250,7 @@ def test_what_fails_is_an_annotation(job: Job) -> None:
     (line,) = done.stdout.splitlines()
     assert re.fullmatch(r"::error title=terrastore::.* and building is off%0Apublish it with .*", line)
     assert "" == job.file("GITHUB_OUTPUT").read_text()
+    pages.told("github-actions", "failure", line, {job.cli.store: pages.STORE})
 
 
 @pytest.mark.parametrize("name", ["no-build", "publish", "activate"])

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import COMMAND
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def test_a_protected_branch_publishes(project: CommandLine) -> None:
     place = project.cwd / ".venv"
     assert [f"{place}/bin/alpha", str(place)] == done.stdout.splitlines()[-2:]
     assert 1 == len(published(project))
+    places = {project.store: pages.STORE}
+    pages.told("gitlab-ci", "miss", pages.result(done.stdout), places)
+    place.rename(project.cwd / "aside")
+    pages.told("gitlab-ci", "hit", pages.result(run(project, BEFORE, **PROTECTED).stdout), places)
 
 
 @pytest.mark.parametrize("said", [{}, {"CI_COMMIT_REF_PROTECTED": "false"}], ids=["fork", "branch"])
@@ -69,6 +74,7 @@ def test_others_only_read(project: CommandLine, said: dict[str, str]) -> None:
     done = run(project, [*BEFORE, SEEN], TERRASTORE_SIGNER="awskms:no-key-is-asked", **said)
     assert 0 == done.returncode, done.stderr
     assert [] == published(project)
+    pages.told("gitlab-ci", "miss elsewhere", pages.result(done.stdout), {})
 
 
 def test_without_credentials(project: CommandLine) -> None:
@@ -81,7 +87,9 @@ def test_without_credentials(project: CommandLine) -> None:
 
 def test_a_failure_ends_the_job(project: CommandLine) -> None:
     """Its exit code is terrastore's."""
-    assert 4 == run(project, BEFORE, TERRASTORE_NO_BUILD="1").returncode
+    done = run(project, BEFORE, TERRASTORE_NO_BUILD="1")
+    assert 4 == done.returncode
+    pages.told("gitlab-ci", "failure", pages.result(done.stderr), {project.store: pages.STORE})
 
 
 @pytest.mark.network

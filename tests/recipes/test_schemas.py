@@ -6,11 +6,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
 from tests.program_environments import program_environment
 from tests.recipes.commands import SCRIPTS
-from tests.recipes.test_page import shown
+from tests.recipes.pages import example
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.network  # the schemas are installed from an index
 ACTION = (SCRIPTS / "github-action/action.yml").read_text()
 TEMPLATE = (SCRIPTS / "gitlab/environment.yml").read_text()
-WORKFLOW = yaml.safe_dump(shown("GitHub Actions") | {"on": "push"})
+WORKFLOW = example("github-actions", "workflow")
+WITH_ROLE = example("github-actions", "workflow with a role")
+PIPELINE = example("gitlab-ci", "pipeline")
 GITHUB = SCRIPTS.parent / ".github"
 CI, RELEASE = ((GITHUB / f"workflows/{name}.yml").read_text() for name in ("ci", "release"))
 DEPENDABOT = (GITHUB / "dependabot.yml").read_text()
-PIPELINE = yaml.safe_dump(shown("GitLab CI"))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ PIPELINE = yaml.safe_dump(shown("GitLab CI"))
         pytest.param("github-actions", ACTION, 0, id="action"),
         pytest.param("github-actions", ACTION.replace("shell: sh", "shells: sh"), 1, id="a step without a shell"),
         pytest.param("github-workflows", WORKFLOW, 0, id="workflow"),
+        pytest.param("github-workflows", WITH_ROLE, 0, id="workflow with a role"),
         pytest.param("github-workflows", WORKFLOW.replace("runs-on", "runs"), 1, id="a job that runs nowhere"),
         pytest.param("github-workflows", CI, 0, id="own workflow"),
         pytest.param("github-workflows", CI.replace("image:", "images:"), 1, id="a container of nothing"),
@@ -40,6 +41,7 @@ PIPELINE = yaml.safe_dump(shown("GitLab CI"))
         ),
         pytest.param("dependabot", DEPENDABOT, 0, id="dependabot"),
         pytest.param("dependabot", DEPENDABOT.replace("interval:", "every:"), 1, id="a schedule without an interval"),
+        pytest.param("github-workflows", WITH_ROLE.replace("id-token: w", "id-token: rw"), 1, id="a wrong permission"),
         pytest.param("gitlab-ci", TEMPLATE, 0, id="template"),
         pytest.param("gitlab-ci", PIPELINE, 0, id="pipeline"),
         pytest.param("gitlab-ci", PIPELINE.replace("variables:", "variable:"), 1, id="a job with what there is not"),

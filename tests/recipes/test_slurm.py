@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import COMMAND
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_once_a_node(stored: CommandLine, tmp_path: Path) -> None:
     done = run(stored, tmp_path)
     assert 0 == done.returncode, done.stderr
     lines = done.stdout.splitlines()
-    assert 2 == len([line for line in lines if line.startswith("fetched")])
+    pages.told("slurm", "hit", pages.result(done.stdout), {stored.store: pages.STORE, tmp_path: ""})
     assert [f"trained 1.0 {tmp_path}/tmp/terrastore-17/env"] * 8 == [line for line in lines if line.startswith("train")]
     assert [] == list((tmp_path / "nodes").glob("*/*"))
 
@@ -92,3 +93,4 @@ def test_nothing_runs_without_the_environment(cli: CommandLine, tmp_path: Path) 
     done = run(cli, tmp_path)
     assert 4 == done.returncode, done.stderr
     assert "trained" not in done.stdout
+    pages.told("slurm", "failure", pages.result(done.stderr), {cli.store: pages.STORE})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from tests.conftest import COMMAND
 from tests.program_environments import program_environment
+from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ def test_made_of_the_store(stored: CommandLine, shell: str) -> None:
     assert [f"ENV {place}", f"{place}/bin/alpha", "alpha 1.0", "alpha 1.0", str(stored.cwd), "web"] == [
         line for line in done.stdout.splitlines() if line.startswith(("ENV ", "/", "alpha", "web"))
     ], done.stdout + done.stderr
-    assert "fetched" in done.stdout
+    places = {stored.store: pages.STORE, stored.home: "/home/you"}
+    pages.told("virtualenvwrapper", "hit", pages.result(done.stdout), places)
     for name in ("preactivate", "postactivate", "predeactivate", "postdeactivate", "get_env_details"):
         assert (place / "bin" / name).exists()
     assert str(stored.cwd) == (place / ".project").read_text().strip()
@@ -72,7 +75,9 @@ def test_a_failure_leaves_what_was_made(stored: CommandLine) -> None:
     """When there is nothing to fetch and nothing to build with, that is told, and the empty environment is there."""
     stored.write("requirements.txt", "nothing-has-that-name==1.0\n")
     done = run(stored, "bash", 'mkvirtualenv web\necho "ENV $VIRTUAL_ENV"; python -c "import pip"')
-    assert "terrastore: error: " in done.stderr
+    places = {stored.cache: "/home/you/.cache/terrastore"}
+    said = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "20261126-193709-026b3e", pages.result(done.stderr))
+    pages.told("virtualenvwrapper", "failure", said, places)
     assert f"ENV {stored.home}/envs/web" in done.stdout
     assert 0 == done.returncode, done.stderr
 
