@@ -94,6 +94,7 @@ def test_dask(cli: CommandLine) -> None:
         assert there in lines
         lines = lines.replace(there, here)
     cli.write("client.py", CLIENT.format(address=address, lines=textwrap.indent(lines, "    ")))
+    cli.env["DASK_TEMPORARY_DIRECTORY"] = str(cli.home)
     # What workers have beside what the store has: terrastore.
     cli.env["PYTHONPATH"] = ":".join((str(SCRIPTS.parent), *site.getsitepackages()))
     with (
