@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,12 @@ def command_with(program: str) -> list[str]:
     return [str(Path(COMMAND[0]).with_name("python")), "-P", "-c", program]
 
 
+def put_program(path: Path) -> None:
+    """Make the terrastore under test a program at ``path``, in a folder that is there."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    path.chmod(0o755)
+
+
 class CommandLine:
     """terrastore as a process, in a home, a working directory and an environment of its own.
 
@@ -145,6 +152,11 @@ class CommandLine:
             "TERRASTORE_STORE": str(self.store),
             "TERRASTORE_CACHE_DIR": str(self.cache),
         }
+
+    def forget_wheels(self) -> None:
+        """Know no index and no folder of wheels but those of the machine, or that a test tells."""
+        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+            self.env.pop(name, None)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file in the working directory."""

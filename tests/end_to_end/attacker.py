@@ -201,8 +201,7 @@ class Site:
 
     def machine(self, command: CommandLine) -> CommandLine:
         """Make a machine of a command line that asks for the environment of ``key``."""
-        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-            command.env.pop(name, None)
+        command.forget_wheels()
         command.env |= {"PIP_INDEX_URL": self.index.url, "TERRASTORE_NO_SEED": "1"}
         command.write("requirements.txt", "alpha\n")
         command.write("other.txt", "beta\n")

@@ -40,8 +40,7 @@ def private_index() -> Iterator[PrivateIndex]:
 @pytest.fixture
 def online(cli: CommandLine) -> CommandLine:
     """Return a command line that knows no index and no folder of wheels but those that a test tells it."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        del cli.env[name]
+    cli.forget_wheels()
     return cli
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ def test_it_completes(cli: CommandLine, shell: str) -> None:
     (cli.cwd / "underneath").mkdir()
     programs = cli.home / "programs"
     programs.mkdir()
-    (programs / "terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (programs / "terrastore").chmod(0o755)
+    put_program(programs / "terrastore")
     env = cli.env | {"PATH": f"{programs}:{cli.env['PATH']}", "SHELL": shutil.which(shell) or ""}
     subprocess.run(["bash", "-eo", "pipefail", "-c", BLOCKS[shell]], cwd=cli.cwd, env=env, check=True)
     with Terminal([shell, "-i"], columns=160, cwd=cli.cwd, env=env) as terminal:

@@ -33,8 +33,7 @@ def index(tmp_path: Path) -> PackageIndex:
 @pytest.fixture(params=["pip", "uv"])
 def shop(cli: CommandLine, index: PackageIndex, request: pytest.FixtureRequest) -> Iterator[CommandLine]:
     """Return a command line with every installer in turn, for which ``alpha==1.0`` is required from an index."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        del cli.env[name]
+    cli.forget_wheels()
     with index.serving():
         cli.env |= {"TERRASTORE_INSTALLER": request.param, "TERRASTORE_INDEX_URL": index.url}
         cli.write("requirements.txt", "alpha==1.0\n")

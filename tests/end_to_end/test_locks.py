@@ -278,7 +278,7 @@ def test_what_a_lock_overrides(cli: CommandLine, tmp_path: Path) -> None:
 @pytest.fixture
 def online(cli: CommandLine) -> CommandLine:
     """Return a command line with the index that this machine uses."""
-    del cli.env["PIP_NO_INDEX"], cli.env["PIP_FIND_LINKS"]
+    cli.forget_wheels()
     cli.env |= {name: value for name, value in os.environ.items() if name.startswith("UV_")}
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False

@@ -43,8 +43,7 @@ def pip(cli: CommandLine, wheels: Path, backends: Path) -> CommandLine:
 
 
 def by_pip(cli: CommandLine, wheels: Path, backends: Path, installer: str = "pip") -> CommandLine:
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        del cli.env[name]
+    cli.forget_wheels()
     cli.env |= {
         "TERRASTORE_INSTALLER": installer,
         "TERRASTORE_NO_INDEX": "1",

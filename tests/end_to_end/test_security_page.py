@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
@@ -24,8 +23,7 @@ def test_the_commands_that_are_shown(cli: CommandLine) -> None:
     etc = cli.home / "etc"
     programs = cli.home / "programs"
     programs.mkdir()
-    (programs / "terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (programs / "terrastore").chmod(0o755)
+    put_program(programs / "terrastore")
     cli.write("requirements.txt", "alpha==1.0\n")
     del cli.env["TERRASTORE_STORE"]
     cli.env |= {"TERRASTORE_NO_SEED": "1", "XDG_CONFIG_DIRS": str(etc / "xdg")}

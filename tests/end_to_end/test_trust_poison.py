@@ -245,8 +245,7 @@ class House:
         self.ci, self.mallory = (Key.make(folder, name) for name in ("ci", "mallory"))
         self.trust = command.home / "trust"
         self.trust.write_text(f"{self.ci.line}\n")
-        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-            del command.env[name]
+        command.forget_wheels()
         command.env |= {"TERRASTORE_WHEELHOUSE": "1"}
         command.write("requirements.txt", "alpha==2.0\n")
 

@@ -34,8 +34,7 @@ SECRET = "s3cr3t-of-uv"  # of this file alone: others name theirs on command lin
 @pytest.fixture
 def uv(cli: CommandLine, wheels: Path) -> CommandLine:
     """Return a command line whose installer is uv, with the same wheels."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        del cli.env[name]
+    cli.forget_wheels()
     cli.env |= {"TERRASTORE_INSTALLER": "uv", "TERRASTORE_NO_INDEX": "1", "TERRASTORE_FIND_LINKS": str(wheels)}
     return cli
 

@@ -44,7 +44,7 @@ def either_house(request: pytest.FixtureRequest, cli: CommandLine) -> CommandLin
 
 
 def keeping_wheels(cli: CommandLine) -> CommandLine:
-    del cli.env["PIP_NO_INDEX"], cli.env["PIP_FIND_LINKS"]
+    cli.forget_wheels()
     cli.env |= {"TERRASTORE_WHEELHOUSE": "1", "TERRASTORE_NO_SEED": "1"}
     return cli
 

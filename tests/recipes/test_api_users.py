@@ -74,8 +74,7 @@ def at_work(cli: CommandLine, *arguments: str) -> Iterator[None]:
 @pytest.mark.network
 def test_dask(cli: CommandLine) -> None:
     """Scheduler, workers and client run in one environment; the client brings another one to the workers."""
-    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-        del cli.env[name]
+    cli.forget_wheels()
     cli.write("requirements.txt", "distributed\n")
     cli.write("job.txt", "iniconfig==2.1.0\n")
     shown = "\n".join(line for line in pages.text("dask").splitlines() if line.startswith("    terrastore run"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, options_of
 
@@ -52,8 +51,7 @@ class Job:
         home = self.folder / "temp/terrastore"
         (home / "bin").mkdir(parents=True)
         (home / "bin/python").symlink_to(sys.executable)
-        (home / "bin/terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-        (home / "bin/terrastore").chmod(0o755)
+        put_program(home / "bin/terrastore")
         (home / "ready").touch()
         return self
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
@@ -38,8 +37,7 @@ def project(cli: CommandLine) -> CommandLine:
     cli.write("requirements.txt", "alpha==1.0\n")
     scripts = cli.cwd.with_name(f"{cli.cwd.name}.tmp") / "terrastore/bin"
     scripts.mkdir(parents=True)
-    (scripts / "terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (scripts / "terrastore").chmod(0o755)
+    put_program(scripts / "terrastore")
     return cli
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import COMMAND, CommandLine, command_line
+from tests.conftest import CommandLine, command_line, put_program
 from tests.program_environments import program_environment
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, require_understood
@@ -29,12 +29,10 @@ NOXFILE, TOX_INI = SCRIPTS / "nox/noxfile.py", SCRIPTS / "tox/tox.ini"
 def colleagues(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[CommandLine]:
     """Return a command line that is on the path of who runs tests; the store is that of all of them."""
     with command_line(tmp_path_factory.mktemp("colleagues") / "home", wheels) as command:
-        for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
-            del command.env[name]
+        command.forget_wheels()
         programs = command.home / "programs"
         programs.mkdir()
-        (programs / "terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-        (programs / "terrastore").chmod(0o755)
+        put_program(programs / "terrastore")
         command.env["PATH"] = f"{programs}:{command.env['PATH']}"
         yield command
 

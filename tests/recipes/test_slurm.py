@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
 
@@ -43,9 +42,9 @@ def run(cli: CommandLine, folder: Path) -> subprocess.CompletedProcess[str]:
     programs, shared, nodes = folder / "programs", folder / "tmp", folder / "nodes"
     for each in (programs, shared, nodes / "0", nodes / "1"):
         each.mkdir(parents=True)
-    for name, text in {"srun": SRUN, "terrastore": f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n'}.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
+    (programs / "srun").write_text(SRUN)
+    (programs / "srun").chmod(0o755)
+    put_program(programs / "terrastore")
     given = {
         "PATH": f"{programs}:{cli.env['PATH']}",
         "NODES": str(nodes),

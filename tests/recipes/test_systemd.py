@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, require_understood
 
@@ -31,8 +31,7 @@ def installed(unit: str, folder: Path) -> str:
     for path in (PROGRAM, BOOTSTRAP):
         program = folder / path.lstrip("/")
         program.parent.mkdir(parents=True)
-        program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-        program.chmod(0o755)
+        put_program(program)
     (folder / "srv/app").mkdir(parents=True)
     for place in ("/opt/", "/srv/", "/usr/local/"):
         unit = unit.replace(place, f"{folder}{place}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import put_program
 from tests.program_environments import program_environment
 from tests.recipes import pages
 from tests.recipes.commands import SCRIPTS, calls, require_understood
@@ -30,8 +29,7 @@ def run(cli: CommandLine, shell: str, lines: str) -> subprocess.CompletedProcess
     for folder in (hooks, programs):
         folder.mkdir(exist_ok=True)
     shutil.copy(HOOK, hooks)
-    (programs / "terrastore").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    (programs / "terrastore").chmod(0o755)
+    put_program(programs / "terrastore")
     given = {
         "WORKON_HOME": str(hooks),
         "VIRTUALENVWRAPPER_PYTHON": str(place / "python"),
