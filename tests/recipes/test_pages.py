@@ -152,5 +152,4 @@ def test_versions_are_those_of_the_project() -> None:
     """Who copies an example gets the release that it came with."""
     files = [*map(pages.text, ["index", *pages.NAMES]), (SCRIPTS / "github-action/action.yml").read_text()]
     said = [version for text in files for version in re.findall(r"(?:terrastore==|v)(\d+\.\d+\.\d+)\b", text)]
-    assert {terrastore.__version__} == set(said)
-    assert len(said) > 8
+    assert [terrastore.__version__] * 11 == said
