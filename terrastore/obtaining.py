@@ -107,7 +107,7 @@ class Obtaining:
         store = supply.published_to if supply and self._publishes else None
         if store is None:
             return self.built(target)
-        from terrastore.flight import Flight  # noqa: PLC0415 -- as above
+        from terrastore.flight import Flight  # noqa: PLC0415 -- each way imports what it needs alone
 
         flight = Flight(
             store,
@@ -130,7 +130,7 @@ class Obtaining:
 
     def built(self, target: Target | None) -> Outcome:
         """Build, pack and publish what was asked for, and install it by the same road as what is fetched."""
-        from terrastore import times  # noqa: PLC0415 -- as above
+        from terrastore import times  # noqa: PLC0415 -- see built_by_one
         from terrastore.install import ArchiveFile  # noqa: PLC0415
         from terrastore.production import Production  # noqa: PLC0415
 
@@ -191,7 +191,7 @@ class Obtaining:
         layers: LayerCache | None,
     ) -> Installed:
         """Install the archive's environment."""
-        from terrastore.install import install  # noqa: PLC0415 -- as above
+        from terrastore.install import install  # noqa: PLC0415 -- see built_by_one
 
         python = self._request.interpreter
         state = State(
@@ -224,16 +224,16 @@ class Obtaining:
         mode = self._policy.link_mode
         if not self._policy.cache or (mode is None and is_near):
             return None
-        from terrastore.cache import LayerCache  # noqa: PLC0415 -- as above
+        from terrastore.cache import LayerCache  # noqa: PLC0415 -- see built_by_one
 
         sharing = None if mode == "copy" else mode
         return LayerCache(self._run.cache / "layers", self._report, sharing=sharing, limit=self._policy.cache_limit)
 
     def _add_projects(self, staged: str) -> None:
         """Install the projects that are to be edited, which no archive holds."""
-        from terrastore.build import edit  # noqa: PLC0415 -- as above
+        from terrastore.build import edit  # noqa: PLC0415 -- see built_by_one
 
-        edit(self._run.inputs.recipe(self._request, self._run.said), staged, cache=self._run.cache, report=self._report)
+        edit(self._run.recipe, staged, cache=self._run.cache, report=self._report)
 
     @property
     def _publish_as(self) -> EnvKey:
@@ -243,13 +243,13 @@ class Obtaining:
     def _wheelhouse(self) -> Wheelhouse | None:
         if self._run.store is None or not self._policy.wheelhouse:
             return None
-        from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- as above
+        from terrastore.wheelhouse import Wheelhouse  # noqa: PLC0415 -- see built_by_one
 
         return Wheelhouse(self._run.store, self._run.cache, self._run.trust, self._report)
 
     def _nearest(self, *, published_first: bool = False) -> Nearest | None:
         """Return what the request is to be compared with, the environment before or one that the store has."""
-        from terrastore.nearest import find  # noqa: PLC0415 -- as above
+        from terrastore.nearest import find  # noqa: PLC0415 -- see built_by_one
 
         return find(
             self._request,
@@ -283,7 +283,7 @@ class Obtaining:
 
 def _load_ahead() -> None:
     """Load what installs while a store that is far away is asked: its answers take longer than that."""
-    import threading  # noqa: PLC0415 -- see _supply
+    import threading  # noqa: PLC0415 -- few stores are far away
     from importlib import import_module  # noqa: PLC0415
 
     threading.Thread(target=import_module, args=("terrastore.install",), daemon=True).start()

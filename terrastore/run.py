@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from terrastore.archive.manifest import Package
+    from terrastore.build import Recipe
     from terrastore.build.resolved import Resolved
     from terrastore.environment import State
     from terrastore.inputs import Inputs
@@ -153,6 +154,7 @@ class Run:
 
     @cached_property
     def cache(self) -> Path:
+        """Return what this machine keeps for the next runs."""
         from pathlib import Path  # noqa: PLC0415 -- see trust
 
         return Path(self._cache_directory)
@@ -176,11 +178,9 @@ class Run:
 
     def kept(self, target: Target) -> Outcome | None:
         """Return the outcome when ``target`` is what was asked for already."""
-        state = (
-            None
-            if self.policy.rebuild
-            else environment.holds(target.path, self.key, self.request.requirements.projects)
-        )
+        if self.policy.rebuild:
+            return None
+        state = environment.holds(target.path, self.key, self.request.requirements.projects)
         if state is None or (self.policy.verify and self._has_drifted(target, state)):
             return None
         if self.policy.refresh or self.policy.max_age is not None or self._revokes:
@@ -221,12 +221,17 @@ class Run:
             return f"has other versions than are found now: {moved}"
         return ""
 
+    @property
+    def recipe(self) -> Recipe:
+        """Return what is asked for, as an installer is told."""
+        return self.inputs.recipe(self.request, self.said)
+
     @cached_property
     def _resolution(self) -> Resolved:
         """Return what the installer would install now."""
         from terrastore.build import resolve  # noqa: PLC0415 -- see trust
 
-        return resolve(self.inputs.recipe(self.request, self.said), cache=self.cache, report=self.report)
+        return resolve(self.recipe, cache=self.cache, report=self.report)
 
     def _has_drifted(self, target: Target, state: State) -> bool:
         """Whether the environment at ``target`` is not as it was made; what differs is told once."""
